@@ -1,0 +1,242 @@
+//! A page of physical memory.
+//!
+//! # What it is
+//! A [`Frame`] is a counted handle to 4096 bytes that the CPU, the program and a device may all
+//! touch. Clones share the bytes; the last drop gives them back to their [`FrameSource`]. It is
+//! what a page-cache page holds, what a bio carries down to the driver, and what the program's page
+//! table maps.
+//!
+//! # How to use it
+//! ```
+//! let frame = base::frame::alloc_zeroed().unwrap();
+//! frame.write(10, b"abc");
+//! let mut back = [0; 3];
+//! frame.read(10, &mut back);
+//! assert_eq!(&back, b"abc");
+//! ```
+//!
+//! # What the caller must not do
+//! Expect the bytes to stand still: like memory shared with a device they change under a reader who
+//! holds no lock. So there is no `&[u8]` to be had here, only copies in and out. Who needs a stable
+//! view locks the page (`pagecache`).
+//!
+//! # Invariants
+//! 1. `data` points at `PAGE_SIZE` bytes, page-aligned, mapped read-write as long as any clone lives.
+//! 2. The bytes are only ever reached through raw pointers, never through Rust references.
+//! 3. Every copy's range is checked against the page before the pointer is used.
+#![allow(unsafe_code)]
+
+use alloc::sync::Arc;
+use core::ptr::{self, NonNull};
+
+use spin::Once;
+
+use crate::errno::{Errno, Result};
+use crate::units::{PAGE_SIZE, PhysAddr};
+
+/// Where frames come from and go back to.
+///
+/// # Safety
+/// `alloc` returns memory that satisfies invariant 1 and belongs to nobody else until the same
+/// pair comes back through `free`.
+pub unsafe trait FrameSource: Send + Sync {
+    /// One page, its contents unspecified, and its physical address. None when memory is full.
+    fn alloc(&self) -> Option<(NonNull<u8>, PhysAddr)>;
+    /// Takes back what `alloc` gave.
+    fn free(&self, data: NonNull<u8>, phys: PhysAddr);
+}
+
+static SOURCE: Once<&'static dyn FrameSource> = Once::new();
+
+/// Installs the source of all frames. The first call wins; on the host a heap source stands in.
+pub fn set_source(source: &'static dyn FrameSource) {
+    SOURCE.call_once(|| source);
+}
+
+/// A frame with unspecified contents. ENOMEM when memory is full.
+pub fn alloc() -> Result<Frame> {
+    let source = source().ok_or(Errno::ENOMEM)?;
+    let (data, phys) = source.alloc().ok_or(Errno::ENOMEM)?;
+    Ok(Frame(Arc::new(Body { data, phys, source })))
+}
+
+/// A frame of zeros. ENOMEM when memory is full.
+pub fn alloc_zeroed() -> Result<Frame> {
+    let frame = alloc()?;
+    frame.fill(0, PAGE_SIZE, 0);
+    Ok(frame)
+}
+
+struct Body {
+    data: NonNull<u8>,
+    phys: PhysAddr,
+    source: &'static dyn FrameSource,
+}
+
+// SAFETY: the bytes are plain memory reached only through raw pointers (invariant 2); nothing in a
+// Body belongs to one thread.
+unsafe impl Send for Body {}
+// SAFETY: as above; concurrent copies of bytes may mix, which the module's manual says.
+unsafe impl Sync for Body {}
+
+impl Drop for Body {
+    fn drop(&mut self) {
+        self.source.free(self.data, self.phys);
+    }
+}
+
+/// A counted handle to one page of physical memory.
+#[derive(Clone)]
+pub struct Frame(Arc<Body>);
+
+impl Frame {
+    /// Where a device finds the page.
+    pub fn phys(&self) -> PhysAddr {
+        self.0.phys
+    }
+
+    /// The page's first byte as the kernel sees it. Reading or writing through it is the caller's
+    /// `unsafe`, within [`PAGE_SIZE`] bytes and only while a clone lives.
+    pub fn as_ptr(&self) -> *mut u8 {
+        self.0.data.as_ptr()
+    }
+
+    /// How many handles share the page.
+    pub fn handles(&self) -> usize {
+        Arc::strong_count(&self.0)
+    }
+
+    /// Whether two handles are of the same page.
+    pub fn same(&self, other: &Frame) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+
+    /// Copies `dst.len()` bytes out, from byte `offset` on.
+    ///
+    /// # Panics
+    /// When the range leaves the page: a mistake of the kernel, not of its input.
+    pub fn read(&self, offset: usize, dst: &mut [u8]) {
+        let src = self.range(offset, dst.len());
+        // SAFETY: `range` checked the bounds (3); a fresh `&mut` does not overlap a page that no
+        // reference reaches (2).
+        unsafe { ptr::copy_nonoverlapping(src, dst.as_mut_ptr(), dst.len()) }
+    }
+
+    /// Copies `src` in, from byte `offset` on. Panics as [`Frame::read`].
+    pub fn write(&self, offset: usize, src: &[u8]) {
+        let dst = self.range(offset, src.len());
+        // SAFETY: as in `read`.
+        unsafe { ptr::copy_nonoverlapping(src.as_ptr(), dst, src.len()) }
+    }
+
+    /// Sets `len` bytes from `offset` on to `byte`. Panics as [`Frame::read`].
+    pub fn fill(&self, offset: usize, len: usize, byte: u8) {
+        let dst = self.range(offset, len);
+        // SAFETY: bounds checked by `range` (3).
+        unsafe { ptr::write_bytes(dst, byte, len) }
+    }
+
+    /// Copies a whole page. The two may be the same.
+    pub fn copy_page_from(&self, other: &Frame) {
+        // SAFETY: both are whole pages (1); `copy` allows overlap.
+        unsafe { ptr::copy(other.as_ptr(), self.as_ptr(), PAGE_SIZE) }
+    }
+
+    /// Calls `f` with the page as a slice.
+    ///
+    /// # Safety
+    /// Nobody (CPU, program, device) writes the page while `f` runs.
+    pub unsafe fn with<R>(&self, f: impl FnOnce(&[u8]) -> R) -> R {
+        // SAFETY: invariant 1 for the bounds, the caller's promise for the aliasing.
+        f(unsafe { core::slice::from_raw_parts(self.as_ptr(), PAGE_SIZE) })
+    }
+
+    /// Calls `f` with the page as a mutable slice.
+    ///
+    /// # Safety
+    /// Nobody else reads or writes the page while `f` runs.
+    pub unsafe fn with_mut<R>(&self, f: impl FnOnce(&mut [u8]) -> R) -> R {
+        // SAFETY: as in `with`.
+        f(unsafe { core::slice::from_raw_parts_mut(self.as_ptr(), PAGE_SIZE) })
+    }
+
+    fn range(&self, offset: usize, len: usize) -> *mut u8 {
+        assert!(offset <= PAGE_SIZE && len <= PAGE_SIZE - offset, "range leaves the frame");
+        // SAFETY: the offset is within the page (1).
+        unsafe { self.as_ptr().add(offset) }
+    }
+}
+
+#[cfg(not(target_os = "none"))]
+fn source() -> Option<&'static dyn FrameSource> {
+    Some(SOURCE.get().copied().unwrap_or(&host::Heap))
+}
+
+#[cfg(target_os = "none")]
+fn source() -> Option<&'static dyn FrameSource> {
+    SOURCE.get().copied()
+}
+
+#[cfg(not(target_os = "none"))]
+mod host {
+    //! Frames from the host's heap; the "physical" address is the pointer itself.
+    use super::*;
+    use std::alloc::{Layout, alloc, dealloc};
+
+    pub struct Heap;
+
+    const PAGE: Layout = match Layout::from_size_align(PAGE_SIZE, PAGE_SIZE) {
+        Ok(layout) => layout,
+        Err(_) => panic!("page layout"),
+    };
+
+    // SAFETY: the host's allocator gives page-aligned memory that is ours until freed.
+    unsafe impl FrameSource for Heap {
+        fn alloc(&self) -> Option<(NonNull<u8>, PhysAddr)> {
+            // SAFETY: PAGE has a size above zero.
+            let data = NonNull::new(unsafe { alloc(PAGE) })?;
+            // Poison, so that a test sees a page that was never filled.
+            // SAFETY: fresh memory of PAGE_SIZE bytes.
+            unsafe { ptr::write_bytes(data.as_ptr(), 0xa5, PAGE_SIZE) };
+            Some((data, PhysAddr(data.as_ptr() as u64)))
+        }
+
+        fn free(&self, data: NonNull<u8>, _phys: PhysAddr) {
+            // SAFETY: `alloc` above made it with this layout.
+            unsafe { dealloc(data.as_ptr(), PAGE) }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn clones_share_bytes() {
+        let a = alloc_zeroed().unwrap();
+        let b = a.clone();
+        a.write(4090, b"tail!!");
+        let mut back = [0; 6];
+        b.read(4090, &mut back);
+        assert_eq!(&back, b"tail!!");
+        assert!(a.same(&b));
+        assert_eq!(a.handles(), 2);
+    }
+
+    #[test]
+    #[should_panic(expected = "leaves the frame")]
+    fn a_range_past_the_page_is_refused() {
+        alloc().unwrap().write(4095, b"xy");
+    }
+
+    #[test]
+    fn fill_and_copy() {
+        let (a, b) = (alloc_zeroed().unwrap(), alloc().unwrap());
+        a.fill(100, 10, 7);
+        b.copy_page_from(&a);
+        let mut back = [0; 12];
+        b.read(99, &mut back);
+        assert_eq!(back, [0, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 0]);
+    }
+}
