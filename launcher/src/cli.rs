@@ -20,7 +20,7 @@ pub struct Cli {
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Run a program and exit with its status
-    Run(RunArgs),
+    Run(Box<RunArgs>),
     /// Write the kernel as a flat arm64 Image, for use with QEMU directly
     Image(ImageArgs),
 }
@@ -119,13 +119,10 @@ pub struct RunArgs {
     #[arg(long)]
     pub check: bool,
 
-    /// A host file, placed on the disk as /bin/NAME; or ":PATH" for one that is on the disk
-    #[arg(value_name = "PROGRAM")]
-    pub program: OsString,
-
-    /// Arguments of the program
-    #[arg(value_name = "ARGS", trailing_var_arg = true, allow_hyphen_values = true)]
-    pub args: Vec<OsString>,
+    /// A host file, placed on the disk as /bin/NAME, or ":PATH" for one that is on the disk; then its arguments
+    // One list, so that everything after PROGRAM belongs to it, whatever it looks like.
+    #[arg(value_names = ["PROGRAM", "ARGS"], num_args = 1.., required = true, trailing_var_arg = true)]
+    pub program: Vec<OsString>,
 }
 
 #[derive(Debug, Args)]
@@ -222,7 +219,7 @@ mod tests {
     fn run_args(words: &[&str]) -> RunArgs {
         let cli = Cli::try_parse_from(["quill", "run"].iter().chain(words)).expect("valid arguments");
         match cli.command {
-            Command::Run(args) => args,
+            Command::Run(args) => *args,
             Command::Image(_) => panic!("not `run`"),
         }
     }
@@ -236,8 +233,8 @@ mod tests {
     #[test]
     fn options_after_the_program_are_the_programs() {
         let args = run_args(&["--cpus", "2", "./prog", "--cpus", "9", "-x", "--", "--help"]);
-        assert_eq!((args.cpus, args.program.to_str()), (2, Some("./prog")));
-        assert_eq!(args.args, ["--cpus", "9", "-x", "--", "--help"]);
+        assert_eq!(args.cpus, 2);
+        assert_eq!(args.program, ["./prog", "--cpus", "9", "-x", "--", "--help"]);
     }
 
     #[test]

@@ -136,7 +136,9 @@ mod tests {
 
     #[test]
     fn paths_with_spaces_are_quoted_and_with_quotes_refused() {
-        assert!(build("/bin/my prog", None, &[], &[]).is_ok_and(|line| line.contains("init=\"/bin/my prog\" ")));
+        assert!(
+            build("/bin/my prog", None, &[], &[]).is_ok_and(|line| line.contains("init=\"/bin/my prog\" "))
+        );
         assert!(build("/bin/a\"b", None, &[], &[]).is_err());
     }
 
@@ -148,7 +150,9 @@ mod tests {
 
     #[test]
     fn without_a_disk_there_is_no_root() {
-        let line = CommandLine { has_disk: false, init: "/p", log: warn(), append: None, env: &[], args: &[] }.build();
+        let line =
+            CommandLine { has_disk: false, init: "/p", log: warn(), append: None, env: &[], args: &[] }
+                .build();
         assert_eq!(line.expect("a line"), "quill.console=framed init=/p loglevel=5");
     }
 

@@ -163,7 +163,9 @@ impl Decoder {
         if frame.push(byte) {
             return State::Frame(frame);
         }
-        if byte == b'\n' && let Some(end) = frame.end() {
+        if byte == b'\n'
+            && let Some(end) = frame.end()
+        {
             sink(Event::End(end));
             return State::Data;
         }
@@ -202,7 +204,9 @@ mod tests {
 
     fn record(events: &mut Vec<Owned>, event: Event<'_>) {
         match (event, events.last_mut()) {
-            (Event::Data(stream, bytes), Some(Owned::Data(last, all))) if *last == stream => all.extend(bytes),
+            (Event::Data(stream, bytes), Some(Owned::Data(last, all))) if *last == stream => {
+                all.extend(bytes)
+            }
             (Event::Data(stream, bytes), _) => events.push(Owned::Data(stream, bytes.to_vec())),
             (Event::End(end), _) => events.push(Owned::End(end)),
         }
@@ -245,7 +249,8 @@ mod tests {
     #[test]
     fn a_whole_run() {
         let wire = b"boot\n\x10Phi\x10\x10\x00\xff\r\n\x10Lbye\n\x10X42\n";
-        let expected = [log(b"boot\n"), program(b"hi\x10\x00\xff\r\n"), log(b"bye\n"), Owned::End(End::Exit(42))];
+        let expected =
+            [log(b"boot\n"), program(b"hi\x10\x00\xff\r\n"), log(b"bye\n"), Owned::End(End::Exit(42))];
         assert_eq!(decode(&[wire]), expected);
     }
 
@@ -253,13 +258,24 @@ mod tests {
     fn the_other_ends() {
         assert_eq!(decode(&[b"\x10K\n"]), [Owned::End(End::Panic)]);
         assert_eq!(decode(&[b"\x10F125\n"]), [Owned::End(End::Refused(125))]);
-        assert_eq!(decode(&[b"\x10X0\n", b"\x10X255\n"]), [Owned::End(End::Exit(0)), Owned::End(End::Exit(255))]);
+        assert_eq!(
+            decode(&[b"\x10X0\n", b"\x10X255\n"]),
+            [Owned::End(End::Exit(0)), Owned::End(End::Exit(255))]
+        );
     }
 
     #[test]
     fn malformed_control_is_shown_and_not_swallowed() {
         for wire in [
-            &b"\x10?"[..], b"\x10X\n", b"\x10F\n", b"\x10X256\n", b"\x10X1234\n", b"\x10X-1\n", b"\x10K1\n", b"\x10X", b"\x10",
+            &b"\x10?"[..],
+            b"\x10X\n",
+            b"\x10F\n",
+            b"\x10X256\n",
+            b"\x10X1234\n",
+            b"\x10X-1\n",
+            b"\x10K1\n",
+            b"\x10X",
+            b"\x10",
         ] {
             assert_eq!(decode(&[wire]), [log(wire)], "{wire:?}");
         }

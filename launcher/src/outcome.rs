@@ -39,7 +39,9 @@ impl Outcome {
             Outcome::Guest(End::Exit(status) | End::Refused(status)) => *status,
             Outcome::Guest(End::Panic) => PANIC,
             Outcome::TimedOut(_) => TIMED_OUT,
-            Outcome::Interrupted(signal) => u8::try_from(*signal).map_or(OWN_TROUBLE, |n| SIGNAL_BASE.saturating_add(n)),
+            Outcome::Interrupted(signal) => {
+                u8::try_from(*signal).map_or(OWN_TROUBLE, |n| SIGNAL_BASE.saturating_add(n))
+            }
             Outcome::OutputClosed => SIGNAL_BASE + SIGPIPE,
             Outcome::Silent { .. } => OWN_TROUBLE,
         }
@@ -90,7 +92,8 @@ mod tests {
         assert_eq!(Outcome::Guest(End::Exit(3)).sentence("p"), None);
         let limit = Outcome::TimedOut(Duration::from_millis(2500)).sentence("/bin/p");
         assert_eq!(limit.as_deref(), Some("/bin/p did not end within 2.5 s; QEMU was stopped"));
-        let silent = Outcome::Silent { status: "exit status: 1".into(), message: Some("no such device".into()) };
+        let silent =
+            Outcome::Silent { status: "exit status: 1".into(), message: Some("no such device".into()) };
         let sentence = silent.sentence("/bin/p").unwrap_or_default();
         assert!(sentence.contains("exit status: 1") && sentence.ends_with(": no such device"), "{sentence}");
     }

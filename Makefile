@@ -1,0 +1,79 @@
+# Every target with a `##` comment is listed by `make help`.
+# The toolchain is chosen by scripts/setup.sh; every call of cargo goes through scripts/cargo.sh.
+
+CARGO := scripts/cargo.sh
+TARGET := aarch64-unknown-none-softfloat
+T := $(abspath $(or $(CARGO_TARGET_DIR),target))
+BARE := $(T)/$(TARGET)/release
+QUILL := $(T)/release/quill
+
+# The launcher's build script builds this kernel into it.
+export QUILL_ELF := $(T)/quill.elf
+
+# What `make run`, `make gdb` start; `make run PROGRAM=./prog ARGS="a b"` runs another program.
+PROGRAM ?= $(BARE)/demo
+ARGS ?=
+# More options for `quill run`.
+OPTIONS ?=
+
+.DEFAULT_GOAL := help
+.PHONY: help run test build image user test-host test-qemu test-routes bench gdb check fmt doc setup clean
+.PHONY: setup-run setup-test setup-check
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+run: setup-run build user ## set up, build, boot the demo program and show its disk (PROGRAM=, ARGS=, OPTIONS=)
+	$(QUILL) run --show $(OPTIONS) $(PROGRAM) $(ARGS)
+
+build: setup ## the kernel, and the launcher with the kernel in it: target/release/quill
+	$(CARGO) build --release -p boot --target $(TARGET)
+	@cmp -s $(BARE)/boot $(QUILL_ELF) || cp $(BARE)/boot $(QUILL_ELF)
+	$(CARGO) build --release -p quill
+
+image: build ## the kernel as a flat arm64 Image: target/Image (and target/quill.elf for gdb)
+	$(QUILL) image $(T)/Image
+
+user: setup ## the programs in user/, for EL0
+	$(CARGO) build --release -p user --target $(TARGET)
+
+test: setup-test ## everything below, and the sum: N passed, N failed
+	@scripts/test.sh test-host test-qemu test-routes
+
+test-host: setup ## the tests of every crate that runs on the host
+	$(CARGO) test --no-fail-fast
+
+test-qemu: setup-run image user ## the tests that boot the kernel
+	QUILL=$(QUILL) QUILL_IMAGE=$(T)/Image QUILL_USER_DIR=$(BARE) QUILL_ARM64_ROOT=$(T)/cache/arm64 \
+		$(CARGO) test --release --no-fail-fast -p qemu-tests
+
+test-routes: build user ## build and boot with the other toolchain route (rustup, Debian), where there is one
+	@scripts/test-routes.sh
+
+bench: setup-run build user ## hot paths in guest instructions
+	$(QUILL) run --cpu cortex-a72 --qemu-arg -icount --qemu-arg shift=0,sleep=off $(OPTIONS) $(BARE)/bench
+
+gdb: build user ## boot under gdb, stopped at the first instruction (PROGRAM=, ARGS=)
+	scripts/gdb.sh $(PROGRAM) $(ARGS)
+
+check: setup-check ## formatting and lints: rustfmt, clippy
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy --all-targets -- -D warnings
+	$(CARGO) clippy --all-targets -p qemu-tests -- -D warnings
+	$(CARGO) clippy --target $(TARGET) -p machine -p boot -p user -- -D warnings
+
+fmt: setup-check ## format the sources
+	$(CARGO) fmt --all
+
+doc: setup ## the documentation of every crate: target/doc
+	$(CARGO) doc --no-deps
+	$(CARGO) doc --no-deps --target $(TARGET) -p machine -p boot
+
+setup: ## install what building needs and is missing (setup-run, setup-test: what running and testing need)
+	@scripts/setup.sh build
+
+setup-run setup-test setup-check: setup-%:
+	@scripts/setup.sh $*
+
+clean: ## remove everything that was built
+	rm -rf $(T)

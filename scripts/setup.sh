@@ -1,0 +1,173 @@
+#!/bin/sh
+# Installs what is missing, says what it does, and says what to do where it can do nothing.
+# usage: scripts/setup.sh build|run|check|test
+#   build   a toolchain with the bare target, a C linker for the host
+#   run     ... and QEMU, e2fsprogs
+#   check   ... build, and rustfmt, clippy
+#   test    ... run, and what the tests compare with: the other toolchain route, arm64 programs
+# Works as root, as a user with sudo (Debian, Ubuntu), and where everything is there already.
+set -eu
+. "$(dirname "$0")/lib.sh"
+
+part=${1:-run}
+
+as_root() {
+    if [ "$(id -u)" = 0 ]; then
+        "$@"
+    elif have sudo; then
+        sudo "$@"
+    else
+        say "this needs root; run it yourself and try again: $*"
+        return 1
+    fi
+}
+
+apt_updated=
+# Whether apt knows the package; its lists are refreshed once if it does not.
+apt_offers() {
+    have apt-get || return 1
+    apt_candidate "$1" && return 0
+    apt_update || return 1
+    apt_candidate "$1"
+}
+apt_candidate() { apt-cache policy "$1" 2>/dev/null | grep -q 'Candidate: [^(]'; }
+apt_update() {
+    [ -z "$apt_updated" ] || return 0
+    say "refreshing the package lists"
+    as_root apt-get -qq -o DPkg::Lock::Timeout=300 update || return 1
+    apt_updated=1
+}
+
+# apt_install PACKAGE...: once with the lists as they are, once with fresh ones.
+apt_install() {
+    say "installing $*"
+    apt_try "$@" || { apt_update && apt_try "$@"; }
+}
+apt_try() {
+    as_root env DEBIAN_FRONTEND=noninteractive apt-get -qq -y -o DPkg::Lock::Timeout=300 \
+        install --no-install-recommends "$@" >&2
+}
+
+# need COMMAND DEBIAN-PACKAGES BREW-PACKAGE
+need() {
+    have "$1" && return 0
+    if have apt-get; then
+        # shellcheck disable=SC2086 # several packages
+        apt_install $2 && have "$1" && return 0
+        die "$1 is missing, and installing $2 did not bring it"
+    elif [ "$(uname)" = Darwin ]; then
+        die "$1 is missing; install it with: brew install $3"
+    fi
+    die "$1 is missing; install the package that has it (on Debian: $2)"
+}
+
+# ---- toolchain -------------------------------------------------------------------------------------
+
+rustup_setup() {
+    have rustup || return 1
+    rustup_ready && return 0
+    version=$(pinned_version)
+    if ! rustup run "$version" rustc --version >/dev/null 2>&1; then
+        say "installing Rust $version with rustup"
+        rustup toolchain install "$version" --profile minimal -c rustfmt -c clippy >&2 || return 1
+    fi
+    say "adding the target $BARE_TARGET with rustup"
+    rustup target add --toolchain "$version" "$BARE_TARGET" >&2 || return 1
+    rustup_ready
+}
+
+debian_setup() {
+    debian_ready && return 0
+    apt_offers rustc-web || return 1
+    apt_install rustc-web cargo-web rust-web-src lld && debian_ready
+}
+
+choose_route() {
+    case ${QUILL_TOOLCHAIN:-} in
+    rustup) rustup_setup || die "rustup cannot provide Rust $(pinned_version) with $BARE_TARGET" ;;
+    debian) debian_setup || die "apt cannot provide rustc-web, cargo-web, rust-web-src and lld" ;;
+    '') ;;
+    *) die "QUILL_TOOLCHAIN is \"$QUILL_TOOLCHAIN\"; it can be rustup or debian" ;;
+    esac
+    if [ -n "${QUILL_TOOLCHAIN:-}" ]; then
+        chosen=$QUILL_TOOLCHAIN
+    elif rustup_setup; then
+        chosen=rustup
+    elif debian_setup; then
+        say "rustup cannot provide the toolchain; using Debian's"
+        chosen=debian
+    else
+        die "no Rust toolchain: install rustup (https://rustup.rs), or on Debian 12 and later rustc-web cargo-web rust-web-src lld"
+    fi
+    line="QUILL_TOOLCHAIN=$chosen"
+    mkdir -p "$TARGET_DIR"
+    if [ "$(cat "$ROUTE_FILE" 2>/dev/null)" != "$line" ]; then
+        say "the toolchain is $chosen's"
+        echo "$line" >"$ROUTE_FILE"
+    fi
+}
+
+lint_tools() {
+    "$ROOT/scripts/cargo.sh" fmt --version >/dev/null 2>&1 &&
+        "$ROOT/scripts/cargo.sh" clippy --version >/dev/null 2>&1 && return 0
+    case $(route) in
+    rustup)
+        say "adding rustfmt and clippy with rustup"
+        rustup component add --toolchain "$(pinned_version)" rustfmt clippy >&2
+        ;;
+    debian) apt_install rustfmt-web rust-web-clippy ;;
+    esac
+}
+
+# ---- what the tests compare with -------------------------------------------------------------------
+
+# Debian's arm64 packages, unpacked under target/: neither root nor a foreign architecture is needed.
+# Tests that want a file from there are skipped where it is missing.
+arm64_packages() {
+    cache=$TARGET_DIR/cache
+    [ -e "$cache/arm64/bin/busybox" ] && [ -e "$cache/arm64/usr/include/aarch64-linux-musl" ] && return 0
+    have apt-get && have dpkg-deb || return 1
+    say "unpacking busybox-static and musl for arm64 into $cache/arm64"
+    mkdir -p "$cache/apt/lists/partial" "$cache/apt/archives/partial" "$cache/debs" "$cache/arm64"
+    : >"$cache/apt/status"
+    arm64_apt update >&2 &&
+        (cd "$cache/debs" && arm64_apt download busybox-static musl-dev musl >&2) || return 1
+    for deb in "$cache"/debs/*.deb; do
+        dpkg-deb -x "$deb" "$cache/arm64" || return 1
+    done
+}
+arm64_apt() {
+    apt-get -qq -o APT::Architecture=arm64 -o APT::Architectures=arm64 -o APT::Sandbox::User= \
+        -o Dir::State="$cache/apt" -o Dir::State::status="$cache/apt/status" -o Dir::Cache="$cache/apt" "$@"
+}
+
+test_needs() {
+    arm64_packages || say "no arm64 packages of Debian's: tests with them will be skipped"
+    if ! have aarch64-linux-gnu-gcc; then
+        { apt_offers gcc-aarch64-linux-gnu && apt_install gcc-aarch64-linux-gnu libc6-dev-arm64-cross; } ||
+            say "no C compiler for arm64: tests with C programs will be skipped"
+    fi
+    case $(route) in
+    rustup) debian_setup || say "Debian's toolchain is not to be had: that route will be skipped" ;;
+    debian) rustup_setup || say "rustup's toolchain is not to be had: that route will be skipped" ;;
+    esac
+}
+
+case $part in
+build | run | check | test) ;;
+*) die "\"$part\" is none of build, run, check, test" ;;
+esac
+need cc "gcc libc6-dev" "gcc (or: xcode-select --install)"
+choose_route
+case $part in
+run | test)
+    need qemu-system-aarch64 qemu-system-arm qemu
+    need mke2fs e2fsprogs e2fsprogs
+    need debugfs e2fsprogs e2fsprogs
+    need e2fsck e2fsprogs e2fsprogs
+    ;;
+check) lint_tools ;;
+esac
+if [ "$part" = test ]; then
+    test_needs
+fi
