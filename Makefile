@@ -40,7 +40,7 @@ user: setup ## the programs in user/, for EL0
 test: setup-test ## everything below, and the sum: N passed, N failed
 	@scripts/test.sh test-host test-qemu test-routes
 
-test-host: setup ## the tests of every crate that runs on the host
+test-host: setup-run ## the tests of every crate that runs on the host
 	$(CARGO) test --no-fail-fast
 
 test-qemu: setup-run image user ## the tests that boot the kernel
