@@ -112,6 +112,14 @@ impl Errno {
         }
     }
 
+    /// The error of a number from 1 to 4095.
+    pub const fn from_number(number: u16) -> Option<Errno> {
+        match NonZeroU16::new(number) {
+            Some(n) if number < 4096 => Some(Errno(n)),
+            _ => None,
+        }
+    }
+
     /// The positive number, `22` for EINVAL.
     pub const fn number(self) -> u16 {
         self.0.get()
@@ -147,6 +155,9 @@ mod tests {
         assert_eq!(Errno::EPERM.number(), 1);
         assert_eq!(Errno::EUCLEAN.number(), 117);
         assert_eq!(Errno::EINVAL.as_return(), (-22i64) as u64);
+        assert_eq!(Errno::from_number(22), Some(Errno::EINVAL));
+        assert_eq!(Errno::from_number(0), None);
+        assert_eq!(Errno::from_number(4096), None);
     }
 
     #[test]

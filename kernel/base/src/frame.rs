@@ -44,6 +44,11 @@ pub unsafe trait FrameSource: Send + Sync {
     fn alloc(&self) -> Option<(NonNull<u8>, PhysAddr)>;
     /// Takes back what `alloc` gave.
     fn free(&self, data: NonNull<u8>, phys: PhysAddr);
+    /// Pages that are free now: the page cache gives some back before they run out. A source that
+    /// does not count says `usize::MAX`.
+    fn free_frames(&self) -> usize {
+        usize::MAX
+    }
 }
 
 static SOURCE: Once<&'static dyn FrameSource> = Once::new();
@@ -58,6 +63,11 @@ pub fn alloc() -> Result<Frame> {
     let source = source().ok_or(Errno::ENOMEM)?;
     let (data, phys) = source.alloc().ok_or(Errno::ENOMEM)?;
     Ok(Frame(Arc::new(Body { data, phys, source })))
+}
+
+/// Pages that are free now, `usize::MAX` when nobody counts.
+pub fn free_frames() -> usize {
+    source().map_or(0, FrameSource::free_frames)
 }
 
 /// A frame of zeros. ENOMEM when memory is full.

@@ -118,6 +118,22 @@ impl<'a> IovIter<'a> {
         self.offset += n;
     }
 
+    /// Moves back by `n` bytes that were copied but did not count (`iov_iter_revert`), at most to
+    /// the start.
+    pub fn revert(&mut self, n: usize) {
+        let mut back = n;
+        if let Memory::Many(_, segments) = &self.memory {
+            while back > self.offset && self.segment > 0 {
+                back -= self.offset;
+                self.segment -= 1;
+                self.offset = segments[self.segment].len;
+            }
+        }
+        let last = back.min(self.offset);
+        self.offset -= last;
+        self.count += n - (back - last);
+    }
+
     /// Makes sure the next `len` bytes can be read without a fault, or at least the first of them.
     /// EFAULT when not even that one can (`iov_iter_fault_in_readable`).
     pub fn fault_in_readable(&self, len: usize) -> Result<()> {
@@ -275,6 +291,22 @@ mod tests {
         assert_eq!(iter.copy_to_slice(&mut out[4..]), 3);
         assert_eq!(&out, b"abcfghi");
         assert_eq!(iter.count(), 0);
+    }
+
+    #[test]
+    fn revert_goes_back_over_segments() {
+        let user = FakeUser::new(0x1000, 0x1000);
+        user.put(0x1000, b"abcdefghij");
+        let segments = [vec(0x1000, 3), vec(0, 0), vec(0x1005, 4)];
+        let mut iter = IovIter::user_vec(&user, &segments);
+        let mut out = [0; 7];
+        assert_eq!(iter.copy_to_slice(&mut out), 7);
+        iter.revert(5);
+        assert_eq!(iter.count(), 5);
+        assert_eq!(iter.copy_to_slice(&mut out[..5]), 5);
+        assert_eq!(&out[..5], b"cfghi");
+        iter.revert(99);
+        assert_eq!(iter.count(), 7);
     }
 
     #[test]
