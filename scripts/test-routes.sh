@@ -18,7 +18,7 @@ folder=$TARGET_DIR/route-$other
 export QUILL_TOOLCHAIN=$other CARGO_TARGET_DIR=$folder
 unset QUILL_ELF
 if "${MAKE:-make}" --no-print-directory build user &&
-    "$folder/release/quill" run --check --timeout 120 "$folder/$BARE_TARGET/release/demo"; then
+    "$folder/release/quill" run --check --timeout 120 "$folder/$BARE_TARGET/release/demo" </dev/null; then
     echo "test route::$other ... ok"
     echo "test result: ok. 1 passed; 0 failed; 0 ignored"
 else

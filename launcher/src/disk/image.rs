@@ -49,10 +49,10 @@ impl Entry {
         }
     }
 
-    /// Reads `/12/040755/0/0/bin//`.
+    /// Reads `/12/040755/0/0/bin//`. Inode 0 marks room in a folder that nothing uses.
     fn parse(line: &str) -> Option<Entry> {
         let mut fields = line.strip_prefix('/')?.split('/');
-        let ino = Ino(fields.next()?.parse().ok()?);
+        let ino = Ino(fields.next()?.parse().ok().filter(|&number| number != 0)?);
         let mode = u32::from_str_radix(fields.next()?, 8).ok()?;
         let (uid, gid) = (fields.next()?.parse().ok()?, fields.next()?.parse().ok()?);
         let name = fields.next()?.to_owned();
@@ -156,7 +156,7 @@ mod tests {
         assert_eq!((entry.uid, entry.gid, entry.name.as_str()), (1, 2, "my prog"));
         assert_eq!(Entry::parse("/2/040755/0/0/..//").map(|e| (e.kind(), e.size)), Some((Kind::Folder, 0)));
         assert_eq!(Entry::parse("/15/120777/0/0/b/1/").map(|e| e.kind()), Some(Kind::Symlink));
-        for wrong in ["", "/", "/a/b/c", "12/040755/0/0/x//", "/12/999/0/0/x//"] {
+        for wrong in ["", "/", "/a/b/c", "12/040755/0/0/x//", "/0/000000/0/0///", "/12/999/0/0/x//"] {
             assert_eq!(Entry::parse(wrong), None, "{wrong}");
         }
     }
