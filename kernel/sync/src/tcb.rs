@@ -1,0 +1,85 @@
+//! What the kernel keeps of a thread, on both sides.
+//!
+//! A block is made once and lives for ever: when its thread ends it is kept for the next one. So a
+//! `&'static Tcb` in a wait queue is never dangling, and a wake that comes too late at worst wakes a
+//! stranger, who looks at its condition and sleeps on.
+//!
+//! # Invariants
+//! 1. `locals` and `name` are touched by the thread that the block stands for, and nobody else; before it
+//!    begins, by its maker.
+
+use core::cell::{Cell, UnsafeCell};
+use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use crate::backend::Parker;
+use crate::local::Locals;
+use crate::thread::ThreadId;
+
+/// A thread's control block.
+pub(crate) struct Tcb {
+    id: AtomicU64,
+    /// Set while the block hook runs, which may itself sleep.
+    pub in_hook: AtomicBool,
+    locals: UnsafeCell<Locals>,
+    name: Cell<&'static str>,
+    pub parker: Parker,
+}
+
+// SAFETY: everything is Sync by itself but `locals` and `name`, which only one thread touches (1).
+unsafe impl Sync for Tcb {}
+// SAFETY: `Locals` holds values that need not be Send. A block comes to another thread only after
+// `reset` has dropped them on their own.
+unsafe impl Send for Tcb {}
+
+static NEXT_ID: AtomicU64 = AtomicU64::new(1);
+
+impl Tcb {
+    /// A block that stands for no thread yet.
+    pub const fn new(parker: Parker) -> Tcb {
+        Tcb {
+            id: AtomicU64::new(0),
+            in_hook: AtomicBool::new(false),
+            locals: UnsafeCell::new(Locals::new()),
+            name: Cell::new("main"),
+            parker,
+        }
+    }
+
+    /// Makes the block stand for a new thread.
+    pub fn assign(&self, name: &'static str) {
+        self.name.set(name);
+        self.id.store(NEXT_ID.fetch_add(1, Ordering::Relaxed), Ordering::Relaxed);
+        self.in_hook.store(false, Ordering::Relaxed);
+    }
+
+    /// The name of the thread, to be asked by itself.
+    pub fn name(&self) -> &'static str {
+        self.name.get()
+    }
+
+    pub fn id(&self) -> ThreadId {
+        ThreadId(self.id.load(Ordering::Relaxed))
+    }
+
+    /// The thread's values.
+    ///
+    /// # Safety
+    /// Called by the thread the block stands for; the pointer is not kept past the next call.
+    pub unsafe fn locals(&self) -> *mut Locals {
+        self.locals.get()
+    }
+
+    /// The thread ends: drops its values, on it.
+    ///
+    /// # Safety
+    /// Called by the thread the block stands for, with no borrow of its values alive.
+    pub unsafe fn reset(&self) {
+        // SAFETY: the caller's promise (1). The old values are dropped after they left the cell, so a
+        // drop that asks for a value finds an empty table.
+        let old = unsafe { core::mem::replace(&mut *self.locals.get(), Locals::new()) };
+        drop(old);
+        // SAFETY: as above; what such a drop made anew goes too, once.
+        let again = unsafe { core::mem::replace(&mut *self.locals.get(), Locals::new()) };
+        drop(again);
+    }
+}
