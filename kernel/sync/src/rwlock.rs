@@ -65,7 +65,9 @@ impl<T: ?Sized> RwLock<T> {
     /// Takes the lock with other readers; sleeps while a writer has it or waits for it.
     #[inline]
     pub fn read(&self) -> ReadGuard<'_, T> {
-        if !self.add_reader(WRITER | WAITING) {
+        // Most often nobody has it; then the value that is there need not be loaded first.
+        let alone = self.state.compare_exchange(0, 1, Ordering::Acquire, Ordering::Relaxed);
+        if alone.is_err() && !self.add_reader(WRITER | WAITING) {
             self.read_slow();
         }
         ReadGuard { lock: self, _thread: PhantomData }
