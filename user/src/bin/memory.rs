@@ -13,6 +13,7 @@ const RW: i32 = 3;
 const PRIVATE: i32 = 2;
 const ANON: i32 = 0x22;
 const FIXED: i32 = 0x10;
+const NORESERVE: i32 = 0x4000;
 
 fn main(args: Args) -> i32 {
     auxv(args);
@@ -95,7 +96,7 @@ fn anonymous() {
     equal("munmap off a page", sys::munmap(at + 1, PAGE), EINVAL);
     equal("munmap of nothing", sys::munmap(at, 0), EINVAL);
     equal("munmap", sys::munmap(at, 64 * PAGE), 0);
-    let huge = map(1 << 36, RW);
+    let huge = sys::mmap(0, 1 << 36, RW, ANON | NORESERVE, -1, 0) as usize;
     poke(huge + (1 << 35), 5);
     equal("a huge one costs what is touched", peek(huge + (1 << 35)), 5);
     equal("munmap", sys::munmap(huge, 1 << 36), 0);

@@ -1,0 +1,32 @@
+//! The tests that boot the kernel. `make test-qemu` runs them; a word selects by name, as in
+//! `make test-qemu ARGS=...` or `cargo test -p qemu-tests -- wild`.
+
+mod bad_input;
+mod launcher;
+mod machines;
+mod programs;
+mod speed;
+mod wild;
+
+use libtest_mimic::{Arguments, Failed, Trial};
+use qemu_tests::Verdict;
+
+/// A test by name.
+pub fn trial(name: impl Into<String>, test: impl FnOnce() -> Verdict + Send + 'static) -> Trial {
+    Trial::test(name, move || test().map_err(Failed::from))
+}
+
+fn main() {
+    let mut args = Arguments::from_args();
+    // QEMU is single-threaded here; as many machines as there are CPUs.
+    args.test_threads.get_or_insert_with(|| std::thread::available_parallelism().map_or(1, usize::from));
+    let trials = [
+        programs::trials(),
+        machines::trials(),
+        wild::trials(),
+        bad_input::trials(),
+        launcher::trials(),
+        speed::trials(),
+    ];
+    libtest_mimic::run(&args, trials.into_iter().flatten().collect()).exit();
+}

@@ -1,0 +1,42 @@
+//! What the hot paths cost, in guest instructions. Under `-icount shift=0,sleep=off` the virtual
+//! counter counts instructions, so these are counts, not times: the same in every run.
+
+use libtest_mimic::Trial;
+use qemu_tests::{Run, Verdict, ensure};
+
+use crate::trial;
+
+/// A line of the bench program, the most it may cost, and what Linux takes.
+const BUDGETS: [(&str, u64, u64); 3] = [
+    ("null syscall (getppid)", 200, 456),
+    ("pwrite 1 byte, cached page", 900, 2545),
+    ("pwrite 4 KiB, cached page", 1900, 3697),
+];
+
+pub fn trials() -> Vec<Trial> {
+    vec![trial("speed::instructions", instructions), trial("speed::image_size", image_size)]
+}
+
+fn instructions() -> Verdict {
+    let counted = ["--cpu", "cortex-a72", "--qemu-arg=-icount", "--qemu-arg=shift=0,sleep=off"];
+    let outcome = Run::user("bench").block_size(4096).options(counted).go().ends_with(0)?;
+    for (what, most, linux) in BUDGETS {
+        let cost = outcome
+            .stdout
+            .lines()
+            .find_map(|line| {
+                line.strip_prefix(what)?.strip_prefix(": ")?.split(' ').next()?.parse::<u64>().ok()
+            })
+            .ok_or(format!("no figure for {what}\n{outcome}"))?;
+        ensure!(cost <= most, "{what}: {cost} instructions, at most {most} (Linux {linux})\n{outcome}");
+    }
+    Ok(())
+}
+
+/// The flat Image is at most 1.5 MiB.
+fn image_size() -> Verdict {
+    let image = qemu_tests::required("QUILL_IMAGE");
+    let bytes = std::fs::metadata(&image).map_err(|e| format!("{image:?}: {e}"))?.len();
+    ensure!(bytes <= 3 << 19, "the Image has {bytes} bytes");
+    Ok(())
+}
