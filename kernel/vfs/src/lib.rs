@@ -1,1 +1,56 @@
+//! The virtual file system: paths, names, mounts, open files and descriptors, and the traits that a
+//! file system implements.
+//!
+//! ```text
+//!   system call            vfs                                      file system
+//!   openat  ──▶ namei::open ── walk ── dentry ──miss──▶ Directory::lookup
+//!                    │            └─ mount crossing
+//!                    └──▶ File ◀── Inode::open ──▶ FileOperations
+//!   write   ──▶ read_write::write ── checks, Kiocb ──▶ FileOperations::write_iter
+//! ```
+//!
+//! * What a file system implements: [`FileSystemType`], [`SuperBlock`], [`Inode`], [`Directory`],
+//!   [`Symlink`], [`FileOperations`].
+//! * What a system call uses: [`namei`], [`read_write`], [`lseek`], [`attr_ops`], [`fsync`],
+//!   [`FdTable`], [`iterate_dir`].
+//! * What `boot` uses: [`register_filesystem`], [`Mount`], [`mount_at`], [`device`].
+//! * [`ramfs`]: a file system in memory, for tests and as a place to mount on.
+//!
+//! # Lock order
+//! ```text
+//!   f_pos lock → rename mutex → i_rwsem of directories (ancestor first) → i_rwsem of other inodes
+//!   → the file system's own → Dentry::children → spin locks (dentry link, LRU, mount, fd table)
+//! ```
 #![no_std]
+#![forbid(unsafe_code)]
+
+extern crate alloc;
+#[cfg(test)]
+extern crate std;
+
+mod attr;
+mod cred;
+pub mod dentry;
+mod dir_sink;
+mod file;
+mod file_ops;
+mod flags;
+mod inode;
+pub mod lseek;
+mod mount;
+mod superblock;
+
+pub use attr::{
+    Attr, FileType, Ownership, S_IALLUGO, S_IFMT, S_ISGID, S_ISUID, S_ISVTX, S_IXGRP, SetAttr, StatFs,
+};
+pub use cred::{Cred, Want};
+pub use dentry::Dentry;
+pub use dir_sink::{DirContext, DirEntry, DirSink, iterate_dir};
+pub use file::{File, PosGuard};
+pub use file_ops::{FileOperations, Kiocb, KiocbFlags, Mmap, Whence};
+pub use flags::{FMode, OpenFlags};
+pub use inode::{Directory, Inode, RenameFlags, Symlink, same_inode};
+pub use mount::{Mount, Path, WriteGuard, mount_at, unmount, unmount_all};
+pub use superblock::{
+    FileSystemType, MountFlags, SuperBlock, filesystems, find_filesystem, register_filesystem,
+};

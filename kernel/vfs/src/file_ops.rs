@@ -1,0 +1,179 @@
+//! What an open file calls in its file system or device: `file_operations` and its `kiocb`.
+//!
+//! The vfs has checked access, position and length before `read_iter` and `write_iter`
+//! (`read_write.rs`). A method left out answers what Linux answers for a null pointer there.
+
+use alloc::sync::Arc;
+
+use base::{Errno, IovIter, Result, UserMemory};
+use bitflags::bitflags;
+use pagecache::{AddressSpace, AddressSpaceOperations};
+
+use crate::dir_sink::DirContext;
+use crate::file::File;
+
+bitflags! {
+    /// How one read or write is to be done.
+    #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+    pub struct KiocbFlags: u32 {
+        /// At the end of the file, wherever that is once the inode is locked.
+        const APPEND = 1;
+        /// On the medium before it returns.
+        const DSYNC = 2;
+        /// As DSYNC, with all metadata.
+        const SYNC = 4;
+        /// Around the page cache.
+        const DIRECT = 8;
+        /// EAGAIN instead of waiting (RWF_NOWAIT).
+        const NOWAIT = 16;
+        /// The writer lacks CAP_FSETID: suid and sgid go (`file_remove_privs`).
+        const KILL_PRIV = 32;
+        /// Leave atime alone.
+        const NOATIME = 64;
+        /// The file is O_NONBLOCK: EAGAIN where a device or pipe would wait; files do not care.
+        const NONBLOCK = 128;
+    }
+}
+
+/// One read or write on its way down.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Kiocb {
+    /// Where it is; the file system moves it on by what was done (and with APPEND to the end first).
+    pub pos: u64,
+    /// How.
+    pub flags: KiocbFlags,
+    /// RLIMIT_FSIZE: a write at or past it is EFBIG, one that crosses it is cut short
+    /// (`generic_write_checks`). The system call sends SIGXFSZ.
+    pub fsize_limit: u64,
+}
+
+impl Kiocb {
+    /// A plain read or write at a place.
+    pub const fn at(pos: u64) -> Kiocb {
+        Kiocb { pos, flags: KiocbFlags::empty(), fsize_limit: u64::MAX }
+    }
+}
+
+/// `whence` of lseek(2).
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[repr(u32)]
+pub enum Whence {
+    /// From the start.
+    Set = 0,
+    /// From where it is.
+    Cur = 1,
+    /// From the end.
+    End = 2,
+    /// To the next data.
+    Data = 3,
+    /// To the next hole.
+    Hole = 4,
+}
+
+impl Whence {
+    /// From the system call's argument; EINVAL.
+    pub const fn from_user(n: u32) -> Result<Whence> {
+        Ok(match n {
+            0 => Whence::Set,
+            1 => Whence::Cur,
+            2 => Whence::End,
+            3 => Whence::Data,
+            4 => Whence::Hole,
+            _ => return Err(Errno::EINVAL),
+        })
+    }
+}
+
+/// What mmap(2) of a file maps.
+#[derive(Clone)]
+pub enum Mmap {
+    /// The file's pages: fault one in with `pagecache::read_mapping_page(mapping, ops, index)`.
+    Pages {
+        /// The cache.
+        mapping: Arc<AddressSpace>,
+        /// How it is filled.
+        ops: Arc<dyn AddressSpaceOperations>,
+    },
+    /// Zeros, as /dev/zero: the mapping is anonymous.
+    Zero,
+}
+
+/// The operations of an open file. Use counts: a [`File`] holds one `Arc` of it.
+pub trait FileOperations: Send + Sync {
+    /// Whether `read_iter` is there (FMODE_CAN_READ).
+    fn can_read(&self) -> bool {
+        false
+    }
+
+    /// Whether `write_iter` is there (FMODE_CAN_WRITE).
+    fn can_write(&self) -> bool {
+        false
+    }
+
+    /// Whether the file has positions at all: false makes lseek, pread and pwrite ESPIPE, as on a
+    /// terminal.
+    fn seekable(&self) -> bool {
+        true
+    }
+
+    /// Reads from `iocb.pos` on and moves it. 0 at the end. EFAULT only when nothing was read.
+    fn read_iter(&self, _file: &File, _iocb: &mut Kiocb, _to: &mut IovIter<'_>) -> Result<usize> {
+        Err(Errno::EINVAL)
+    }
+
+    /// Writes at `iocb.pos` and moves it.
+    fn write_iter(&self, _file: &File, _iocb: &mut Kiocb, _from: &mut IovIter<'_>) -> Result<usize> {
+        Err(Errno::EINVAL)
+    }
+
+    /// Where a seek leads; the vfs stores it. `pos` is where the file is. Most file systems want
+    /// [`crate::lseek::generic`], which this is by default, with i_size and s_maxbytes.
+    fn llseek(&self, file: &File, pos: u64, offset: i64, whence: Whence) -> Result<u64> {
+        crate::lseek::generic_file(file, pos, offset, whence)
+    }
+
+    /// Offers directory entries from `ctx.pos` on, until it is told to stop. ENOTDIR.
+    fn iterate(&self, _file: &File, _ctx: &mut DirContext<'_>) -> Result<()> {
+        Err(Errno::ENOTDIR)
+    }
+
+    /// Brings the bytes `start..=end` to the medium, with `datasync` only the metadata needed to
+    /// read them. EINVAL where there is nothing to sync. Errors of earlier writebacks are the vfs's
+    /// affair (errseq).
+    fn fsync(&self, _file: &File, _start: u64, _end: u64, _datasync: bool) -> Result<()> {
+        Err(Errno::EINVAL)
+    }
+
+    /// A command to a device. ENOTTY when it is none of its.
+    fn ioctl(&self, _file: &File, _cmd: u32, _arg: u64, _memory: &dyn UserMemory) -> Result<u64> {
+        Err(Errno::ENOTTY)
+    }
+
+    /// The page cache behind it, where errors of writeback are noted. None for devices without.
+    fn mapping(&self) -> Option<&Arc<AddressSpace>> {
+        None
+    }
+
+    /// What mmap maps. ENODEV when it cannot be mapped.
+    fn mmap(&self, _file: &File) -> Result<Mmap> {
+        Err(Errno::ENODEV)
+    }
+
+    /// fallocate(2), after the vfs's checks. `mode` is its flag word.
+    fn fallocate(&self, _file: &File, _mode: u32, _offset: u64, _len: u64) -> Result<()> {
+        Err(Errno::EOPNOTSUPP)
+    }
+
+    /// What would not block now: POLLIN 1, POLLOUT 4, POLLRDNORM 0x40, POLLWRNORM 0x100.
+    fn poll(&self, _file: &File) -> u32 {
+        0x145
+    }
+
+    /// Whether O_DIRECT is honoured; else open refuses it with EINVAL.
+    fn direct(&self) -> bool {
+        false
+    }
+
+    /// The last handle of the open file is gone.
+    fn release(&self, _file: &File) {}
+}
