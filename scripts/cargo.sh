@@ -15,6 +15,8 @@ debian)
     export RUSTC_BOOTSTRAP=1 RUSTC=/usr/bin/rustc PATH="/usr/bin:$PATH"
     # rustup's cargo, had it been called, would tell its children which toolchain to use.
     unset RUSTUP_TOOLCHAIN CARGO
+    # The compiler's own core is what it warns of.
+    export CARGO_FUTURE_INCOMPAT_REPORT_FREQUENCY=never
     # Debian ships no rust-lld, the target's own linker.
     export CARGO_TARGET_AARCH64_UNKNOWN_NONE_SOFTFLOAT_LINKER=ld.lld
     case " $* " in
