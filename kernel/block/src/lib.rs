@@ -1,1 +1,72 @@
+//! The block layer: from a bio to the driver's ring, and back.
+//!
+//! ```text
+//!   disk.submit_bio(bio)                                        disk.rs   bounds, read-only
+//!        │ cut at the device's limits, the parts chained        split.rs
+//!        ▼
+//!   plug list of the thread ── merge with what is there         plug.rs
+//!        │ unplugged: at the guard's drop, or before the thread sleeps
+//!        ▼
+//!   request queue ── back and front merge, neighbours joined    queue.rs, merge.rs, pool.rs
+//!        │                 flushes and FUA, step by step         flush.rs
+//!        ▼
+//!   elevator: which request next                                elevator/
+//!        │ as long as the driver has room
+//!        ▼
+//!   driver.queue_request(InFlight)   driver.commit()            driver.rs; ramdisk.rs, machine/virtio
+//!        ┆
+//!   in_flight.complete(result)  ── each bio's end_io, next requests go out     request.rs, queue.rs
+//! ```
+//!
+//! The type changes as ownership moves: [`Bio`] → [`Request`] → [`InFlight`]. Each step consumes the
+//! one before, so nothing can be submitted twice or forgotten: whatever is dropped on the way ends
+//! its bios with EIO.
+//!
+//! # Order
+//! As in Linux, requests in flight at the same time have no order among each other: who needs one
+//! waits for `end_io`, or uses a flush. Writes that completed before a flush was submitted are
+//! durable when it ends.
+//!
+//! # Locking
+//! One `SpinLock` per queue. It is never held while a driver or an `end_io` runs. A driver's own
+//! lock is never held while a request is completed. Nothing here sleeps but [`Disk::submit_bio`] when
+//! the queue has [`queue::MAX_REQUESTS`] requests of that direction, and what says so by its name.
 #![no_std]
+#![forbid(unsafe_code)]
+
+extern crate alloc;
+#[cfg(test)]
+#[macro_use]
+extern crate std;
+
+mod bio;
+mod disk;
+mod driver;
+pub mod elevator;
+mod flush;
+mod merge;
+mod plug;
+mod pool;
+pub mod queue;
+mod ramdisk;
+mod request;
+mod split;
+mod stats;
+mod wait;
+
+#[cfg(test)]
+mod property_tests;
+#[cfg(test)]
+mod queue_tests;
+#[cfg(test)]
+mod testing;
+
+pub use bio::{Bio, BioFlags, BioOp, BioVec, Direction};
+pub use disk::{Disk, DiskKind, disks, find, register};
+pub use driver::{DEFAULT_MAX_SECTORS, Driver, Limits};
+pub use plug::{PlugGuard, plug};
+pub use queue::RequestQueue;
+pub use ramdisk::RamDisk;
+pub use request::{InFlight, Request, Segment, complete_all};
+pub use stats::{DirectionStats, DiskStats};
+pub use wait::Completion;

@@ -1,0 +1,278 @@
+//! deadline: sweeps over the disk in sector order, but lets no request wait too long.
+//!
+//! A disk does most per second when the head moves one way. Pure sweeping starves: a stream of writes
+//! ahead of the head keeps a read behind it waiting for ever. So each request is in two orders:
+//!
+//! ```text
+//!   sorted, per direction   r: 16 400 900      w: 8 80 81 500        by first sector
+//!   fifo,   per direction   r: 900 16 400      w: 81 8 500 80        by deadline
+//! ```
+//!
+//! # How the next request is chosen
+//! 1. While a batch runs (fewer than `fifo_batch` requests since its choice) and the same direction
+//!    has a request ahead of the last one: that one.
+//! 2. Otherwise a new batch. Reads go first, for somebody waits for them, unless writes have been
+//!    passed over `writes_starved` times already.
+//! 3. The batch begins at the head of that direction's fifo if its deadline has passed, or if
+//!    nothing is ahead of where the direction's last batch ended; else it goes on from there.
+//!
+//! # Tunables
+//! | name           | default | meaning                                                        |
+//! |----------------|---------|----------------------------------------------------------------|
+//! | read_expire    | 500 ms  | after that a read begins the next batch of reads               |
+//! | write_expire   | 5 s     | the same of writes, discards and write-zeroes                  |
+//! | fifo_batch     | 16      | requests in sector order before deadlines are looked at again  |
+//! | writes_starved | 2       | how often reads may be preferred while writes wait             |
+//! | front_merges   | true    | whether a bio may go in front of a request                     |
+//!
+//! Deadlines are goals, not promises: an expired read may still wait for the batch that runs and,
+//! after two batches of reads, one of writes.
+//!
+//! Source: Documentation/block/deadline-iosched.rst.
+
+use alloc::collections::BTreeSet;
+
+use super::Elevator;
+use crate::bio::Direction;
+use crate::pool::{Pool, RequestId};
+
+const MS: u64 = 1_000_000;
+
+/// What may be set.
+#[derive(Clone, Copy, Debug)]
+struct Tunables {
+    read_expire_ns: u64,
+    write_expire_ns: u64,
+    fifo_batch: u32,
+    writes_starved: u32,
+    front_merges: bool,
+}
+
+impl Default for Tunables {
+    fn default() -> Tunables {
+        Tunables {
+            read_expire_ns: 500 * MS,
+            write_expire_ns: 5000 * MS,
+            fifo_batch: 16,
+            writes_starved: 2,
+            front_merges: true,
+        }
+    }
+}
+
+/// One direction. Its sorted order is the pool's.
+#[derive(Default)]
+struct Lane {
+    /// By deadline, then by age.
+    fifo: BTreeSet<(u64, RequestId)>,
+    /// Where the last request ended: what lies from here on is ahead.
+    head: u64,
+}
+
+/// The elevator.
+pub(super) struct Deadline {
+    tunables: Tunables,
+    reads: Lane,
+    writes: Lane,
+    /// The direction of the batch that runs.
+    batch_direction: Direction,
+    /// Requests of it that have gone.
+    batch: u32,
+    /// How often reads were chosen while writes waited.
+    starved: u32,
+}
+
+impl Default for Deadline {
+    fn default() -> Deadline {
+        let tunables = Tunables::default();
+        Deadline {
+            tunables,
+            reads: Lane::default(),
+            writes: Lane::default(),
+            batch_direction: Direction::Read,
+            // No batch runs.
+            batch: tunables.fifo_batch,
+            starved: 0,
+        }
+    }
+}
+
+impl Elevator for Deadline {
+    fn name(&self) -> &'static str {
+        "deadline"
+    }
+
+    fn add(&mut self, pool: &mut Pool, id: RequestId, now: u64) {
+        let Some(request) = pool.get_mut(id) else { return };
+        let direction = request.op().direction();
+        let expire = match direction {
+            Direction::Read => self.tunables.read_expire_ns,
+            Direction::Write => self.tunables.write_expire_ns,
+        };
+        request.expires = now.saturating_add(expire);
+        self.lane_mut(direction).fifo.insert((request.expires, id));
+    }
+
+    /// The whole inherits the earlier deadline.
+    fn joining(&mut self, pool: &mut Pool, kept: RequestId, gone: RequestId) {
+        let Some(gone_expires) = pool.get(gone).map(|r| r.expires) else { return };
+        let Some(request) = pool.get_mut(kept) else { return };
+        let kept_expires = request.expires;
+        request.expires = kept_expires.min(gone_expires);
+        let fifo = &mut self.lane_mut(request.op().direction()).fifo;
+        fifo.remove(&(gone_expires, gone));
+        fifo.remove(&(kept_expires, kept));
+        fifo.insert((request.expires, kept));
+    }
+
+    fn dispatch(&mut self, pool: &Pool, now: u64) -> Option<RequestId> {
+        let id = match self.next_of_batch(pool) {
+            Some(id) => id,
+            None => self.begin_batch(pool, now)?,
+        };
+        let request = pool.get(id)?;
+        self.batch += 1;
+        let lane = self.lane_mut(request.op().direction());
+        lane.fifo.remove(&(request.expires, id));
+        lane.head = request.end().0;
+        Some(id)
+    }
+
+    fn front_merges(&self) -> bool {
+        self.tunables.front_merges
+    }
+}
+
+impl Deadline {
+    fn lane(&self, direction: Direction) -> &Lane {
+        match direction {
+            Direction::Read => &self.reads,
+            Direction::Write => &self.writes,
+        }
+    }
+
+    fn lane_mut(&mut self, direction: Direction) -> &mut Lane {
+        match direction {
+            Direction::Read => &mut self.reads,
+            Direction::Write => &mut self.writes,
+        }
+    }
+
+    fn next_of_batch(&self, pool: &Pool) -> Option<RequestId> {
+        if self.batch >= self.tunables.fifo_batch {
+            return None;
+        }
+        self.ahead(pool, self.batch_direction)
+    }
+
+    fn ahead(&self, pool: &Pool, direction: Direction) -> Option<RequestId> {
+        pool.first_from(direction, self.lane(direction).head)
+    }
+
+    fn begin_batch(&mut self, pool: &Pool, now: u64) -> Option<RequestId> {
+        let direction = self.choose_direction()?;
+        let (expires, oldest) = *self.lane(direction).fifo.first()?;
+        let id = match self.ahead(pool, direction) {
+            Some(ahead) if expires > now => ahead,
+            _ => oldest,
+        };
+        self.batch_direction = direction;
+        self.batch = 0;
+        Some(id)
+    }
+
+    fn choose_direction(&mut self) -> Option<Direction> {
+        let (reads, writes) = (!self.reads.fifo.is_empty(), !self.writes.fifo.is_empty());
+        if reads && (!writes || self.starved < self.tunables.writes_starved) {
+            self.starved += u32::from(writes);
+            return Some(Direction::Read);
+        }
+        self.starved = 0;
+        writes.then_some(Direction::Write)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{add, drain, pool_with};
+
+    #[test]
+    fn a_batch_goes_in_sector_order() {
+        let mut d = Deadline::default();
+        let mut pool = pool_with(&mut d, &[('w', 80), ('w', 8), ('w', 500), ('w', 40)], 0);
+        // Nothing was dispatched yet, so everything is ahead of the head at 0.
+        assert_eq!(drain(&mut d, &mut pool, 0), [('w', 8), ('w', 40), ('w', 80), ('w', 500)]);
+    }
+
+    #[test]
+    fn the_sweep_goes_on_from_the_head_and_comes_back_to_the_oldest() {
+        let mut d = Deadline::default();
+        let mut pool = pool_with(&mut d, &[('r', 100)], 0);
+        assert_eq!(drain(&mut d, &mut pool, 0), [('r', 100)]);
+        add(&mut d, &mut pool, 'r', 50, 0);
+        add(&mut d, &mut pool, 'r', 20, 0);
+        add(&mut d, &mut pool, 'r', 200, 0);
+        assert_eq!(drain(&mut d, &mut pool, 0), [('r', 200), ('r', 50), ('r', 20)]);
+    }
+
+    #[test]
+    fn reads_go_first_but_starve_writes_only_twice() {
+        let mut d =
+            Deadline { tunables: Tunables { fifo_batch: 1, ..Tunables::default() }, ..Deadline::default() };
+        let list = [('w', 8), ('w', 16), ('r', 100), ('r', 200), ('r', 300), ('r', 400), ('r', 500)];
+        let mut pool = pool_with(&mut d, &list, 0);
+        let order: std::string::String = drain(&mut d, &mut pool, 0).iter().map(|(op, _)| *op).collect();
+        assert_eq!(order, "rrwrrwr");
+    }
+
+    /// Asks for requests, one each `step`, with a fresh competitor added before each, until `wanted`
+    /// comes out; returns when.
+    fn served_at(wanted: (char, u64), rival: char, step: u64) -> u64 {
+        let mut d = Deadline::default();
+        let mut pool = pool_with(&mut d, &[('w', 1_000_000), ('r', 1_000_000)], 0);
+        assert_eq!(drain(&mut d, &mut pool, 0).len(), 2, "the head is now behind what is wanted");
+        add(&mut d, &mut pool, wanted.0, wanted.1, 0);
+        for i in 0..100_000 {
+            let now = i * step;
+            add(&mut d, &mut pool, rival, 2_000_000 + i * 16, now);
+            let id = d.dispatch(&pool, now).unwrap();
+            if pool.remove(id).unwrap().sector().0 == wanted.1 {
+                return now;
+            }
+        }
+        panic!("never served");
+    }
+
+    #[test]
+    fn a_read_behind_the_head_is_served_within_its_deadline_and_a_batch() {
+        let at = served_at(('r', 8), 'r', MS);
+        assert!((500 * MS..=(500 + 16) * MS).contains(&at), "{at}");
+    }
+
+    #[test]
+    fn a_write_behind_the_head_is_served_within_its_deadline_and_a_batch() {
+        let at = served_at(('w', 8), 'w', 10 * MS);
+        assert!((5000 * MS..=5160 * MS).contains(&at), "{at}");
+    }
+
+    #[test]
+    fn a_write_under_a_stream_of_reads_is_served() {
+        // Two batches of reads, then writes: 32 steps, far below the 5 s.
+        let at = served_at(('w', 8), 'r', MS);
+        assert!(at <= 33 * MS, "{at}");
+    }
+
+    #[test]
+    fn a_joined_request_keeps_the_earlier_deadline() {
+        let mut d = Deadline::default();
+        let mut pool = Pool::default();
+        let late = add(&mut d, &mut pool, 'w', 8, 1000);
+        let early = add(&mut d, &mut pool, 'w', 16, 10);
+        d.joining(&mut pool, late, early);
+        pool.join(late, early);
+        assert_eq!(pool.get(late).unwrap().expires, 10 + 5000 * MS);
+        assert_eq!(drain(&mut d, &mut pool, 0), [('w', 8)]);
+        assert!(d.writes.fifo.is_empty());
+    }
+}

@@ -1,0 +1,129 @@
+//! Merging: which request a bio can become part of, and which two requests have become neighbours.
+//!
+//! ```text
+//!   back merge    request [100, 108) + bio [108, 116)   →  request [100, 116)
+//!   front merge   bio [92, 100) + request [100, 108)    →  request [92, 108)
+//!   join          a bio fills the gap between two requests: all three become one
+//! ```
+//!
+//! Merged are reads with reads, writes with writes, discards with discards; never across a flush that
+//! the queue has taken in between, never beyond the limits of the device. Flushes, write-zeroes and
+//! writes with PREFLUSH or FUA stay alone.
+
+use crate::bio::{Bio, BioFlags, BioOp};
+use crate::driver::Limits;
+use crate::elevator::Elevator;
+use crate::pool::{Pool, RequestId};
+use crate::request::Shape;
+
+/// The answer of [`elv_merge`].
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Merge {
+    /// It needs a request of its own.
+    No,
+    /// It goes to the end of this one.
+    Back(RequestId),
+    /// It goes to the front of this one.
+    Front(RequestId),
+}
+
+/// Whether a bio may become part of a request, or be joined by others, at all.
+pub(crate) fn mergeable(op: BioOp, flags: BioFlags) -> bool {
+    matches!(op, BioOp::Read | BioOp::Write | BioOp::Discard)
+        && !flags.intersects(BioFlags::PREFLUSH | BioFlags::FUA)
+}
+
+/// Whether `next` may follow `first` within one request. Both are mergeable.
+pub(crate) fn fits(first: &Shape, next: &Shape, limits: &Limits) -> bool {
+    let max_sectors = match first.op {
+        BioOp::Discard => limits.max_discard_sectors,
+        _ => limits.max_sectors,
+    };
+    let same_epoch = first.epoch.is_none() || next.epoch.is_none() || first.epoch == next.epoch;
+    first.op == next.op
+        && first.end() == next.sector
+        && same_epoch
+        && first.sectors + next.sectors <= u64::from(max_sectors)
+        && first.segments + next.segments <= limits.max_segments
+}
+
+/// Where in the pool a mergeable bio of this shape belongs.
+pub(crate) fn elv_merge(pool: &Pool, bio: &Shape, front_merges: bool, limits: &Limits) -> Merge {
+    if let Some((id, request)) = pool.ending_at(bio.op, bio.sector)
+        && fits(&request.shape(), bio, limits)
+    {
+        return Merge::Back(id);
+    }
+    if front_merges
+        && let Some((id, request)) = pool.beginning_at(bio.op, bio.end())
+        && fits(bio, &request.shape(), limits)
+    {
+        return Merge::Front(id);
+    }
+    Merge::No
+}
+
+/// Merges a bio into the pool, and then the request it went into with its neighbour. Ok: how many
+/// requests disappeared by that (0 or 1). Err: the bio, which needs a request of its own.
+pub(crate) fn merge_bio(
+    pool: &mut Pool,
+    elevator: &mut dyn Elevator,
+    bio: Bio,
+    shape: &Shape,
+    limits: &Limits,
+) -> Result<usize, Bio> {
+    if !mergeable(bio.op(), bio.flags) {
+        return Err(bio);
+    }
+    match elv_merge(pool, shape, elevator.front_merges(), limits) {
+        Merge::No => Err(bio),
+        Merge::Back(id) => {
+            pool.push_back(id, bio, *shape);
+            Ok(usize::from(join_with_next(pool, elevator, id, limits)))
+        }
+        Merge::Front(id) => {
+            pool.push_front(id, bio, *shape);
+            Ok(usize::from(join_with_previous(pool, elevator, id, limits)))
+        }
+    }
+}
+
+/// Joins a request that has just entered the pool with its neighbours on both sides. Returns how many
+/// requests disappeared.
+pub(crate) fn join_neighbours(
+    pool: &mut Pool,
+    elevator: &mut dyn Elevator,
+    id: RequestId,
+    limits: &Limits,
+) -> usize {
+    let next = join_with_next(pool, elevator, id, limits);
+    let previous = join_with_previous(pool, elevator, id, limits);
+    usize::from(next) + usize::from(previous)
+}
+
+fn join_with_next(pool: &mut Pool, elevator: &mut dyn Elevator, id: RequestId, limits: &Limits) -> bool {
+    let Some(shape) = pool.get(id).map(|r| r.shape()) else { return false };
+    let next = pool.beginning_at(shape.op, shape.end()).map(|(next, request)| (next, request.shape()));
+    match next {
+        Some((next, after)) if next != id && fits(&shape, &after, limits) => join(pool, elevator, id, next),
+        _ => false,
+    }
+}
+
+fn join_with_previous(pool: &mut Pool, elevator: &mut dyn Elevator, id: RequestId, limits: &Limits) -> bool {
+    let Some(shape) = pool.get(id).map(|r| r.shape()) else { return false };
+    let previous =
+        pool.ending_at(shape.op, shape.sector).map(|(previous, request)| (previous, request.shape()));
+    match previous {
+        Some((previous, before)) if previous != id && fits(&before, &shape, limits) => {
+            join(pool, elevator, previous, id)
+        }
+        _ => false,
+    }
+}
+
+fn join(pool: &mut Pool, elevator: &mut dyn Elevator, kept: RequestId, gone: RequestId) -> bool {
+    elevator.joining(pool, kept, gone);
+    pool.join(kept, gone);
+    true
+}

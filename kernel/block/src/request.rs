@@ -1,0 +1,362 @@
+//! A request: bios whose sectors follow one another, on their way to the driver; and the request in
+//! flight, which only the driver holds.
+//!
+//! ```text
+//!   Bio ──Request::new──▶ Request ──queue──▶ InFlight ──complete──▶ each bio's end_io
+//!              ▲ merge      │ joined to a neighbour
+//!              └────────────┘
+//! ```
+//!
+//! # Invariants
+//! 1. The bios of a request are contiguous, in order, and of one operation.
+//! 2. `segments` is at least what [`Request::segments`] yields, and within the queue's limits.
+//! 3. An [`InFlight`] is completed exactly once; dropped, it completes with EIO.
+
+use alloc::collections::VecDeque;
+use alloc::sync::Arc;
+use core::fmt;
+use core::ops::Deref;
+
+use base::{Errno, PhysAddr, Result, Sector};
+use sync::thread::{self, ThreadId};
+
+use crate::bio::{Bio, BioFlags, BioOp, BioVec};
+use crate::driver::Limits;
+use crate::flush::Stage;
+use crate::queue::RequestQueue;
+use crate::split::count_segments;
+
+/// What merging looks at, of a bio or of a request.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Shape {
+    pub op: BioOp,
+    pub sector: u64,
+    pub sectors: u64,
+    pub segments: u32,
+    /// How many flushes the queue had seen; `None` for a bio, which is new.
+    pub epoch: Option<u64>,
+}
+
+impl Shape {
+    /// A bio as it would be on a queue with these limits.
+    pub fn of(bio: &Bio, limits: &Limits) -> Shape {
+        let segments = count_segments(bio.vecs(), limits);
+        Shape { op: bio.op(), sector: bio.sector().0, sectors: bio.sectors(), segments, epoch: None }
+    }
+
+    pub fn end(&self) -> u64 {
+        self.sector + self.sectors
+    }
+}
+
+/// Bios that will reach the device as one transfer.
+pub struct Request {
+    shape: Shape,
+    flags: BioFlags,
+    bios: VecDeque<Bio>,
+    /// Where it stands among flushes.
+    pub(crate) stage: Stage,
+    /// When the elevator wants it gone at the latest; the elevator's own.
+    pub(crate) expires: u64,
+    queued: u64,
+    thread: ThreadId,
+}
+
+impl Request {
+    /// A request of one bio.
+    pub(crate) fn new(bio: Bio, shape: Shape, now: u64) -> Request {
+        let flags = bio.flags;
+        let bios = VecDeque::from([bio]);
+        Request {
+            shape,
+            flags,
+            bios,
+            stage: Stage::Plain,
+            expires: 0,
+            queued: now,
+            thread: thread::current(),
+        }
+    }
+
+    /// A flush of the device on behalf of others; carries no bio.
+    pub(crate) fn shared_flush(now: u64) -> Request {
+        let shape = Shape { op: BioOp::Flush, sector: 0, sectors: 0, segments: 0, epoch: None };
+        Request {
+            shape,
+            flags: BioFlags::SYNC,
+            bios: VecDeque::new(),
+            stage: Stage::SharedFlush,
+            expires: 0,
+            queued: now,
+            // Made wherever a request ends, also in an interrupt, where no thread is asking.
+            thread: ThreadId(0),
+        }
+    }
+
+    /// What the device shall do.
+    pub fn op(&self) -> BioOp {
+        self.shape.op
+    }
+
+    /// The flags of its bios: SYNC or META when any has it, RAHEAD when all have it.
+    pub fn flags(&self) -> BioFlags {
+        self.flags
+    }
+
+    /// Its first sector.
+    pub fn sector(&self) -> Sector {
+        Sector(self.shape.sector)
+    }
+
+    /// How many sectors it covers.
+    pub fn sectors(&self) -> u64 {
+        self.shape.sectors
+    }
+
+    /// The first sector behind it.
+    pub fn end(&self) -> Sector {
+        Sector(self.shape.end())
+    }
+
+    /// When it was queued, in nanoseconds of CLOCK_MONOTONIC.
+    pub fn queued_ns(&self) -> u64 {
+        self.queued
+    }
+
+    /// Who submitted its first bio.
+    pub fn thread(&self) -> ThreadId {
+        self.thread
+    }
+
+    /// How many bios it carries.
+    pub fn bios(&self) -> usize {
+        self.bios.len()
+    }
+
+    /// Its pieces of pages, in the order of the sectors.
+    pub fn vecs(&self) -> impl Iterator<Item = &BioVec> {
+        self.bios.iter().flat_map(|bio| bio.vecs())
+    }
+
+    /// Its memory as a device sees it: adjacent pieces as one, none longer than `max_size`. Yields no
+    /// more than the limits' `max_segments`.
+    pub fn segments(&self, max_size: u32) -> impl Iterator<Item = Segment> {
+        Segments { vecs: self.vecs(), next: None, max_size }
+    }
+
+    /// At most this many segments.
+    pub fn segment_count(&self) -> u32 {
+        self.shape.segments
+    }
+
+    pub(crate) fn shape(&self) -> Shape {
+        self.shape
+    }
+
+    /// The request enters a queue that has seen this many flushes.
+    pub(crate) fn set_epoch(&mut self, epoch: u64) {
+        self.shape.epoch = Some(epoch);
+    }
+
+    /// Appends a bio that `merge::fits` behind it.
+    pub(crate) fn push_back(&mut self, bio: Bio, shape: Shape) {
+        self.absorb(shape, bio.flags);
+        self.bios.push_back(bio);
+    }
+
+    /// Prepends a bio that it `merge::fits` behind.
+    pub(crate) fn push_front(&mut self, bio: Bio, shape: Shape) {
+        self.absorb(shape, bio.flags);
+        self.shape.sector = shape.sector;
+        self.bios.push_front(bio);
+    }
+
+    /// Appends a whole request that `merge::fits` behind it.
+    pub(crate) fn join(&mut self, next: Request) {
+        self.absorb(next.shape, next.flags);
+        self.queued = self.queued.min(next.queued);
+        self.bios.extend(next.bios);
+    }
+
+    fn absorb(&mut self, shape: Shape, flags: BioFlags) {
+        let read_ahead = self.flags & flags & BioFlags::RAHEAD;
+        self.flags = ((self.flags | flags) - BioFlags::RAHEAD) | read_ahead;
+        self.shape.sectors += shape.sectors;
+        self.shape.segments += shape.segments;
+    }
+
+    /// Ends every bio.
+    pub(crate) fn end_bios(self, result: Result<()>) {
+        for bio in self.bios {
+            bio.complete(result);
+        }
+    }
+}
+
+impl fmt::Debug for Request {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let s = &self.shape;
+        write!(f, "{:?} {}+{} of {} bios", s.op, s.sector, s.sectors, self.bios.len())
+    }
+}
+
+/// A run of bytes as a device sees it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Segment {
+    /// Its first byte.
+    pub phys: PhysAddr,
+    /// Its length.
+    pub len: u32,
+}
+
+struct Segments<'a, I: Iterator<Item = &'a BioVec>> {
+    vecs: I,
+    /// What was taken from `vecs` and not yet given out.
+    next: Option<Segment>,
+    max_size: u32,
+}
+
+impl<'a, I: Iterator<Item = &'a BioVec>> Iterator for Segments<'a, I> {
+    type Item = Segment;
+
+    fn next(&mut self) -> Option<Segment> {
+        let as_segment = |v: &BioVec| Segment { phys: PhysAddr(v.phys()), len: v.len };
+        let mut run = self.next.take().or_else(|| self.vecs.next().map(as_segment))?;
+        while run.len < self.max_size {
+            match self.vecs.next().map(as_segment) {
+                Some(more)
+                    if more.phys.0 == run.phys.0 + u64::from(run.len)
+                        && run.len.checked_add(more.len).is_some() =>
+                {
+                    run.len += more.len;
+                }
+                other => {
+                    self.next = other;
+                    break;
+                }
+            }
+        }
+        if run.len > self.max_size {
+            let rest = Segment {
+                phys: PhysAddr(run.phys.0 + u64::from(self.max_size)),
+                len: run.len - self.max_size,
+            };
+            // `next` is empty: the loop ended because the run was long enough.
+            self.next = Some(rest);
+            run.len = self.max_size;
+        }
+        Some(run)
+    }
+}
+
+/// A request that the driver has begun, or is about to.
+pub struct InFlight {
+    /// None only while it is being taken apart.
+    request: Option<Request>,
+    queue: Arc<RequestQueue>,
+}
+
+impl InFlight {
+    pub(crate) fn new(request: Request, queue: Arc<RequestQueue>) -> InFlight {
+        InFlight { request: Some(request), queue }
+    }
+
+    /// The device is done: ends every bio, and sends out what waited for the room. May be called in
+    /// an interrupt. Several at once are cheaper by [`complete_all`].
+    pub fn complete(self, result: Result<()>) {
+        let queue = self.finish(result);
+        queue.run();
+    }
+
+    /// Ends every bio and leaves the queue standing.
+    fn finish(mut self, result: Result<()>) -> Arc<RequestQueue> {
+        self.end(result);
+        self.queue.clone()
+    }
+
+    fn end(&mut self, result: Result<()>) {
+        if let Some(request) = self.request.take() {
+            self.queue.finished(request, result);
+        }
+    }
+
+    /// The driver had no room.
+    pub(crate) fn take_back(mut self) -> Option<Request> {
+        self.request.take()
+    }
+}
+
+impl Deref for InFlight {
+    type Target = Request;
+
+    fn deref(&self) -> &Request {
+        match &self.request {
+            Some(request) => request,
+            // It is None only between a `take` and the end of the function that took it, all of
+            // which own or are dropping the InFlight.
+            None => unreachable!("a request in flight is whole as long as it can be borrowed"),
+        }
+    }
+}
+
+impl Drop for InFlight {
+    fn drop(&mut self) {
+        if self.request.is_some() {
+            log::error!("the driver lost a request: {:?}", **self);
+            self.end(Err(Errno::EIO));
+            self.queue.run();
+        }
+    }
+}
+
+impl fmt::Debug for InFlight {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(&self.request, f)
+    }
+}
+
+/// Completes several requests, and then sends out what waited for their room, with one notify.
+pub fn complete_all(done: impl IntoIterator<Item = (InFlight, Result<()>)>) {
+    let mut last: Option<Arc<RequestQueue>> = None;
+    for (request, result) in done {
+        let queue = request.finish(result);
+        match last.replace(queue) {
+            Some(before) if !last.as_ref().is_some_and(|q| Arc::ptr_eq(q, &before)) => before.run(),
+            _ => {}
+        }
+    }
+    if let Some(queue) = last {
+        queue.run();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use base::frame;
+    use std::vec::Vec;
+
+    #[test]
+    fn adjacent_memory_is_one_segment() {
+        let limits = Limits::default();
+        let page = frame::alloc_zeroed().unwrap();
+        let bio = |sector: u64, offset| {
+            let mut bio = Bio::new(BioOp::Read, Sector(sector));
+            bio.add(&page, offset, 1024);
+            bio
+        };
+        let (a, b, c) = (bio(0, 0), bio(2, 1024), bio(4, 3072));
+        let shapes = [&a, &b, &c].map(|x| Shape::of(x, &limits));
+        let mut request = Request::new(a, shapes[0], 0);
+        request.push_back(b, shapes[1]);
+        request.push_back(c, shapes[2]);
+        let phys = page.phys().0;
+        let got: Vec<_> = request.segments(65536).map(|s| (s.phys.0 - phys, s.len)).collect();
+        assert_eq!(got, [(0, 2048), (3072, 1024)]);
+        let cut: Vec<_> = request.segments(512).map(|s| (s.phys.0 - phys, s.len)).collect();
+        assert_eq!(cut, [(0, 512), (512, 512), (1024, 512), (1536, 512), (3072, 512), (3584, 512)]);
+        let odd: Vec<_> = request.segments(1536).map(|s| (s.phys.0 - phys, s.len)).collect();
+        assert_eq!(odd, [(0, 1536), (1536, 512), (3072, 1024)]);
+        request.end_bios(Ok(()));
+    }
+}

@@ -1,0 +1,249 @@
+//! Cutting a bio at the limits of its queue.
+//!
+//! A bio may be of any length; a request may not. What is too long goes as several bios, each cut at a
+//! multiple of the logical block, and the first one's `end_io` is shared among them: it runs when the
+//! last part has ended, with the first error that any part had.
+//!
+//! Worked example: 20 pages at sector 0 on a device that takes 8 segments become bios of 8, 8 and 4
+//! pages at sectors 0, 64 and 128.
+
+use alloc::sync::Arc;
+
+use base::units::SECTOR_SIZE;
+use base::{Errno, Result};
+use smallvec::SmallVec;
+use sync::SpinLock;
+
+use crate::bio::{Bio, BioOp, BioVec};
+use crate::driver::Limits;
+
+/// The parts of one bio; most bios are one part.
+pub(crate) type Parts = SmallVec<[Bio; 1]>;
+
+/// How many pieces of memory the driver will see for these pieces of pages: physically adjacent
+/// ones count once, and no piece is longer than the limit.
+pub(crate) fn count_segments(vecs: &[BioVec], limits: &Limits) -> u32 {
+    let mut counter = SegmentCounter::new(limits.max_segment_size);
+    vecs.iter().for_each(|v| counter.add(v, v.len));
+    counter.count
+}
+
+/// Cuts `bio` into parts that each fit the limits. EOPNOTSUPP when the device lacks the operation,
+/// EINVAL when one logical block cannot be reached within the limits; the bio ends with that error.
+pub(crate) fn split(mut bio: Bio, limits: &Limits) -> core::result::Result<Parts, (Bio, Errno)> {
+    let mut parts = Parts::new();
+    let mut fit = match fitting_bytes(&bio, limits) {
+        Ok(fit) => fit,
+        Err(errno) => return Err((bio, errno)),
+    };
+    if fit == bio.len() {
+        parts.push(bio);
+        return Ok(parts);
+    }
+    let end = bio.take_end_io();
+    while fit < bio.len() {
+        parts.push(bio.cut_front(fit));
+        fit = match fitting_bytes(&bio, limits) {
+            Ok(fit) => fit,
+            Err(errno) => {
+                let whole = Bio::new(bio.op(), bio.sector());
+                let Some(end) = end else { return Err((whole, errno)) };
+                return Err((whole.end_io(end), errno));
+            }
+        };
+    }
+    parts.push(bio);
+    let chain = Arc::new(Chain::new(parts.len(), end));
+    let chained = parts.into_iter().map(|part| {
+        let chain = chain.clone();
+        part.end_io(move |result| chain.part_ended(result))
+    });
+    Ok(chained.collect())
+}
+
+/// How many bytes from its front fit in one request.
+fn fitting_bytes(bio: &Bio, limits: &Limits) -> Result<u64> {
+    let max_sectors = match bio.op() {
+        BioOp::Flush => return Ok(0),
+        BioOp::Discard => limits.max_discard_sectors,
+        BioOp::WriteZeroes => limits.max_write_zeroes_sectors,
+        BioOp::Read | BioOp::Write => limits.max_sectors,
+    };
+    if max_sectors == 0 {
+        return Err(Errno::EOPNOTSUPP);
+    }
+    let most = u64::from(max_sectors) * SECTOR_SIZE as u64;
+    let fit = if bio.op().has_data() { bytes_in_segments(bio, most, limits) } else { most.min(bio.len()) };
+    if fit == bio.len() {
+        return Ok(fit);
+    }
+    let whole_blocks = fit - fit % u64::from(limits.logical_block_size);
+    if whole_blocks == 0 { Err(Errno::EINVAL) } else { Ok(whole_blocks) }
+}
+
+/// How many of the first `most` bytes of a bio fit in the segments that a request may have.
+fn bytes_in_segments(bio: &Bio, most: u64, limits: &Limits) -> u64 {
+    let mut counter = SegmentCounter::new(limits.max_segment_size);
+    let mut fit = 0;
+    for vec in bio.vecs() {
+        // At most `vec.len`, so it fits.
+        let len = u64::from(vec.len).min(most - fit) as u32;
+        let before = counter.room_in_last(vec);
+        counter.add(vec, len);
+        if counter.count > limits.max_segments {
+            let spare =
+                u64::from(limits.max_segments - counter.count_before) * u64::from(limits.max_segment_size);
+            return fit + u64::from(len).min(spare + u64::from(before));
+        }
+        fit += u64::from(len);
+        if fit == most {
+            break;
+        }
+    }
+    fit
+}
+
+/// Counts segments the way [`crate::Request::segments`] will cut them.
+struct SegmentCounter {
+    max_size: u32,
+    count: u32,
+    /// What `count` was before the last piece.
+    count_before: u32,
+    /// Where the last segment ends, and how long it is.
+    end: u64,
+    last_len: u32,
+}
+
+impl SegmentCounter {
+    fn new(max_size: u32) -> SegmentCounter {
+        SegmentCounter { max_size, count: 0, count_before: 0, end: 0, last_len: 0 }
+    }
+
+    /// Bytes of `vec` that the last segment takes, because they lie right behind it.
+    fn room_in_last(&self, vec: &BioVec) -> u32 {
+        if self.count > 0 && vec.phys() == self.end { self.max_size - self.last_len } else { 0 }
+    }
+
+    fn add(&mut self, vec: &BioVec, len: u32) {
+        self.count_before = self.count;
+        let joined = self.room_in_last(vec).min(len);
+        let rest = len - joined;
+        if rest > 0 {
+            self.count += rest.div_ceil(self.max_size);
+            self.last_len = (rest - 1) % self.max_size + 1;
+        } else {
+            self.last_len += joined;
+        }
+        self.end = vec.phys() + u64::from(len);
+    }
+}
+
+/// What the parts of one bio share.
+struct Chain(SpinLock<ChainState>);
+
+struct ChainState {
+    left: usize,
+    error: Option<Errno>,
+    end: Option<alloc::boxed::Box<dyn FnOnce(Result<()>) + Send>>,
+}
+
+impl Chain {
+    fn new(left: usize, end: Option<alloc::boxed::Box<dyn FnOnce(Result<()>) + Send>>) -> Chain {
+        Chain(SpinLock::new(ChainState { left, error: None, end }))
+    }
+
+    fn part_ended(&self, result: Result<()>) {
+        let (end, result) = {
+            let mut state = self.0.lock();
+            state.left -= 1;
+            state.error = state.error.or(result.err());
+            if state.left > 0 {
+                return;
+            }
+            (state.end.take(), state.error.map_or(Ok(()), Err))
+        };
+        if let Some(end) = end {
+            end(result);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use base::{Frame, Sector, frame};
+    use std::sync::Mutex;
+    use std::vec::Vec;
+
+    fn pages(n: usize) -> Vec<Frame> {
+        (0..n).map(|_| frame::alloc_zeroed().unwrap()).collect()
+    }
+
+    fn bio_of(frames: &[Frame]) -> Bio {
+        let mut bio = Bio::new(BioOp::Write, Sector(0));
+        frames.iter().for_each(|f| bio.add(f, 0, 4096));
+        bio
+    }
+
+    fn shapes(parts: &Parts) -> Vec<(u64, u64)> {
+        parts.iter().map(|p| (p.sector().0, p.sectors())).collect()
+    }
+
+    fn split_ok(bio: Bio, limits: &Limits) -> Parts {
+        split(bio, limits).map_err(|(_, e)| e).unwrap()
+    }
+
+    #[test]
+    fn a_bio_that_fits_stays_whole() {
+        assert_eq!(shapes(&split_ok(bio_of(&pages(4)), &Limits::default())), [(0, 32)]);
+    }
+
+    #[test]
+    fn cut_at_max_sectors() {
+        let limits = Limits { max_sectors: 20, ..Limits::default() };
+        assert_eq!(shapes(&split_ok(bio_of(&pages(6)), &limits)), [(0, 20), (20, 20), (40, 8)]);
+        let limits = Limits { max_sectors: 20, logical_block_size: 4096, ..Limits::default() };
+        assert_eq!(shapes(&split_ok(bio_of(&pages(6)), &limits)), [(0, 16), (16, 16), (32, 16)]);
+    }
+
+    #[test]
+    fn cut_at_segments() {
+        // Every other page, so that no two are adjacent in memory: at most one segment a page.
+        let frames: Vec<Frame> = pages(40).into_iter().step_by(2).collect();
+        let limits = Limits { max_segments: 8, max_segment_size: 4096, ..Limits::default() };
+        let parts = split_ok(bio_of(&frames), &limits);
+        assert_eq!(shapes(&parts), [(0, 64), (64, 64), (128, 32)]);
+        assert!(parts.iter().all(|p| count_segments(p.vecs(), &limits) <= 8));
+    }
+
+    #[test]
+    fn small_segments_cut_within_a_page() {
+        let limits = Limits { max_segments: 3, max_segment_size: 512, ..Limits::default() };
+        let parts = split_ok(bio_of(&pages(1)), &limits);
+        assert_eq!(shapes(&parts), [(0, 3), (3, 3), (6, 2)]);
+        assert!(parts.iter().all(|p| count_segments(p.vecs(), &limits) <= 3));
+    }
+
+    #[test]
+    fn the_last_part_ends_the_whole_with_the_first_error() {
+        let seen = Arc::new(Mutex::new(Vec::new()));
+        let limits = Limits { max_sectors: 8, ..Limits::default() };
+        let sink = seen.clone();
+        let bio = bio_of(&pages(3)).end_io(move |r| sink.lock().unwrap().push(r));
+        let mut parts = split_ok(bio, &limits).into_iter();
+        parts.next().unwrap().complete(Ok(()));
+        parts.next().unwrap().complete(Err(Errno::ENOSPC));
+        assert!(seen.lock().unwrap().is_empty());
+        parts.next().unwrap().complete(Err(Errno::EIO));
+        assert_eq!(*seen.lock().unwrap(), [Err(Errno::ENOSPC)]);
+    }
+
+    #[test]
+    fn a_device_without_discard_says_so() {
+        let bio = Bio::without_data(BioOp::Discard, Sector(0), 8);
+        assert_eq!(split(bio, &Limits::default()).unwrap_err().1, Errno::EOPNOTSUPP);
+        let limits = Limits { max_discard_sectors: 3, ..Limits::default() };
+        let parts = split_ok(Bio::without_data(BioOp::Discard, Sector(0), 8), &limits);
+        assert_eq!(shapes(&parts), [(0, 3), (3, 3), (6, 2)]);
+    }
+}

@@ -1,0 +1,170 @@
+//! What this crate's tests share: requests by letter and sector, and a driver that does as it is told.
+
+use std::string::String;
+use std::sync::{Arc, Mutex};
+use std::vec::Vec;
+
+use base::units::SECTOR_SIZE;
+use base::{Errno, Frame, Result, Sector, frame};
+
+use crate::bio::{Bio, BioOp};
+use crate::driver::{Driver, Limits};
+use crate::elevator::Elevator;
+use crate::pool::{Pool, RequestId};
+use crate::request::{InFlight, Request, Shape};
+
+/// Eight sectors of reading ('r') or writing ('w').
+pub fn add(elevator: &mut dyn Elevator, pool: &mut Pool, op: char, sector: u64, now: u64) -> RequestId {
+    let op = if op == 'r' { BioOp::Read } else { BioOp::Write };
+    let mut bio = Bio::new(op, Sector(sector));
+    bio.add(&frame::alloc_zeroed().unwrap(), 0, 4096);
+    let shape = Shape::of(&bio, &Limits::default());
+    let id = pool.insert(Request::new(bio, shape, now));
+    elevator.add(pool, id, now);
+    id
+}
+
+pub fn pool_with(elevator: &mut dyn Elevator, list: &[(char, u64)], now: u64) -> Pool {
+    let mut pool = Pool::default();
+    for &(op, sector) in list {
+        add(elevator, &mut pool, op, sector, now);
+    }
+    pool
+}
+
+/// Everything, in the order of dispatch.
+pub fn drain(elevator: &mut dyn Elevator, pool: &mut Pool, now: u64) -> Vec<(char, u64)> {
+    let mut out = Vec::new();
+    while let Some(id) = elevator.dispatch(pool, now) {
+        let request = pool.remove(id).unwrap();
+        out.push((if request.op() == BioOp::Read { 'r' } else { 'w' }, request.sector().0));
+    }
+    out
+}
+
+/// A bio of whole pages, filled with `byte` when it writes.
+pub fn page_bio(op: BioOp, sector: u64, pages: usize, byte: u8) -> (Bio, Vec<Frame>) {
+    let frames: Vec<Frame> = (0..pages).map(|_| frame::alloc_zeroed().unwrap()).collect();
+    let mut bio = Bio::new(op, Sector(sector));
+    for f in &frames {
+        f.fill(0, 4096, byte);
+        bio.add(f, 0, 4096);
+    }
+    (bio, frames)
+}
+
+/// A device that holds every request until the test completes it, in any order and with any result.
+/// Only what completes well is done.
+pub struct LateDisk {
+    pub limits: Limits,
+    pub bytes: Mutex<Vec<u8>>,
+    held: Mutex<Vec<InFlight>>,
+    /// Refuse from this many held requests on.
+    pub room: usize,
+    pub log: Mutex<Vec<String>>,
+    pub commits: Mutex<usize>,
+}
+
+impl LateDisk {
+    pub fn new(sectors: usize, room: usize, limits: Limits) -> Arc<LateDisk> {
+        Arc::new(LateDisk {
+            limits,
+            bytes: Mutex::new(vec![0; sectors * SECTOR_SIZE]),
+            held: Mutex::default(),
+            room,
+            log: Mutex::default(),
+            commits: Mutex::default(),
+        })
+    }
+
+    pub fn held(&self) -> usize {
+        self.held.lock().unwrap().len()
+    }
+
+    pub fn take_log(&self) -> Vec<String> {
+        std::mem::take(&mut self.log.lock().unwrap())
+    }
+
+    /// Completes the held request that `pick` falls on, if there is one.
+    pub fn complete_one(&self, pick: usize, result: Result<()>) -> bool {
+        let request = {
+            let mut held = self.held.lock().unwrap();
+            if held.is_empty() {
+                return false;
+            }
+            let index = pick % held.len();
+            held.remove(index)
+        };
+        if result.is_ok() {
+            self.work(&request);
+        }
+        request.complete(result);
+        true
+    }
+
+    pub fn complete_all(&self) {
+        while self.complete_one(0, Ok(())) {}
+    }
+
+    pub fn lose_one(&self) {
+        let lost = self.held.lock().unwrap().pop();
+        drop(lost);
+    }
+
+    fn work(&self, request: &Request) {
+        let mut bytes = self.bytes.lock().unwrap();
+        let mut at = request.sector().0 as usize * SECTOR_SIZE;
+        if matches!(request.op(), BioOp::Discard | BioOp::WriteZeroes) {
+            bytes[at..at + request.sectors() as usize * SECTOR_SIZE].fill(0);
+        }
+        for vec in request.vecs() {
+            let (offset, len) = (vec.offset as usize, vec.len as usize);
+            match request.op() {
+                BioOp::Read => vec.frame.write(offset, &bytes[at..at + len]),
+                _ => vec.frame.read(offset, &mut bytes[at..at + len]),
+            }
+            at += len;
+        }
+    }
+
+    fn check(&self, request: &Request) {
+        let segments = request.segments(self.limits.max_segment_size).count();
+        assert!(segments as u32 <= request.segment_count(), "{request:?}: {segments} segments");
+        assert!(request.segment_count() <= self.limits.max_segments);
+        if request.op().has_data() {
+            assert!(request.sectors() <= u64::from(self.limits.max_sectors));
+            let bytes: u64 = request.vecs().map(|v| u64::from(v.len)).sum();
+            assert_eq!(bytes, request.sectors() * SECTOR_SIZE as u64);
+        }
+    }
+}
+
+impl Driver for LateDisk {
+    fn limits(&self) -> Limits {
+        self.limits
+    }
+
+    fn capacity(&self) -> Sector {
+        Sector((self.bytes.lock().unwrap().len() / SECTOR_SIZE) as u64)
+    }
+
+    fn queue_request(&self, request: InFlight) -> core::result::Result<(), InFlight> {
+        self.check(&request);
+        let mut held = self.held.lock().unwrap();
+        if held.len() >= self.room {
+            return Err(request);
+        }
+        assert!(held.len() < self.limits.queue_depth as usize);
+        let line = std::format!("{:?} {}+{}", request.op(), request.sector(), request.sectors());
+        self.log.lock().unwrap().push(line);
+        held.push(request);
+        Ok(())
+    }
+
+    fn commit(&self) {
+        *self.commits.lock().unwrap() += 1;
+    }
+}
+
+/// The error that tests inject.
+pub const BAD: Result<()> = Err(Errno::EIO);
