@@ -63,6 +63,12 @@ impl ByteLock {
         ByteReadGuard { bytes: self, _lock: self.lock.read() }
     }
 
+    /// The bytes, shared, if no writer has them or waits for them.
+    #[inline]
+    pub fn try_read(&self) -> Option<ByteReadGuard<'_>> {
+        Some(ByteReadGuard { bytes: self, _lock: self.lock.try_read()? })
+    }
+
     /// The bytes, alone. Sleeps while anybody has them.
     #[inline]
     pub fn write(&self) -> ByteWriteGuard<'_> {
