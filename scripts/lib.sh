@@ -29,10 +29,15 @@ rustup_ready() {
         rustup target list --toolchain "$(pinned_version)" --installed 2>/dev/null | grep -qx "$BARE_TARGET"
 }
 
-# Debian's toolchain, its sources and a linker are installed.
+# Debian's toolchain, new enough, its sources and a linker are installed.
 debian_ready() {
-    [ -x /usr/bin/cargo ] && [ -x /usr/bin/rustc ] && [ -e "$DEBIAN_SOURCES" ] && have ld.lld
+    [ -x /usr/bin/cargo ] && [ -x /usr/bin/rustc ] && [ -e "$DEBIAN_SOURCES" ] && have ld.lld &&
+        [ "$(minor "$(/usr/bin/rustc --version 2>/dev/null | cut -d' ' -f2)")" -ge "$(minor "$(pinned_version)")" ]
 }
+
+# The 95 of 1.95.0; 0 for what is no version.
+minor() { printf '%s\n' "$1" | sed -n 's/^1\.\([0-9][0-9]*\)\..*/\1/p; t
+s/.*/0/p'; }
 
 # The route to take now: the forced one, the decided one, or the first that is ready.
 route() {

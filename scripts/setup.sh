@@ -76,9 +76,10 @@ rustup_setup() {
     rustup_ready
 }
 
+# The compiler comes by security updates, and an image's package lists may be older than they are.
 debian_setup() {
     debian_ready && return 0
-    apt_offers rustc-web || return 1
+    have apt-get && apt_update && apt_offers rustc-web || return 1
     apt_install rustc-web cargo-web rust-web-src lld && debian_ready
 }
 
@@ -94,10 +95,10 @@ choose_route() {
     elif rustup_setup; then
         chosen=rustup
     elif debian_setup; then
-        say "rustup cannot provide the toolchain; using Debian's"
         chosen=debian
     else
-        die "no Rust toolchain: install rustup (https://rustup.rs), or on Debian 12 and later rustc-web cargo-web rust-web-src lld"
+        die "no Rust toolchain: install rustup (https://rustup.rs), or on Debian" \
+            "rustc-web cargo-web rust-web-src lld, of version $(pinned_version) or later"
     fi
     line="QUILL_TOOLCHAIN=$chosen"
     mkdir -p "$TARGET_DIR"
