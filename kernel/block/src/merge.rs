@@ -39,10 +39,8 @@ pub(crate) fn fits(first: &Shape, next: &Shape, limits: &Limits) -> bool {
         BioOp::Discard => limits.max_discard_sectors,
         _ => limits.max_sectors,
     };
-    let same_epoch = first.epoch.is_none() || next.epoch.is_none() || first.epoch == next.epoch;
     first.op == next.op
         && first.end() == next.sector
-        && same_epoch
         && first.sectors + next.sectors <= u64::from(max_sectors)
         && first.segments + next.segments <= limits.max_segments
 }

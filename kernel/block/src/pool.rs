@@ -39,7 +39,7 @@ impl Pool {
     pub fn insert(&mut self, mut request: Request) -> RequestId {
         let id = RequestId(self.next_id);
         self.next_id += 1;
-        request.set_epoch(self.epoch);
+        request.epoch = self.epoch;
         self.index(id, &request);
         self.requests.insert(id, request);
         id
@@ -89,9 +89,8 @@ impl Pool {
         let (_, _, id) =
             *self.sorted.range((direction, sector, low)..=(direction, sector, high)).next_back()?;
         let request = self.requests.get(&id)?;
-        let usable = request.op() == op
-            && request.shape().epoch == Some(self.epoch)
-            && mergeable(request.op(), request.flags());
+        let usable =
+            request.op() == op && request.epoch == self.epoch && mergeable(request.op(), request.flags());
         usable.then_some((id, request))
     }
 
@@ -128,7 +127,7 @@ impl Pool {
     fn index(&mut self, id: RequestId, request: &Request) {
         let shape = request.shape();
         self.sorted.insert((shape.op.direction(), shape.sector, id));
-        if mergeable(shape.op, request.flags()) && shape.epoch == Some(self.epoch) {
+        if mergeable(shape.op, request.flags()) && request.epoch == self.epoch {
             self.by_end.insert((shape.op, shape.end()), id);
         }
     }

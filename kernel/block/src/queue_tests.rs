@@ -208,6 +208,18 @@ fn a_driver_that_is_full_is_asked_again() {
 }
 
 #[test]
+fn what_completes_during_a_commit_makes_room() {
+    let limits = Limits { queue_depth: 1, ..Limits::default() };
+    let ram = RamDisk::with_limits(vec![0; SECTORS * 512], limits);
+    let disk = Disk::new("test", DevId::new(1, 9), ram, "noop").unwrap();
+    let ends = Ends::default();
+    let plug = disk.plug();
+    (0..5).for_each(|n| write(&disk, n * 3, &ends));
+    drop(plug);
+    assert_eq!(*ends.lock().unwrap(), [Ok(()); 5]);
+}
+
+#[test]
 fn a_driver_that_refuses_for_no_reason_gets_errors_not_a_hang() {
     let driver = LateDisk::new(SECTORS, 0, Limits { write_cache: true, ..Limits::default() });
     let disk = disk_on(driver, "noop");

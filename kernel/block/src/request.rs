@@ -33,15 +33,13 @@ pub(crate) struct Shape {
     pub sector: u64,
     pub sectors: u64,
     pub segments: u32,
-    /// How many flushes the queue had seen; `None` for a bio, which is new.
-    pub epoch: Option<u64>,
 }
 
 impl Shape {
     /// A bio as it would be on a queue with these limits.
     pub fn of(bio: &Bio, limits: &Limits) -> Shape {
         let segments = count_segments(bio.vecs(), limits);
-        Shape { op: bio.op(), sector: bio.sector().0, sectors: bio.sectors(), segments, epoch: None }
+        Shape { op: bio.op(), sector: bio.sector().0, sectors: bio.sectors(), segments }
     }
 
     pub fn end(&self) -> u64 {
@@ -58,6 +56,8 @@ pub struct Request {
     pub(crate) stage: Stage,
     /// When the elevator wants it gone at the latest; the elevator's own.
     pub(crate) expires: u64,
+    /// How many flushes the pool had seen when it came.
+    pub(crate) epoch: u64,
     queued: u64,
     thread: ThreadId,
 }
@@ -73,6 +73,7 @@ impl Request {
             bios,
             stage: Stage::Plain,
             expires: 0,
+            epoch: 0,
             queued: now,
             thread: thread::current(),
         }
@@ -80,13 +81,14 @@ impl Request {
 
     /// A flush of the device on behalf of others; carries no bio.
     pub(crate) fn shared_flush(now: u64) -> Request {
-        let shape = Shape { op: BioOp::Flush, sector: 0, sectors: 0, segments: 0, epoch: None };
+        let shape = Shape { op: BioOp::Flush, sector: 0, sectors: 0, segments: 0 };
         Request {
             shape,
             flags: BioFlags::SYNC,
             bios: VecDeque::new(),
             stage: Stage::SharedFlush,
             expires: 0,
+            epoch: 0,
             queued: now,
             // Made wherever a request ends, also in an interrupt, where no thread is asking.
             thread: ThreadId(0),
@@ -151,11 +153,6 @@ impl Request {
 
     pub(crate) fn shape(&self) -> Shape {
         self.shape
-    }
-
-    /// The request enters a queue that has seen this many flushes.
-    pub(crate) fn set_epoch(&mut self, epoch: u64) {
-        self.shape.epoch = Some(epoch);
     }
 
     /// Appends a bio that `merge::fits` behind it.
