@@ -8,8 +8,11 @@ gdb=${GDB:-gdb-multiarch}
 port=${GDB_PORT:-1234}
 have "$gdb" || die "$gdb is missing (on Debian: apt install gdb-multiarch; elsewhere set GDB to a gdb that knows aarch64)"
 
+# gdb's Ctrl-C is not for the launcher: where there is setsid, it runs in a session of its own.
+apart=
+have setsid && apart=setsid
 # A named CPU model selects emulation, where breakpoints work alike on every host.
-"$TARGET_DIR/release/quill" run --cpu cortex-a72 --qemu-arg -gdb --qemu-arg "tcp:localhost:$port" --qemu-arg -S \
+$apart "$TARGET_DIR/release/quill" run --cpu cortex-a72 --qemu-arg -gdb --qemu-arg "tcp:localhost:$port" --qemu-arg -S \
     "$@" </dev/null &
 quill=$!
 trap 'kill $quill 2>/dev/null || true; wait $quill 2>/dev/null || true' EXIT

@@ -69,7 +69,7 @@ rustup_setup() {
     version=$(pinned_version)
     if ! rustup run "$version" rustc --version >/dev/null 2>&1; then
         say "installing Rust $version with rustup"
-        rustup toolchain install "$version" --profile minimal -c rustfmt -c clippy >&2 || return 1
+        rustup toolchain install "$version" --profile minimal --no-self-update -c rustfmt -c clippy >&2 || return 1
     fi
     say "adding the target $BARE_TARGET with rustup"
     rustup target add --toolchain "$version" "$BARE_TARGET" >&2 || return 1
