@@ -6,10 +6,13 @@ use std::{env, error, fs};
 
 #[path = "src/image.rs"]
 mod image;
+#[path = "src/symbols.rs"]
+mod symbols;
 
 fn main() -> Result<(), Box<dyn error::Error>> {
     println!("cargo::rerun-if-changed=build.rs");
     println!("cargo::rerun-if-changed=src/image.rs");
+    println!("cargo::rerun-if-changed=src/symbols.rs");
     println!("cargo::rerun-if-env-changed=QUILL_ELF");
     let out = PathBuf::from(env::var("OUT_DIR")?);
     let constant = match env::var_os("QUILL_ELF") {

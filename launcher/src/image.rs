@@ -4,15 +4,18 @@
 //! they lie in memory, of which the first 64 are a header (Linux, Documentation/arch/arm64/booting).
 //! The linker script places that header first; here the loadable segments are laid out by physical
 //! address. What a segment has in memory but not in the file (bss) is left out at the end: the
-//! header's `image_size` covers it, and the boot code clears it.
+//! header's `image_size` covers it, and the boot code clears it. Behind the last segment goes the
+//! symbol table, where the linker script has left room for one (see `symbols`).
 //!
-//! The build script uses this module too, so it depends on nothing else in the launcher.
+//! The build script uses this module too, so it depends on nothing but `symbols`.
 
 use std::fmt;
 
 use elf::ElfBytes;
 use elf::abi::{EM_AARCH64, ET_DYN, ET_EXEC, PT_LOAD};
 use elf::endian::LittleEndian;
+
+use crate::symbols::{self, SymbolError};
 
 /// `ARM\x64`, at this offset of the Image header.
 const IMAGE_MAGIC: &[u8] = b"ARM\x64";
@@ -34,6 +37,8 @@ pub enum ImageError {
     TooLarge(u64),
     /// The result has no arm64 Image header.
     NoHeader,
+    /// The symbol table cannot be appended.
+    Symbols(SymbolError),
 }
 
 impl fmt::Display for ImageError {
@@ -44,6 +49,7 @@ impl fmt::Display for ImageError {
             ImageError::NothingToLoad => f.write_str("no segment to load"),
             ImageError::TooLarge(size) => write!(f, "segments span {size} bytes, more than {MAX_IMAGE}"),
             ImageError::NoHeader => f.write_str("no arm64 Image header in front"),
+            ImageError::Symbols(error) => error.fmt(f),
         }
     }
 }
@@ -56,12 +62,28 @@ impl From<elf::ParseError> for ImageError {
     }
 }
 
+impl From<SymbolError> for ImageError {
+    fn from(error: SymbolError) -> Self {
+        ImageError::Symbols(error)
+    }
+}
+
 /// The flat Image of a linked kernel.
 pub fn flatten(file: &[u8]) -> Result<Vec<u8>, ImageError> {
     let elf = ElfBytes::<LittleEndian>::minimal_parse(file)?;
     if elf.ehdr.e_machine != EM_AARCH64 || ![ET_EXEC, ET_DYN].contains(&elf.ehdr.e_type) {
         return Err(ImageError::NotKernel);
     }
+    let mut image = load(&elf)?;
+    if !is_image(&image) {
+        return Err(ImageError::NoHeader);
+    }
+    symbols::append(&elf, &mut image, MAX_IMAGE)?;
+    Ok(image)
+}
+
+/// The loadable segments, laid out by physical address.
+fn load(elf: &ElfBytes<'_, LittleEndian>) -> Result<Vec<u8>, ImageError> {
     let headers = elf.segments().ok_or(ImageError::NothingToLoad)?;
     let segments: Vec<_> = headers.iter().filter(|s| s.p_type == PT_LOAD && s.p_filesz > 0).collect();
     let base = segments.iter().map(|s| s.p_paddr).min().ok_or(ImageError::NothingToLoad)?;
@@ -80,7 +102,7 @@ pub fn flatten(file: &[u8]) -> Result<Vec<u8>, ImageError> {
         }
         image[start..end].copy_from_slice(elf.segment_data(segment)?);
     }
-    if is_image(&image) { Ok(image) } else { Err(ImageError::NoHeader) }
+    Ok(image)
 }
 
 /// Whether these bytes start with an arm64 Image header.

@@ -6,7 +6,7 @@
 //! |---|---|
 //! | `cli`, `size` | the command line of this program, strictly parsed |
 //! | `tools` | finds QEMU and e2fsprogs, and names the package of what is missing |
-//! | `image`, `kernel` | the kernel: the one built in, or another, as ELF or flat Image |
+//! | `symbols`, `image`, `kernel` | the kernel: the one built in, or another, as ELF or flat Image |
 //! | `disk` | makes or opens the ext4 disk and places the program on it |
 //! | `cmdline` | the kernel's command line: root, init, arguments, environment |
 //! | `qemu` | QEMU's command line: machine, accelerator, disk, console |
@@ -28,6 +28,7 @@ mod qemu;
 mod run;
 mod session;
 mod size;
+mod symbols;
 mod tools;
 
 use std::process::ExitCode;
