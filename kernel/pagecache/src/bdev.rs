@@ -1,58 +1,269 @@
-//! Interface first; the body follows.
-use alloc::sync::Arc;
-use core::ops::{Deref, DerefMut};
-use base::{FsBlock, Result};
-use block::Disk;
-use crate::{AddressSpace, AddressSpaceOperations};
-/// A disk as a cached file of blocks: metadata and /dev/vda.
-pub struct BlockDevice { disk: Arc<Disk> }
-/// One block, cached. Cheap to clone.
-#[derive(Clone)]
-pub struct Buffer { device: Arc<BlockDevice> }
-/// Shared bytes of a block.
-pub struct BufferRead<'a> { bytes: &'a [u8] }
-/// The bytes of a block, alone; dirty when dropped.
-pub struct BufferWrite<'a> { bytes: &'a mut [u8] }
+//! A disk as a file of blocks: where a file system's metadata is cached, and what `/dev/vda` reads
+//! and writes.
+//!
+//! # How to use it
+//! ```
+//! # use base::{DevId, FsBlock};
+//! # use block::{Disk, RamDisk};
+//! # use pagecache::BlockDevice;
+//! # let disk = Disk::new("ram8", DevId::new(1, 8), RamDisk::new(vec![0; 65536]), "noop").unwrap();
+//! let device = BlockDevice::of(&disk);
+//! device.set_block_size(10)?;
+//! let block = device.bread(FsBlock(3))?;         // read in, or found
+//! assert_eq!(block.read()[0], 0);
+//! block.write()[0] = 7;                          // dirty when the guard goes
+//! device.sync()?;                                // on the disk, though perhaps in its cache
+//! device.flush()?;                               // on stable storage
+//! # Ok::<(), base::Errno>(())
+//! ```
+//! # Locking
+//! A block's bytes: `Buffer`'s guards. A block's state: the page lock, taken by `bread`, `getblk` and
+//! `forget`; so two threads that want one block make one I/O. `set_block_size` is for mount time,
+//! when nobody else uses the device.
+
+use alloc::boxed::Box;
+use alloc::sync::{Arc, Weak};
+use alloc::vec::Vec;
+use core::sync::atomic::{AtomicU32, Ordering};
+
+use base::{Errno, FileBlock, FsBlock, PAGE_SHIFT, PageIndex, Result};
+use block::{BioFlags, Disk};
+use sync::{Mutex, Once};
+
+use crate::buffer::Buffer;
+use crate::filemap::filemap_write_and_wait_range;
+use crate::head;
+use crate::io::{BioBuilder, Then};
+use crate::mapping::AddressSpace;
+use crate::ops::{AddressSpaceOperations, Extent, ExtentKind, MapMode};
+use crate::page::{LockedPage, Page};
+use crate::read::read_pages;
+use crate::readahead::Window;
+use crate::write::block_write_end;
+
+/// A disk as a cached file of blocks; see the module.
+pub struct BlockDevice {
+    disk: Arc<Disk>,
+    mapping: Arc<AddressSpace>,
+    bits: AtomicU32,
+    dirty_hook: Once<Box<dyn Fn() + Send + Sync>>,
+}
+
+/// One per disk, as long as anybody uses it.
+static DEVICES: Mutex<Vec<(usize, Weak<BlockDevice>)>> = Mutex::new(Vec::new());
+
 impl BlockDevice {
-    /// The one of this disk.
-    pub fn of(_disk: &Arc<Disk>) -> Arc<BlockDevice> { unimplemented!() }
-    /// Sets the block size (10, 11 or 12) after writing and dropping all that is cached. EINVAL, EIO.
-    pub fn set_block_size(&self, _bits: u32) -> Result<()> { unimplemented!() }
-    /// log2 of the block size.
-    pub fn block_bits(&self) -> u32 { unimplemented!() }
-    /// The block, read in. EIO (also past the end of the disk); the next call tries again.
-    pub fn bread(self: &Arc<Self>, _block: FsBlock) -> Result<Buffer> { unimplemented!() }
-    /// The block without reading it (zeros if it was not cached): the caller fills it whole.
-    pub fn getblk(self: &Arc<Self>, _block: FsBlock) -> Result<Buffer> { unimplemented!() }
-    /// Starts reading `n` blocks nobody waits for.
-    pub fn readahead(self: &Arc<Self>, _block: FsBlock, _n: u64) { unimplemented!() }
-    /// Writes all dirty buffers and waits. No FLUSH.
-    pub fn sync(&self) -> Result<()> { unimplemented!() }
-    /// Device FLUSH.
-    pub fn flush(&self) -> Result<()> { self.disk.flush() }
-    /// The block was freed: what is cached of it is never written (waits for a write under way).
-    pub fn forget(&self, _block: FsBlock) { unimplemented!() }
+    /// The one of this disk. Its blocks are 4 KiB at first, or smaller if the disk's size asks for it.
+    pub fn of(disk: &Arc<Disk>) -> Arc<BlockDevice> {
+        let mut devices = DEVICES.lock();
+        devices.retain(|(_, device)| device.strong_count() > 0);
+        let key = Arc::as_ptr(disk).addr();
+        // A device that lives keeps its disk, so its address means this disk.
+        let found = devices.iter().find(|(k, _)| *k == key).and_then(|(_, d)| d.upgrade());
+        found.unwrap_or_else(|| {
+            let device = Arc::new(BlockDevice::make(disk));
+            devices.push((key, Arc::downgrade(&device)));
+            device
+        })
+    }
+
+    fn make(disk: &Arc<Disk>) -> BlockDevice {
+        let bits = disk.capacity().0.trailing_zeros().saturating_add(9).clamp(10, PAGE_SHIFT);
+        BlockDevice {
+            disk: disk.clone(),
+            mapping: AddressSpace::new_metadata(),
+            bits: AtomicU32::new(bits),
+            dirty_hook: Once::new(),
+        }
+    }
+
+    /// Sets the block size, 10, 11 or 12 as its log2. What is dirty is written before, and all that
+    /// is cached is dropped. EINVAL for another size or one the disk cannot do; EIO.
+    pub fn set_block_size(&self, bits: u32) -> Result<()> {
+        if !(10..=PAGE_SHIFT).contains(&bits) || self.disk.logical_block_size() > 1 << bits {
+            return Err(Errno::EINVAL);
+        }
+        if bits != self.block_bits() {
+            self.sync()?;
+            self.mapping.truncate_pagecache(0);
+            self.bits.store(bits, Ordering::Release);
+        }
+        Ok(())
+    }
+
+    /// The block, read in. EIO when the disk fails (the next call tries again) or has no such block.
+    pub fn bread(self: &Arc<Self>, block: FsBlock) -> Result<Buffer> {
+        let (index, i) = self.locate(block)?;
+        if let Some(page) = self.mapping.find_get_page(index)
+            && page.heads().get(i).is_some_and(|h| h.has(head::UPTODATE))
+        {
+            page.mark_accessed();
+            return Ok(Buffer::new(self, page, i));
+        }
+        let page = self.mapping.grab_page(index, self.block_bits())?;
+        self.read_block(&page, block, i)?;
+        Ok(Buffer::new(self, page.unlock(), i))
+    }
+
+    #[cold]
+    fn read_block(&self, page: &LockedPage, block: FsBlock, i: usize) -> Result<()> {
+        let head = &page.heads()[i];
+        if head.has(head::UPTODATE) {
+            return Ok(());
+        }
+        if !head.map(block) {
+            return Err(Errno::EIO);
+        }
+        let mut builder = BioBuilder::read(&self.disk, BioFlags::SYNC | BioFlags::META, Then::Wake);
+        builder.add(page.page(), i, block, base::PAGE_SIZE)?;
+        drop(builder);
+        page.wait_reads();
+        if head.has(head::UPTODATE) { Ok(()) } else { Err(Errno::EIO) }
+    }
+
+    /// The block without reading it: zeros if it was not cached. The caller fills it whole. EIO when
+    /// the disk has no such block.
+    pub fn getblk(self: &Arc<Self>, block: FsBlock) -> Result<Buffer> {
+        let (index, i) = self.locate(block)?;
+        let page = self.mapping.grab_page(index, self.block_bits())?;
+        let head = &page.heads()[i];
+        if !head.has(head::UPTODATE) {
+            if !head.map(block) {
+                return Err(Errno::EIO);
+            }
+            page.write_bytes(i).fill(0);
+            head.set(head::UPTODATE);
+            page.note_uptodate();
+        }
+        Ok(Buffer::new(self, page.unlock(), i))
+    }
+
+    /// Starts reading `n` blocks that nobody waits for yet.
+    pub fn readahead(self: &Arc<Self>, block: FsBlock, n: u64) {
+        let shift = PAGE_SHIFT - self.block_bits();
+        let start = block.0 >> shift;
+        let end = block.0.saturating_add(n).div_ceil(1 << shift);
+        let window = Window { start, count: end.saturating_sub(start), mark: None };
+        // Who needs the blocks will meet the error himself.
+        let _ = read_pages(&self.mapping, &**self, window, BioFlags::RAHEAD | BioFlags::META);
+    }
+
+    /// Writes all dirty blocks and waits. The device may still have them in its cache: see
+    /// [`BlockDevice::flush`].
+    pub fn sync(&self) -> Result<()> {
+        filemap_write_and_wait_range(&self.mapping, self, 0..u64::MAX)
+    }
+
+    /// Makes what was written durable: the device's FLUSH.
+    pub fn flush(&self) -> Result<()> {
+        self.disk.flush()
+    }
+
+    /// The block was freed: what is cached of it will not be written, and a write under way is over
+    /// on return, so that the block may be given to a file. Its next owner as metadata takes it with
+    /// [`BlockDevice::getblk`] and fills it whole.
+    pub fn forget(&self, block: FsBlock) {
+        let Ok((index, i)) = self.locate(block) else { return };
+        if let Some(page) = self.mapping.find_lock_page(index) {
+            page.wait_writeback();
+            // The page may stay dirty without a dirty block; the next sweep finds that out.
+            page.heads()[i].clear(head::DIRTY);
+        }
+    }
+
     /// The disk.
-    pub fn disk(&self) -> &Arc<Disk> { &self.disk }
-    /// Its pages, for devfs.
-    pub fn mapping(&self) -> &Arc<AddressSpace> { unimplemented!() }
-    /// Its operations, for devfs.
-    pub fn ops(&self) -> &dyn AddressSpaceOperations { unimplemented!() }
-    /// Bytes on the disk.
-    pub fn size(&self) -> u64 { unimplemented!() }
-    /// What is told when a buffer became dirty: writeback hooks in here. The first call wins.
-    pub fn set_dirty_hook(&self, _hook: alloc::boxed::Box<dyn Fn() + Send + Sync>) { unimplemented!() }
+    pub fn disk(&self) -> &Arc<Disk> {
+        &self.disk
+    }
+
+    /// log2 of the block size.
+    #[inline]
+    pub fn block_bits(&self) -> u32 {
+        self.bits.load(Ordering::Relaxed)
+    }
+
+    /// The device's size in bytes, in whole blocks.
+    pub fn size(&self) -> u64 {
+        let bits = self.block_bits();
+        self.disk.capacity().0 >> (bits - 9) << bits
+    }
+
+    /// Its pages, for `/dev/vda`.
+    pub fn mapping(&self) -> &Arc<AddressSpace> {
+        &self.mapping
+    }
+
+    /// Its operations, for `/dev/vda`.
+    pub fn ops(&self) -> &dyn AddressSpaceOperations {
+        self
+    }
+
+    /// Installs what is told that a block became dirty: writeback's list of dirty things. The first
+    /// call wins.
+    pub fn set_dirty_hook(&self, hook: Box<dyn Fn() + Send + Sync>) {
+        self.dirty_hook.call_once(|| hook);
+    }
+
+    /// Block `i` of the page was changed through its guard, which is still held. No page lock.
+    pub(crate) fn block_changed(&self, page: &Page, i: usize) {
+        page.heads()[i].set(head::DIRTY);
+        // Pairs with the one in `start_writeback`: either the sweep that takes the page sees this
+        // head, or the page is seen clean here and becomes dirty again.
+        core::sync::atomic::fence(Ordering::SeqCst);
+        if self.mapping.set_page_dirty(page) {
+            self.became_dirty();
+        }
+    }
+
+    fn became_dirty(&self) {
+        if let Some(hook) = self.dirty_hook.get() {
+            hook();
+        }
+    }
+
+    /// Page and number within it.
+    fn locate(&self, block: FsBlock) -> Result<(PageIndex, usize)> {
+        let bits = self.block_bits();
+        if block.0 >= self.disk.capacity().0 >> (bits - 9) {
+            log::error!("{}: block {block} is behind the end of the disk", self.disk.name());
+            return Err(Errno::EIO);
+        }
+        let shift = PAGE_SHIFT - bits;
+        // The second is below 4.
+        Ok((PageIndex(block.0 >> shift), (block.0 & ((1 << shift) - 1)) as usize))
+    }
 }
-impl Buffer {
-    /// Which block.
-    pub fn block(&self) -> FsBlock { unimplemented!() }
-    /// The bytes, shared.
-    pub fn read(&self) -> BufferRead<'_> { unimplemented!() }
-    /// The bytes, alone, once a write of them under way is over; marks the buffer dirty when dropped.
-    pub fn write(&self) -> BufferWrite<'_> { unimplemented!() }
-    /// Writes this block if dirty and waits. No FLUSH.
-    pub fn sync(&self) -> Result<()> { let _ = &self.device; unimplemented!() }
+
+impl AddressSpaceOperations for BlockDevice {
+    fn block_bits(&self) -> u32 {
+        BlockDevice::block_bits(self)
+    }
+
+    fn disk(&self) -> &Arc<Disk> {
+        &self.disk
+    }
+
+    fn size(&self) -> u64 {
+        BlockDevice::size(self)
+    }
+
+    fn map(&self, first: FileBlock, _count: u64, _how: MapMode) -> Result<Extent> {
+        let blocks = self.size() >> self.block_bits();
+        let len = blocks.checked_sub(first.0).filter(|&n| n > 0).ok_or(Errno::EIO)?;
+        Ok(Extent { kind: ExtentKind::Mapped { block: FsBlock(first.0) }, len, new: false })
+    }
+
+    fn write_end(
+        &self,
+        mapping: &AddressSpace,
+        page: LockedPage,
+        pos: u64,
+        len: usize,
+        copied: usize,
+    ) -> Result<usize> {
+        let done = block_write_end(mapping, &page, pos, len, copied);
+        drop(page);
+        self.became_dirty();
+        Ok(done)
+    }
 }
-impl Deref for BufferRead<'_> { type Target = [u8]; fn deref(&self) -> &[u8] { self.bytes } }
-impl Deref for BufferWrite<'_> { type Target = [u8]; fn deref(&self) -> &[u8] { self.bytes } }
-impl DerefMut for BufferWrite<'_> { fn deref_mut(&mut self) -> &mut [u8] { self.bytes } }

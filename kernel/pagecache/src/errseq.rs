@@ -70,7 +70,8 @@ impl ErrSeq {
     /// Records an error.
     pub fn set(&self, error: Errno) {
         let next = |old: u32| {
-            let counter = if old & SEEN != 0 { (old & !(ERRNO | SEEN)).wrapping_add(ONE) } else { old & !ERRNO };
+            let counter =
+                if old & SEEN != 0 { (old & !(ERRNO | SEEN)).wrapping_add(ONE) } else { old & !ERRNO };
             Some(counter | u32::from(error.number()))
         };
         // The closure always gives a value, so this cannot fail.

@@ -1,29 +1,76 @@
-//! The page cache.
+//! The page cache: files in memory, page by page, and how they come from and go to the disk.
+//!
+//! * [`AddressSpace`]: the pages of one file, a radix tree with tags.
+//! * [`AddressSpaceOperations`]: what the cache asks of a file system: above all, where a range lies.
+//! * [`generic_file_read`], [`generic_perform_write`], [`mpage_writepages`]: in, out, and to the disk.
+//! * [`BlockDevice`], [`Buffer`]: the disk's own pages, for metadata and `/dev/vda`.
+//! * [`alloc_page`], [`reclaim`]: where pages come from and who gives one back.
+//! * [`ErrSeq`]: a write error is told once to every open file.
+//!
+//! ```text
+//!   generic_perform_write ─ ops.write_begin ─ copy ─ ops.write_end      (write.rs)
+//!            |                                          |
+//!        grab_page                               DIRTY, tag DIRTY       (mapping.rs, tree.rs)
+//!            |                                          |
+//!        alloc_page ── reclaim                   ops.writepages ─ ops.map ─ BioBuilder ─ block
+//!                                                (writepages.rs)            (io.rs)
+//! ```
+//!
+//! # Locking
+//! ```text
+//!   i_rwsem (file system) → page lock → byte lock (metadata) → the file system's map lock →
+//!   SpinLocks: mapping.tree | readahead | reclaim's list     (leaves: none is taken under another)
+//! ```
+//! The inode lock is the file system's; the cache never takes it.
+//!
+//! What orders two operations on the same page or range:
+//!
+//! | | read | write | writeback | truncate | invalidate | reclaim | mmap fault |
+//! |---|---|---|---|---|---|---|---|
+//! | **read** | page lock while it is filled | UPTODATE, then nothing: bytes may mix | nothing | page lock + i_size asked under it | page lock | handle count under the tree lock | page lock while it is filled |
+//! | **write** | | inode lock | page lock to start; then both go on | inode lock | page lock | handle count | page lock to fill |
+//! | **writeback** | | | page lock, WRITEBACK | page lock, WRITEBACK waited for | the same | DIRTY, WRITEBACK, LOCKED are passed over | nothing |
+//! | **truncate** | | | | inode lock | page lock | page lock / handle count | page lock + i_size |
+//! | **metadata guard** | byte lock | byte lock | byte lock, WRITING | mount time only | – | a `Buffer` is a handle | – |
 #![no_std]
 #![forbid(unsafe_code)]
+
 extern crate alloc;
 #[cfg(not(target_os = "none"))]
 extern crate std;
 
-pub mod bdev;
-pub mod errseq;
-pub mod filemap;
-pub mod mapping;
-pub mod ops;
-pub mod page;
-pub mod read;
-pub mod reclaim;
+mod bdev;
+mod buffer;
+mod errseq;
+mod filemap;
+pub mod head;
+mod io;
+mod mapping;
+mod ops;
+mod page;
+mod read;
+mod readahead;
+mod reclaim;
 pub mod stats;
-pub mod write;
-pub mod writepages;
+mod tree;
+mod write;
+mod writepages;
 
-pub use bdev::{BlockDevice, Buffer, BufferRead, BufferWrite};
+pub use bdev::BlockDevice;
+pub use buffer::{Buffer, BufferRead, BufferWrite};
 pub use errseq::{ErrSeq, ErrSeqCursor, ErrSeqMark};
-pub use filemap::*;
+pub use filemap::{
+    filemap_fdatawait_range, filemap_fdatawrite_range, filemap_flush, filemap_write_and_wait_range,
+};
 pub use mapping::AddressSpace;
 pub use ops::{AddressSpaceOperations, Extent, ExtentKind, MapMode, SyncMode, WritebackControl};
 pub use page::{LockedPage, Page};
 pub use read::{generic_file_read, read_mapping_page};
-pub use reclaim::{alloc_page, reclaim};
-pub use write::{block_truncate_page, block_write_begin, block_write_end, generic_perform_write};
+pub use reclaim::{alloc_page, drop_caches, reclaim, set_pressure_hook};
+pub use write::{
+    block_truncate_page, block_write_begin, block_write_end, generic_perform_write, set_fatal_signal_hook,
+};
 pub use writepages::mpage_writepages;
+
+#[cfg(test)]
+mod tests;

@@ -1,27 +1,424 @@
-//! Interface first; the body follows.
-use alloc::sync::Arc;
+//! `AddressSpace`: the cached pages of one file.
+//!
+//! A radix tree of pages with the tags DIRTY, WRITEBACK and TOWRITE, the file's write errors, and
+//! where the last background sweep stopped. It knows no inode: what is to be known of the file
+//! comes with `ops` ([`crate::AddressSpaceOperations`]).
+//!
+//! # Locking
+//! `tree` is a SpinLock, because the end of an I/O changes tags in an interrupt. It is a leaf but for
+//! the allocator: no other lock is taken under it. A page lock is never taken under it.
+//!
+//! # Invariants
+//! 1. A page is in the tree exactly as long as it is ATTACHED; then its index is its place.
+//! 2. The tags DIRTY and WRITEBACK of the tree are the page's DIRTY and WRITEBACK.
+//! 3. A page leaves the tree only locked, or (reclaim) when the tree has the only handle to it.
+
+use alloc::sync::{Arc, Weak};
 use core::ops::Range;
-use base::{PageIndex, Result};
-use crate::{ErrSeq, Page};
-/// The cached pages of one file.
-pub struct AddressSpace { wb_err: ErrSeq }
+use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering, fence};
+
+use arrayvec::ArrayVec;
+use base::{Errno, PAGE_SHIFT, PAGE_SIZE, PageIndex, Result};
+use sync::SpinLock;
+
+use crate::errseq::ErrSeq;
+use crate::page::{self, LockedPage, Page};
+use crate::readahead::Readahead;
+use crate::tree::{Tag, Tree};
+use crate::{reclaim, stats};
+
+/// Pages looked up under one hold of the tree lock.
+pub(crate) const BATCH: usize = 32;
+/// Pages tagged or looked at under one hold of the tree lock.
+const STRIDE: usize = 512;
+
+/// A handful of pages in ascending order.
+pub(crate) type Batch = ArrayVec<Arc<Page>, BATCH>;
+
+/// The cached pages of one file; see the module.
+pub struct AddressSpace {
+    tree: SpinLock<Tree<Arc<Page>>>,
+    wb_err: ErrSeq,
+    /// Where the next cyclic sweep begins.
+    writeback_index: AtomicU64,
+    /// Moves whenever blocks may be taken from the file: an extent learned before is worth nothing.
+    generation: AtomicU32,
+    pub(crate) readahead: SpinLock<Readahead>,
+    /// The last page a read ended in, for telling sequential reads.
+    pub(crate) last_read: AtomicU64,
+    /// Where reclaim goes on.
+    pub(crate) hand: AtomicU64,
+    /// Its key in reclaim's list, 0 before it had a page.
+    pub(crate) reclaim_key: AtomicU64,
+    pub(crate) listed: AtomicBool,
+    metadata: bool,
+    weak: Weak<AddressSpace>,
+}
+
 impl AddressSpace {
-    /// An empty one.
-    pub fn new() -> Arc<AddressSpace> { unimplemented!() }
+    /// An empty one, for a file.
+    pub fn new() -> Arc<AddressSpace> {
+        Self::make(false)
+    }
+
+    /// An empty one whose pages are metadata: reached as buffers.
+    pub(crate) fn new_metadata() -> Arc<AddressSpace> {
+        Self::make(true)
+    }
+
+    fn make(metadata: bool) -> Arc<AddressSpace> {
+        Arc::new_cyclic(|weak| AddressSpace {
+            tree: SpinLock::new(Tree::new()),
+            wb_err: ErrSeq::new(),
+            writeback_index: AtomicU64::new(0),
+            generation: AtomicU32::new(0),
+            readahead: SpinLock::new(Readahead::new()),
+            last_read: AtomicU64::new(u64::MAX),
+            hand: AtomicU64::new(0),
+            reclaim_key: AtomicU64::new(0),
+            listed: AtomicBool::new(false),
+            metadata,
+            weak: weak.clone(),
+        })
+    }
+
     /// The write errors of this file.
-    pub fn wb_err(&self) -> &ErrSeq { &self.wb_err }
+    pub fn wb_err(&self) -> &ErrSeq {
+        &self.wb_err
+    }
+
     /// Pages in the cache.
-    pub fn nrpages(&self) -> usize { unimplemented!() }
+    pub fn nrpages(&self) -> usize {
+        self.tree.lock().len()
+    }
+
     /// Whether any page is dirty.
-    pub fn has_dirty(&self) -> bool { unimplemented!() }
-    /// Whether any page is under writeback.
-    pub fn has_writeback(&self) -> bool { unimplemented!() }
-    /// The page, if cached.
-    pub fn find_get_page(&self, _index: PageIndex) -> Option<Arc<Page>> { unimplemented!() }
-    /// The file now ends at byte `from` (i_size already says so): drops all pages behind it, zeroes the tail of the page it lies in. Waits for I/O on them. The blocks may be freed afterwards.
-    pub fn truncate_pagecache(&self, _from: u64) { unimplemented!() }
-    /// Drops the clean pages of a byte range, waiting for I/O on them. EBUSY when one is dirty.
-    pub fn invalidate(&self, _range: Range<u64>) -> Result<()> { unimplemented!() }
-    /// Waits until no page of the byte range is under writeback.
-    pub fn wait_writeback(&self, _range: Range<u64>) { unimplemented!() }
+    pub fn has_dirty(&self) -> bool {
+        self.tree.lock().any(Tag::Dirty)
+    }
+
+    /// Whether any page is on its way to the disk.
+    pub fn has_writeback(&self) -> bool {
+        self.tree.lock().any(Tag::Writeback)
+    }
+
+    /// Whether its pages are a disk's own.
+    pub(crate) fn is_metadata(&self) -> bool {
+        self.metadata
+    }
+
+    pub(crate) fn generation(&self) -> u32 {
+        self.generation.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn writeback_index(&self) -> &AtomicU64 {
+        &self.writeback_index
+    }
+
+    // ---- finding
+
+    /// The page, if it is cached; perhaps locked, perhaps not uptodate.
+    #[inline]
+    pub fn find_get_page(&self, index: PageIndex) -> Option<Arc<Page>> {
+        self.tree.lock().get(index.0).cloned()
+    }
+
+    /// The page locked, if it is cached.
+    #[inline]
+    pub(crate) fn find_lock_page(&self, index: PageIndex) -> Option<LockedPage> {
+        loop {
+            let page = self.find_get_page(index)?.lock();
+            if page.is_attached() {
+                return Some(page);
+            }
+        }
+    }
+
+    /// The page locked; made, with nothing in it, when it is not cached. ENOMEM.
+    #[inline]
+    pub(crate) fn grab_page(&self, index: PageIndex, block_bits: u32) -> Result<LockedPage> {
+        loop {
+            if let Some(page) = self.find_lock_page(index) {
+                return Ok(page);
+            }
+            if let Some(page) = self.add_page(index, block_bits)? {
+                return Ok(page);
+            }
+        }
+    }
+
+    /// Puts a fresh locked page in; None when another thread was faster. ENOMEM.
+    pub(crate) fn add_page(&self, index: PageIndex, block_bits: u32) -> Result<Option<LockedPage>> {
+        reclaim::list(self, &self.weak);
+        let frame = reclaim::alloc_page()?;
+        let page = Page::new_locked(frame, index, block_bits, self.metadata, self.weak.clone())?;
+        let mut tree = self.tree.lock();
+        page.state().fetch_or(page::ATTACHED, Ordering::AcqRel);
+        if tree.insert(index.0, page.page().clone()).is_err() {
+            drop(tree);
+            return Ok(None);
+        }
+        stats::page_added();
+        Ok(Some(page))
+    }
+
+    /// Up to [`BATCH`] pages of `from..=last`; with a tag: those that carry it.
+    pub(crate) fn batch(&self, from: u64, last: u64, tag: Option<Tag>) -> Batch {
+        let tree = self.tree.lock();
+        tree.range(from, last, tag).take(BATCH).map(|(_, page)| page.clone()).collect()
+    }
+
+    /// How many pages in a row from `index` on are dirty, at most `max`.
+    pub(crate) fn dirty_run(&self, index: u64, max: u64) -> u64 {
+        let tree = self.tree.lock();
+        let run = tree.range(index, index.saturating_add(max), Some(Tag::Dirty));
+        run.zip(index..).take_while(|((i, _), expected)| i == expected).count() as u64
+    }
+
+    // ---- state that the tree shares (page.rs, invariant 2)
+
+    /// The page's bytes are newer than the disk's. True when it was clean. Call it with the page
+    /// locked, or with its blocks' heads already DIRTY.
+    #[inline]
+    pub(crate) fn set_page_dirty(&self, page: &Page) -> bool {
+        if page.is_dirty() { false } else { self.set_page_dirty_slow(page) }
+    }
+
+    fn set_page_dirty_slow(&self, page: &Page) -> bool {
+        let mut tree = self.tree.lock();
+        if !page.is_attached() || page.state().fetch_or(page::DIRTY, Ordering::AcqRel) & page::DIRTY != 0 {
+            return false;
+        }
+        tree.set_tag(page.index().0, Tag::Dirty);
+        stats::dirtied();
+        true
+    }
+
+    /// The page is not to be written after all. It is locked.
+    pub(crate) fn cancel_dirty(&self, page: &LockedPage) {
+        let mut tree = self.tree.lock();
+        if page.state().fetch_and(!page::DIRTY, Ordering::AcqRel) & page::DIRTY != 0 {
+            tree.clear_tag(page.index().0, Tag::Dirty);
+            tree.clear_tag(page.index().0, Tag::ToWrite);
+            stats::cleaned();
+        }
+    }
+
+    /// DIRTY becomes WRITEBACK: the I/O starts now. The page is locked, attached, dirty, and not
+    /// under writeback.
+    pub(crate) fn start_writeback(&self, page: &LockedPage) {
+        {
+            let mut tree = self.tree.lock();
+            let index = page.index().0;
+            if page.state().fetch_and(!(page::DIRTY | page::WRITE_FAILED), Ordering::AcqRel) & page::DIRTY
+                != 0
+            {
+                stats::cleaned();
+            }
+            page.state().fetch_or(page::WRITEBACK, Ordering::AcqRel);
+            tree.clear_tag(index, Tag::Dirty);
+            tree.clear_tag(index, Tag::ToWrite);
+            tree.set_tag(index, Tag::Writeback);
+        }
+        stats::writeback_began();
+        // Pairs with the fence in Buffer::write's guard: either its DIRTY head is seen by the sweep
+        // that goes on from here, or the page is dirty again.
+        fence(Ordering::SeqCst);
+    }
+
+    /// The I/O of a page is over; in an interrupt, perhaps. A page whose writing failed is dirty again.
+    pub(crate) fn end_writeback(page: &Page) {
+        // Without a mapping the file is gone, and with it the tags.
+        if let Some(mapping) = page.mapping() {
+            let mut tree = mapping.tree.lock();
+            let failed = page.has(page::WRITE_FAILED);
+            if page.is_attached() {
+                let index = page.index().0;
+                tree.clear_tag(index, Tag::Writeback);
+                if failed && page.state().fetch_or(page::DIRTY, Ordering::AcqRel) & page::DIRTY == 0 {
+                    tree.set_tag(index, Tag::Dirty);
+                    stats::dirtied();
+                }
+            }
+        }
+        page.clear_and_wake(page::WRITEBACK);
+        stats::writeback_ended();
+    }
+
+    /// Takes a locked page out of the tree, dirty or not.
+    fn detach(&self, page: &LockedPage) {
+        let mut tree = self.tree.lock();
+        if page.is_attached() {
+            let gone = tree.remove(page.index().0);
+            Self::left_tree(page);
+            drop(tree);
+            drop(gone);
+        }
+    }
+
+    /// The page is out of the tree: its state says so, and the counters.
+    fn left_tree(page: &Page) {
+        let old = page.state().fetch_and(!(page::ATTACHED | page::DIRTY), Ordering::AcqRel);
+        if old & page::DIRTY != 0 {
+            stats::cleaned();
+        }
+        stats::page_removed();
+    }
+
+    // ---- taking pages away
+
+    /// Calls `f` on each page of `from..=last`, locked, attached, and not under writeback.
+    fn for_each_idle(
+        &self,
+        from: u64,
+        last: u64,
+        mut f: impl FnMut(&LockedPage) -> Result<()>,
+    ) -> Result<()> {
+        let mut at = Some(from);
+        while let Some(from) = at {
+            let batch = self.batch(from, last, None);
+            at = batch.last().and_then(|p| p.index().0.checked_add(1));
+            for page in batch {
+                let page = page.lock();
+                page.wait_writeback();
+                if page.is_attached() {
+                    f(&page)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The file now ends at byte `from`; i_size already says so. Drops all pages behind it, dirty
+    /// ones too, zeroes the rest of the page it lies in and forgets the places of the blocks behind
+    /// it. Waits for I/O on all of them: afterwards the blocks may be freed.
+    pub fn truncate_pagecache(&self, from: u64) {
+        // Before any page goes: who still carries an extent looks again.
+        self.generation.fetch_add(1, Ordering::AcqRel);
+        let whole = from.div_ceil(PAGE_SIZE as u64);
+        // The closure never fails.
+        let _ = self.for_each_idle(whole, u64::MAX, |page| {
+            self.detach(page);
+            Ok(())
+        });
+        // Below the page size, so it fits.
+        let offset = (from % PAGE_SIZE as u64) as usize;
+        if offset != 0
+            && let Some(page) = self.find_lock_page(PageIndex::of(from))
+        {
+            page.wait_writeback();
+            page.zero(offset, PAGE_SIZE);
+            let first = offset.div_ceil(1 << page.block_bits());
+            for head in &page.heads()[first..] {
+                // Zeros are what a read would find there now; the place is no longer the file's.
+                let uptodate = head.state() & crate::head::UPTODATE;
+                head.discard();
+                head.set(uptodate);
+            }
+        }
+    }
+
+    /// Drops the clean pages of a byte range, waiting for I/O on them. EBUSY when one of them is
+    /// dirty; the others are gone then all the same.
+    pub fn invalidate(&self, range: Range<u64>) -> Result<()> {
+        let Some((first, last)) = page_range(&range) else { return Ok(()) };
+        let mut busy = Ok(());
+        // The closure never fails.
+        let _ = self.for_each_idle(first, last, |page| {
+            if page.is_dirty() {
+                busy = Err(Errno::EBUSY);
+            } else {
+                self.detach(page);
+            }
+            Ok(())
+        });
+        busy
+    }
+
+    /// Waits until the pages of a byte range that are under writeback now are no longer.
+    pub fn wait_writeback(&self, range: Range<u64>) {
+        let Some((first, last)) = page_range(&range) else { return };
+        let mut at = Some(first);
+        while let Some(from) = at {
+            let batch = self.batch(from, last, Some(Tag::Writeback));
+            at = batch.last().and_then(|p| p.index().0.checked_add(1));
+            for page in batch {
+                page.wait_writeback();
+            }
+        }
+    }
+
+    /// Marks what is dirty now as what the sweep that begins shall write: a writer who dirties more
+    /// meanwhile does not keep it going.
+    pub(crate) fn tag_for_writeback(&self, first: u64, last: u64) {
+        let mut at = Some(first);
+        while let Some(from) = at {
+            at = self.tree.lock().tag_range(from, last, Tag::Dirty, Tag::ToWrite, STRIDE);
+        }
+    }
+
+    /// Clock: looks at pages from the hand on, frees up to `want` that are clean, unlocked, unmapped
+    /// and not used since the hand last came by. Returns how many, and whether the hand came around.
+    pub(crate) fn shrink(&self, want: usize) -> (usize, bool) {
+        let mut freed = 0;
+        while freed < want {
+            let (victims, wrapped) = self.shrink_some((want - freed).min(BATCH));
+            freed += victims.len();
+            if wrapped {
+                return (freed, true);
+            }
+        }
+        (freed, false)
+    }
+
+    fn shrink_some(&self, want: usize) -> (Batch, bool) {
+        let mut victims = ArrayVec::<u64, BATCH>::new();
+        let mut batch = Batch::new();
+        let mut tree = self.tree.lock();
+        let mut hand = self.hand.load(Ordering::Relaxed);
+        let mut wrapped = true;
+        for (seen, (index, page)) in tree.range(hand, u64::MAX, None).enumerate() {
+            if seen == STRIDE || victims.len() == want {
+                wrapped = false;
+                break;
+            }
+            hand = index.wrapping_add(1);
+            if reclaimable(page) {
+                victims.push(index);
+            }
+        }
+        self.hand.store(if wrapped { 0 } else { hand }, Ordering::Relaxed);
+        for index in victims {
+            if let Some(page) = tree.remove(index) {
+                Self::left_tree(&page);
+                batch.push(page);
+            }
+        }
+        (batch, wrapped)
+    }
+}
+
+/// Whether the tree has the only handle (so nobody can come by another while the tree is locked)
+/// and nothing would be lost. Clears the second chance.
+fn reclaimable(page: &Arc<Page>) -> bool {
+    const IN_USE: u32 = page::LOCKED | page::DIRTY | page::WRITEBACK;
+    if page.state().fetch_and(!page::REFERENCED, Ordering::AcqRel) & (page::REFERENCED | IN_USE) != 0 {
+        return false;
+    }
+    Arc::strong_count(page) == 1 && page.frame().handles() == page.own_handles()
+}
+
+/// The pages that a byte range touches, first and last; None when it is empty.
+pub(crate) fn page_range(range: &Range<u64>) -> Option<(u64, u64)> {
+    (range.start < range.end).then(|| (range.start >> PAGE_SHIFT, (range.end - 1) >> PAGE_SHIFT))
+}
+
+impl Drop for AddressSpace {
+    fn drop(&mut self) {
+        reclaim::unlist(self);
+        let tree = self.tree.get_mut();
+        for (_, page) in tree.range(0, u64::MAX, None) {
+            Self::left_tree(page);
+        }
+    }
 }

@@ -1,8 +1,274 @@
-//! Interface first; the body follows.
+//! Reading through the cache.
+//!
+//! ```text
+//!   generic_file_read      page by page: find it, or read_pages() a window around it; copy out
+//!   read_pages             lock fresh pages in ascending order, ask `map` once per extent, feed a
+//!                          BioBuilder; holes and unwritten runs become zeros without I/O
+//!   end of the bio         blocks uptodate, page unlocked; a reader that waits goes on
+//! ```
+//! # Locking
+//! A reader holds no page lock while it copies: what it sees of a write that runs at the same time is
+//! old or new bytes, as POSIX leaves it for ranges that cross pages and Linux for all.
+//! `i_size` is asked *after* a page is in the tree and locked: a truncate that came before is seen
+//! here, one that comes after finds the page and takes it away. So no block behind the end is mapped.
+
 use alloc::sync::Arc;
-use base::{IovIter, PageIndex, Result};
-use crate::{AddressSpace, AddressSpaceOperations, Page};
-/// read(2) through the cache: bytes read, 0 at or past i_size; short at a bad user page; EFAULT or EIO only when nothing was read.
-pub fn generic_file_read(_m: &AddressSpace, _ops: &dyn AddressSpaceOperations, _pos: u64, _iter: &mut IovIter<'_>) -> Result<usize> { unimplemented!() }
-/// The page, read in and uptodate. EIO; EINVAL at or past i_size's page.
-pub fn read_mapping_page(_m: &AddressSpace, _ops: &dyn AddressSpaceOperations, _index: PageIndex) -> Result<Arc<Page>> { unimplemented!() }
+use alloc::vec::Vec;
+use core::sync::atomic::Ordering;
+
+use base::{Errno, FileBlock, FsBlock, IovIter, PAGE_SIZE, PageIndex, Result};
+use block::BioFlags;
+
+use crate::head;
+use crate::io::{BioBuilder, Then};
+use crate::mapping::AddressSpace;
+use crate::ops::{AddressSpaceOperations, Extent, ExtentKind, MapMode};
+use crate::page::{self, LockedPage, Page};
+use crate::readahead::Window;
+
+/// Bytes read from `pos` on, 0 at or past i_size; short where the program's memory ends. EFAULT or
+/// EIO only when nothing was read.
+pub fn generic_file_read(
+    mapping: &AddressSpace,
+    ops: &dyn AddressSpaceOperations,
+    pos: u64,
+    iter: &mut IovIter<'_>,
+) -> Result<usize> {
+    let mut at = pos;
+    let mut status = Ok(());
+    while iter.count() > 0 && at < ops.size() {
+        let index = PageIndex::of(at);
+        // Below the page size, so it fits.
+        let offset = (at % PAGE_SIZE as u64) as usize;
+        let want = (offset + iter.count()).div_ceil(PAGE_SIZE) as u64;
+        let page = match uptodate_page(mapping, ops, index, want) {
+            Ok(page) => page,
+            // A truncate came in between.
+            Err(_) if at >= ops.size() => break,
+            Err(error) => {
+                status = Err(error);
+                break;
+            }
+        };
+        // The size once more, now that the page is uptodate: what is copied lies within the file.
+        let left = ops.size().saturating_sub(at);
+        let len = (PAGE_SIZE - offset).min(iter.count()).min(usize::try_from(left).unwrap_or(usize::MAX));
+        page.mark_accessed();
+        let copied = page.copy_to_iter(iter, offset, len);
+        at += copied as u64;
+        if copied < len {
+            status = Err(Errno::EFAULT);
+            break;
+        }
+    }
+    if at == pos {
+        return status.map(|()| 0);
+    }
+    mapping.last_read.store((at - 1) / PAGE_SIZE as u64, Ordering::Relaxed);
+    usize::try_from(at - pos).map_err(|_| Errno::EOVERFLOW)
+}
+
+/// The page, read in and uptodate. EIO when it cannot be read; EINVAL when it lies wholly past
+/// i_size; ENOMEM.
+pub fn read_mapping_page(
+    mapping: &AddressSpace,
+    ops: &dyn AddressSpaceOperations,
+    index: PageIndex,
+) -> Result<Arc<Page>> {
+    if index.0 >= ops.size().div_ceil(PAGE_SIZE as u64) {
+        return Err(Errno::EINVAL);
+    }
+    let page = uptodate_page(mapping, ops, index, 1)?;
+    page.mark_accessed();
+    mapping.last_read.store(index.0, Ordering::Relaxed);
+    Ok(page)
+}
+
+/// Page `index`, uptodate; `want` pages from it on will be read.
+#[inline]
+fn uptodate_page(
+    mapping: &AddressSpace,
+    ops: &dyn AddressSpaceOperations,
+    index: PageIndex,
+    want: u64,
+) -> Result<Arc<Page>> {
+    if let Some(page) = mapping.find_get_page(index)
+        && page.state().load(Ordering::Acquire) & (page::UPTODATE | page::READAHEAD) == page::UPTODATE
+    {
+        return Ok(page);
+    }
+    uptodate_page_slow(mapping, ops, index, want)
+}
+
+#[cold]
+fn uptodate_page_slow(
+    mapping: &AddressSpace,
+    ops: &dyn AddressSpaceOperations,
+    index: PageIndex,
+    want: u64,
+) -> Result<Arc<Page>> {
+    // A page that another truncates away while it is waited for is looked up again.
+    loop {
+        let page = match mapping.find_get_page(index) {
+            Some(page) => page,
+            None if index.byte() >= ops.size() => return Err(Errno::EINVAL),
+            None => {
+                let last = mapping.last_read.load(Ordering::Relaxed);
+                let window = mapping.readahead.lock().on_miss(index.0, want, last);
+                read_pages(mapping, ops, window, BioFlags::SYNC)?;
+                match mapping.find_get_page(index) {
+                    Some(page) => page,
+                    None => continue,
+                }
+            }
+        };
+        if page.has(page::READAHEAD) {
+            page.clear_and_wake(page::READAHEAD);
+            let window = mapping.readahead.lock().on_mark(index.0, want);
+            // Nobody asked for these pages yet; who does will meet the error himself.
+            let _ = read_pages(mapping, ops, window, BioFlags::RAHEAD);
+        }
+        page.wait_unlocked();
+        if page.is_uptodate() {
+            return Ok(page);
+        }
+        if let Some(page) = read_again(page, ops)? {
+            return Ok(page);
+        }
+    }
+}
+
+/// The page is there, but not uptodate: partly written, or its read has failed. Reads it alone.
+/// None when it is no longer the cache's.
+fn read_again(page: Arc<Page>, ops: &dyn AddressSpaceOperations) -> Result<Option<Arc<Page>>> {
+    let page = page.lock();
+    if !page.is_attached() {
+        return Ok(None);
+    }
+    if page.is_uptodate() {
+        return Ok(Some(page.unlock()));
+    }
+    page.state().fetch_and(!page::ERROR, Ordering::AcqRel);
+    let mut fill = Fill::new(ops, BioFlags::SYNC, 1);
+    let handle = page.page().clone();
+    fill.page(page)?;
+    drop(fill);
+    handle.wait_unlocked();
+    if handle.is_uptodate() {
+        return Ok(Some(handle));
+    }
+    if handle.is_attached() { Err(Errno::EIO) } else { Ok(None) }
+}
+
+/// Starts reading the pages of a window that are not there, up to the end of the file. The first
+/// error of the pages' places; ENOMEM only when not one page could be had.
+pub(crate) fn read_pages(
+    mapping: &AddressSpace,
+    ops: &dyn AddressSpaceOperations,
+    window: Window,
+    flags: BioFlags,
+) -> Result<()> {
+    let end = ops.size().div_ceil(PAGE_SIZE as u64).min(window.start.saturating_add(window.count));
+    let mut pages = Vec::new();
+    for index in window.start..end {
+        if mapping.find_get_page(PageIndex(index)).is_some() {
+            continue;
+        }
+        match mapping.add_page(PageIndex(index), ops.block_bits()) {
+            Ok(Some(page)) => {
+                if window.mark == Some(index) {
+                    page.state().fetch_or(page::READAHEAD, Ordering::AcqRel);
+                }
+                pages.push(page);
+            }
+            Ok(None) => {}
+            Err(error) if pages.is_empty() => return Err(error),
+            Err(_) => break,
+        }
+    }
+    let _plug = ops.disk().plug();
+    let mut fill = Fill::new(ops, flags, pages.len() as u64);
+    pages.into_iter().try_for_each(|page| fill.page(page))
+}
+
+/// Reads pages, remembering the extent it is in.
+struct Fill<'a> {
+    ops: &'a dyn AddressSpaceOperations,
+    builder: BioBuilder<'a>,
+    size: u64,
+    /// Pages still to come, for how much to ask of `map`.
+    pages: u64,
+    extent: Option<(FileBlock, Extent)>,
+}
+
+impl<'a> Fill<'a> {
+    /// To be made when the pages are in the tree and locked: it asks for the size.
+    fn new(ops: &'a dyn AddressSpaceOperations, flags: BioFlags, pages: u64) -> Fill<'a> {
+        let builder = BioBuilder::read(ops.disk(), flags, Then::Unlock);
+        Fill { ops, builder, size: ops.size(), pages, extent: None }
+    }
+
+    /// Starts the read of a page, which unlocks it when it ends. On an error the page is unlocked,
+    /// not uptodate.
+    fn page(&mut self, page: LockedPage) -> Result<()> {
+        // One part of its own, so that the read is not over before all parts are in.
+        page.get_read();
+        let done = self.blocks(&page);
+        self.pages = self.pages.saturating_sub(1);
+        let page = page.into_read();
+        if page.put_read() {
+            page.end_read();
+        }
+        done
+    }
+
+    fn blocks(&mut self, page: &LockedPage) -> Result<()> {
+        let bits = page.block_bits();
+        let start = page.index().byte();
+        // At most a page, so it fits.
+        let zero_from = self.size.saturating_sub(start).min(PAGE_SIZE as u64) as usize;
+        for (i, head) in page.heads().iter().enumerate() {
+            if head.has(head::UPTODATE) {
+                continue;
+            }
+            let block = FileBlock(page.first_block().0 + i as u64);
+            let place = if i << bits < zero_from { self.place(block)? } else { None };
+            match place {
+                Some(place) => {
+                    if !head.map(place) {
+                        return Err(Errno::EIO);
+                    }
+                    let zero_from = if page.is_metadata() { PAGE_SIZE } else { zero_from };
+                    self.builder.add(page.page(), i, place, zero_from)?;
+                }
+                None => {
+                    page.zero(i << bits, (i + 1) << bits);
+                    head.set(head::UPTODATE);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Where a block of the file lies, None for one that reads as zeros.
+    fn place(&mut self, block: FileBlock) -> Result<Option<FsBlock>> {
+        let known = self.extent.filter(|(first, e)| first.0 <= block.0 && block.0 - first.0 < e.len);
+        let (first, extent) = match known {
+            Some(known) => known,
+            None => {
+                let count = (self.pages.max(1) * PAGE_SIZE as u64) >> self.ops.block_bits();
+                // `map` may sleep.
+                self.builder.submit();
+                let extent = self.ops.map(block, count.max(1), MapMode::Read)?;
+                self.extent = Some((block, extent));
+                (block, extent)
+            }
+        };
+        match extent.kind {
+            ExtentKind::Hole | ExtentKind::Unwritten => Ok(None),
+            ExtentKind::Mapped { block: place } => {
+                place.checked_add(block.0 - first.0).map(Some).ok_or(Errno::EIO)
+            }
+        }
+    }
+}

@@ -1,13 +1,321 @@
-//! Interface first; the body follows.
-use base::{IovIter, Result};
-use crate::{AddressSpace, AddressSpaceOperations, LockedPage};
-/// The buffered write loop; the caller holds the inode lock. Bytes written, or why not one was.
-pub fn generic_perform_write(_m: &AddressSpace, _ops: &dyn AddressSpaceOperations, _pos: u64, _iter: &mut IovIter<'_>) -> Result<usize> { unimplemented!() }
-/// The generic `write_begin`: page found or made, locked, blocks mapped, read if only partly overwritten.
-pub fn block_write_begin(_m: &AddressSpace, _ops: &dyn AddressSpaceOperations, _pos: u64, _len: usize, _rest: usize) -> Result<LockedPage> { unimplemented!() }
-/// The generic part of `write_end`: marks blocks uptodate and dirty; the page stays locked so that i_size can be published before writeback sees it. Bytes that count.
-pub fn block_write_end(_m: &AddressSpace, _ops: &dyn AddressSpaceOperations, _page: &LockedPage, _pos: u64, _len: usize, _copied: usize) -> usize { unimplemented!() }
-/// Zeroes from byte `from` to the end of its block, on the disk too (page becomes dirty), reading it first if needed; a hole stays one. A file system calls it before it lowers i_size (and before a write or truncate beyond an unaligned i_size needs nothing: the tail is zero).
-pub fn block_truncate_page(_m: &AddressSpace, _ops: &dyn AddressSpaceOperations, _from: u64) -> Result<()> { unimplemented!() }
-/// What says that the current thread has a fatal signal: asked once per page of a write.
-pub fn set_fatal_signal_hook(_hook: fn() -> bool) { unimplemented!() }
+//! Buffered writes: from the program's memory into dirty pages.
+//!
+//! ```text
+//!   generic_perform_write       for each page:
+//!     fault_in_readable           bring the source in; EFAULT        (no lock is held yet)
+//!     fatal signal?               EINTR
+//!     ops.write_begin             page locked, its blocks mapped, read if only partly overwritten
+//!     copy                        never sleeps; short where the source has gone away again
+//!     ops.write_end               blocks uptodate and dirty, i_size published, page unlocked
+//!     ops.balance_dirty           when the page was clean: the writer may have to wait
+//! ```
+//! The source is brought in before the page is locked, because it may be a mapping of this very page:
+//! a fault in the copy would wait for the lock the writer holds. What the copy then cannot reach is
+//! tried again. Source: the description of `generic_perform_write` in the kernel's sources (mm/filemap).
+//!
+//! # Worked example
+//! 1 KiB blocks, an empty file, `pwrite(fd, buf, 600, 1500)`: page 0 is made. Block 1 (bytes
+//! 1024–2047) is mapped and comes back `new`, so its bytes 1024–1499 become zeros; bytes 1500–2047 are
+//! to be overwritten. Block 2 likewise: bytes 2100–3071 become zeros. After the copy blocks 1 and 2
+//! are uptodate and dirty, blocks 0 and 3 are neither; the page is not uptodate, but dirty.
+//!
+//! # Locking
+//! The caller holds the inode lock, alone. One page is locked at a time; the tree lock is taken once
+//! to find it and once more when it becomes dirty.
+
+use core::sync::atomic::{AtomicBool, Ordering};
+
+use base::{Errno, FileBlock, IovIter, PAGE_SIZE, PageIndex, Result};
+use block::BioFlags;
+use sync::Once;
+
+use crate::head::{self, BufferHead};
+use crate::io::{BioBuilder, Then};
+use crate::mapping::AddressSpace;
+use crate::ops::{AddressSpaceOperations, ExtentKind, MapMode};
+use crate::page::LockedPage;
+
+static SIGNAL: Once<fn() -> bool> = Once::new();
+static HOOKED: AtomicBool = AtomicBool::new(false);
+
+/// Installs what says that the current thread has a fatal signal pending: asked once per page of a
+/// write. The first call wins.
+pub fn set_fatal_signal_hook(pending: fn() -> bool) {
+    SIGNAL.call_once(|| pending);
+    HOOKED.store(true, Ordering::Release);
+}
+
+#[inline]
+fn fatal_signal_pending() -> bool {
+    HOOKED.load(Ordering::Relaxed) && SIGNAL.get().is_some_and(|pending| pending())
+}
+
+/// Writes what `iter` has left from byte `pos` of the file on. Bytes written; an error only when not
+/// one was: EFAULT, EINTR, or what `write_begin` and `write_end` say.
+pub fn generic_perform_write(
+    mapping: &AddressSpace,
+    ops: &dyn AddressSpaceOperations,
+    pos: u64,
+    iter: &mut IovIter<'_>,
+) -> Result<usize> {
+    let mut written = 0;
+    while iter.count() > 0 {
+        match write_page(mapping, ops, pos + written as u64, iter) {
+            Ok(copied) => written += copied,
+            Err(error) if written == 0 => return Err(error),
+            Err(_) => break,
+        }
+    }
+    Ok(written)
+}
+
+/// One page's worth; at least one byte.
+#[inline]
+fn write_page(
+    mapping: &AddressSpace,
+    ops: &dyn AddressSpaceOperations,
+    pos: u64,
+    iter: &mut IovIter<'_>,
+) -> Result<usize> {
+    // Below the page size, so it fits.
+    let offset = (pos % PAGE_SIZE as u64) as usize;
+    let room = PAGE_SIZE - offset;
+    let mut len = room.min(iter.count());
+    loop {
+        iter.fault_in_readable(len)?;
+        if fatal_signal_pending() {
+            return Err(Errno::EINTR);
+        }
+        let page = ops.write_begin(mapping, pos, len, iter.count())?;
+        let was_dirty = page.is_dirty();
+        let copied = page.copy_from_iter(iter, offset, len);
+        let done = ops.write_end(mapping, page, pos, len, copied);
+        let taken = done.unwrap_or(0);
+        if taken != copied {
+            iter.revert(copied.saturating_sub(taken));
+        }
+        if done? != 0 {
+            if !was_dirty {
+                ops.balance_dirty(1);
+            }
+            return Ok(taken);
+        }
+        // A short copy was turned down: try what could be reached, or else the first segment alone.
+        len = if copied != 0 && copied < len { copied } else { room.min(iter.segment_count()) };
+    }
+}
+
+/// The generic `write_begin`: the page of byte `pos`, locked, ready for `len` bytes from there to be
+/// copied in. Its blocks in that range are mapped; a block that is not uptodate and only partly
+/// overwritten is read, or zeroed around the range when it is new. `rest` is what the write call
+/// still wants from `pos` on.
+pub fn block_write_begin(
+    mapping: &AddressSpace,
+    ops: &dyn AddressSpaceOperations,
+    pos: u64,
+    len: usize,
+    rest: usize,
+) -> Result<LockedPage> {
+    let bits = ops.block_bits();
+    let page = mapping.grab_page(PageIndex::of(pos), bits)?;
+    // Below the page size, so it fits.
+    let from = (pos % PAGE_SIZE as u64) as usize;
+    let to = from + len.min(PAGE_SIZE - from);
+    if !ready(&page, bits, from, to) {
+        let ahead = (rest.saturating_sub(len) as u64).div_ceil(1 << bits);
+        prepare(&page, ops, from, to, ahead)?;
+    }
+    Ok(page)
+}
+
+/// Whether the blocks of `[from, to)` can be written right away.
+#[inline]
+fn ready(page: &LockedPage, bits: u32, from: usize, to: usize) -> bool {
+    let heads = &page.heads()[from >> bits..((to - 1) >> bits) + 1];
+    page.is_uptodate() && heads.iter().all(|h| h.state() & (head::MAPPED | head::DELAY) != 0)
+}
+
+#[cold]
+fn prepare(
+    page: &LockedPage,
+    ops: &dyn AddressSpaceOperations,
+    from: usize,
+    to: usize,
+    ahead: u64,
+) -> Result<()> {
+    let done = map_range(page, ops, from, to, ahead).and_then(|()| fill_range(page, ops, from, to));
+    if done.is_err() {
+        // What was allocated on the way is the file's now: it must not show what the disk held.
+        zero_new(page, from, to);
+    }
+    done
+}
+
+/// Gives every block of `[from, to)` a place.
+fn map_range(
+    page: &LockedPage,
+    ops: &dyn AddressSpaceOperations,
+    from: usize,
+    to: usize,
+    ahead: u64,
+) -> Result<()> {
+    let bits = page.block_bits();
+    let last = (to - 1) >> bits;
+    let mut i = from >> bits;
+    while i <= last {
+        if page.heads()[i].state() & (head::MAPPED | head::DELAY) != 0 {
+            i += 1;
+            continue;
+        }
+        let count = (last - i + 1) as u64;
+        let extent = ops.map(FileBlock(page.first_block().0 + i as u64), count, MapMode::Write { ahead })?;
+        let ExtentKind::Mapped { block } = extent.kind else { return Err(Errno::EIO) };
+        for n in 0..extent.len.clamp(1, count) {
+            let head = &page.heads()[i];
+            if !block.checked_add(n).is_some_and(|place| head.map(place)) {
+                return Err(Errno::EIO);
+            }
+            if extent.new {
+                head.set(head::NEW);
+            }
+            i += 1;
+        }
+    }
+    Ok(())
+}
+
+/// Makes the bytes around the range what they should be, in the blocks that the range cuts.
+fn fill_range(page: &LockedPage, ops: &dyn AddressSpaceOperations, from: usize, to: usize) -> Result<()> {
+    let bits = page.block_bits();
+    let mut builder = BioBuilder::read(ops.disk(), BioFlags::SYNC, Then::Wake);
+    let mut reading = false;
+    for i in from >> bits..((to - 1) >> bits) + 1 {
+        let head = &page.heads()[i];
+        let (start, end) = (i << bits, (i + 1) << bits);
+        if head.has(head::UPTODATE) || (from <= start && end <= to) {
+            continue;
+        }
+        if head.has(head::NEW) {
+            page.zero(start, from.clamp(start, end));
+            page.zero(to.clamp(start, end), end);
+            continue;
+        }
+        let place = head.block().ok_or(Errno::EIO)?;
+        let left = ops.size().saturating_sub(page.index().byte()).min(PAGE_SIZE as u64);
+        // At most a page, so it fits.
+        let zero_from = if page.is_metadata() { PAGE_SIZE } else { left as usize };
+        builder.add(page.page(), i, place, zero_from)?;
+        reading = true;
+    }
+    drop(builder);
+    if reading {
+        page.wait_reads();
+        let cut = [from >> bits, (to - 1) >> bits];
+        let read = |i: usize| {
+            let whole = from <= i << bits && (i + 1) << bits <= to;
+            whole || page.heads()[i].state() & (head::UPTODATE | head::NEW) != 0
+        };
+        if !cut.into_iter().all(read) {
+            return Err(Errno::EIO);
+        }
+    }
+    Ok(())
+}
+
+/// Blocks of `[from, to)` that are new and not filled become zeros, dirty (`page_zero_new_buffers`).
+fn zero_new(page: &LockedPage, from: usize, to: usize) {
+    let bits = page.block_bits();
+    let mut any = false;
+    for i in from >> bits..(to.max(from + 1) - 1 >> bits) + 1 {
+        let head = &page.heads()[i];
+        if !head.has(head::NEW) {
+            continue;
+        }
+        if !head.has(head::UPTODATE) {
+            page.zero(from.max(i << bits), to.min((i + 1) << bits));
+        }
+        set_written(head);
+        any = true;
+    }
+    if any {
+        page.note_uptodate();
+        if let Some(mapping) = page.mapping() {
+            mapping.set_page_dirty(page);
+        }
+    }
+}
+
+#[inline]
+fn set_written(head: &BufferHead) {
+    const WRITTEN: u64 = head::UPTODATE | head::DIRTY;
+    if head.state() & (WRITTEN | head::NEW) != WRITTEN {
+        head.clear(head::NEW);
+        head.set(WRITTEN);
+    }
+}
+
+/// The generic part of `write_end`: `copied` of the `len` bytes at `pos` were copied into the page.
+/// Marks their blocks uptodate and dirty. The page stays locked, so that the caller can publish
+/// i_size before writeback looks at it. Returns the bytes that count: all that were copied, or none
+/// when the copy was short and a block that was not uptodate would be left with a gap; blocks that
+/// were new are zeros there. A file system whose write ends short past i_size gives the blocks behind
+/// i_size back.
+pub fn block_write_end(
+    mapping: &AddressSpace,
+    page: &LockedPage,
+    pos: u64,
+    len: usize,
+    copied: usize,
+) -> usize {
+    // Below the page size, so it fits.
+    let from = (pos % PAGE_SIZE as u64) as usize;
+    let mut copied = copied.min(len);
+    if copied < len {
+        if !page.is_uptodate() {
+            copied = 0;
+        }
+        zero_new(page, from + copied, from + len);
+    }
+    if copied > 0 {
+        let bits = page.block_bits();
+        let heads = &page.heads()[from >> bits..((from + copied - 1) >> bits) + 1];
+        heads.iter().for_each(set_written);
+        if !page.is_uptodate() {
+            page.note_uptodate();
+        }
+        mapping.set_page_dirty(page);
+    }
+    copied
+}
+
+/// Zeroes from byte `from` to the end of its block, in the cache and so, later, on the disk: the block
+/// is read first if need be and becomes dirty. A hole stays one; a block that begins at `from` is
+/// left alone. A file system calls this when it lowers i_size to `from`, before it does so.
+pub fn block_truncate_page(
+    mapping: &AddressSpace,
+    ops: &dyn AddressSpaceOperations,
+    from: u64,
+) -> Result<()> {
+    let bits = ops.block_bits();
+    // Both below the page size, so they fit.
+    let offset = (from % PAGE_SIZE as u64) as usize;
+    let end = (offset >> bits << bits) + (1 << bits);
+    if offset.is_multiple_of(1 << bits) {
+        return Ok(());
+    }
+    let page = mapping.grab_page(PageIndex::of(from), bits)?;
+    let head = &page.heads()[offset >> bits];
+    if head.state() & (head::MAPPED | head::DELAY) == 0 {
+        match ops.map(FileBlock(from >> bits), 1, MapMode::Read)?.kind {
+            ExtentKind::Hole | ExtentKind::Unwritten => return Ok(()),
+            ExtentKind::Mapped { block } if head.map(block) => {}
+            ExtentKind::Mapped { .. } => return Err(Errno::EIO),
+        }
+    }
+    fill_range(&page, ops, offset, end)?;
+    page.zero(offset, end);
+    set_written(head);
+    page.note_uptodate();
+    mapping.set_page_dirty(&page);
+    Ok(())
+}

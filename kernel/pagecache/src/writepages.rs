@@ -1,5 +1,245 @@
-//! Interface first; the body follows.
-use base::Result;
-use crate::{AddressSpace, AddressSpaceOperations, WritebackControl};
-/// The generic `writepages`.
-pub fn mpage_writepages(_m: &AddressSpace, _ops: &dyn AddressSpaceOperations, _control: &mut WritebackControl) -> Result<()> { unimplemented!() }
+//! The generic `writepages`: dirty pages of one file become bios.
+//!
+//! ```text
+//!   for each page that carries the tag, in ascending order:
+//!     lock it         if another has it: send what was collected first, then wait
+//!     clean, gone, behind i_size?                     pass on
+//!     under writeback?       All: wait for that write     None: pass on
+//!     zero what lies behind i_size in the last page
+//!     a dirty block without a place?                  ask `map`, for the whole dirty run
+//!     DIRTY -> WRITEBACK      from here on the I/O owns the blocks it took
+//!     add them to the bio     one bio as long as blocks are neighbours on the disk
+//!     unlock
+//! ```
+//! PG_dirty goes away only here, when the I/O is as good as started: whatever fails before leaves the
+//! page dirty, and what fails after makes it dirty again.
+//!
+//! A sweep for data integrity first tags TOWRITE what is dirty *now* and then follows that tag: a
+//! writer that keeps dirtying pages behind or before it cannot keep it from ending.
+//!
+//! # Locking
+//! One page lock at a time. Nothing that was collected is held back while this thread sleeps: the
+//! builder is submitted before a lock is waited for and before `map` is asked (io.rs says why).
+//! A metadata block is first marked WRITING, then its byte lock is tried: a guard that comes after
+//! sees WRITING and waits; one that was there before makes the sweep leave the block out, and come
+//! back to it, for data integrity, when the guard is gone. It is waited for without the page lock,
+//! because its holder may want that for a neighbour of the block.
+
+use alloc::sync::Arc;
+use core::sync::atomic::Ordering;
+
+use base::{Errno, FileBlock, PAGE_SIZE, Result};
+use block::BioFlags;
+
+use crate::head;
+use crate::io::BioBuilder;
+use crate::mapping::{AddressSpace, page_range};
+use crate::ops::{AddressSpaceOperations, Extent, ExtentKind, MapMode, SyncMode, WritebackControl};
+use crate::page::{LockedPage, Page};
+use crate::tree::Tag;
+
+/// Most pages `map` is asked for at once when blocks have no place yet: 8 MiB.
+const MAX_RUN: u64 = 2048;
+
+/// Starts dirty pages of a range on their way to the disk. The first error of a page that could not
+/// be started (its blocks have no place, ENOSPC, EIO): it stays dirty, the others are written, and
+/// the file's `wb_err` has it too. Errors of the I/O itself come through `wb_err`.
+pub fn mpage_writepages(
+    mapping: &AddressSpace,
+    ops: &dyn AddressSpaceOperations,
+    control: &mut WritebackControl,
+) -> Result<()> {
+    let Some((first, last)) = page_range(&control.range) else { return Ok(()) };
+    if !mapping.has_dirty() {
+        return Ok(());
+    }
+    let _plug = ops.disk().plug();
+    let mut flags = if control.sync_mode == SyncMode::All { BioFlags::SYNC } else { BioFlags::empty() };
+    flags.set(BioFlags::META, mapping.is_metadata());
+    let builder = BioBuilder::write(ops.disk(), flags);
+    let mut sweep = Sweep { mapping, ops, control, builder, extent: None, done: Ok(()) };
+    if sweep.control.range_cyclic {
+        let middle = mapping.writeback_index().load(Ordering::Relaxed).clamp(first, last);
+        sweep.run(middle, last);
+        if middle > first {
+            sweep.run(first, middle - 1);
+        }
+    } else {
+        sweep.run(first, last);
+    }
+    sweep.builder.submit();
+    sweep.done
+}
+
+struct Sweep<'a> {
+    mapping: &'a AddressSpace,
+    ops: &'a dyn AddressSpaceOperations,
+    control: &'a mut WritebackControl,
+    builder: BioBuilder<'a>,
+    /// The last answer of `map`, with the generation it was given in.
+    extent: Option<(u32, FileBlock, Extent)>,
+    /// The first error.
+    done: Result<()>,
+}
+
+impl Sweep<'_> {
+    fn run(&mut self, first: u64, last: u64) {
+        let tag = match self.control.sync_mode {
+            SyncMode::All => {
+                self.mapping.tag_for_writeback(first, last);
+                Tag::ToWrite
+            }
+            SyncMode::None => Tag::Dirty,
+        };
+        let mut at = Some(first);
+        while let Some(from) = at {
+            let batch = self.mapping.batch(from, last, Some(tag));
+            at = batch.last().and_then(|p| p.index().0.checked_add(1));
+            for page in batch {
+                if self.control.sync_mode == SyncMode::None && self.control.nr_to_write == 0 {
+                    self.mapping.writeback_index().store(page.index().0, Ordering::Relaxed);
+                    return;
+                }
+                self.whole_page(page);
+            }
+        }
+        self.mapping.writeback_index().store(0, Ordering::Relaxed);
+    }
+
+    /// A page, and for data integrity again until all its blocks are on their way.
+    fn whole_page(&mut self, page: Arc<Page>) {
+        loop {
+            let locked = match page.try_lock() {
+                Some(locked) => locked,
+                None => {
+                    self.builder.submit();
+                    page.clone().lock()
+                }
+            };
+            match self.page(&locked) {
+                Ok(None) => return,
+                Ok(Some(_)) if self.control.sync_mode == SyncMode::None => return,
+                Ok(Some(busy)) => {
+                    drop(locked);
+                    self.builder.submit();
+                    page.wait_for_guard(busy);
+                }
+                Err(error) => return self.failed(error),
+            }
+        }
+    }
+
+    fn failed(&mut self, error: Errno) {
+        self.mapping.wb_err().set(error);
+        self.control.pages_skipped += 1;
+        if self.done.is_ok() {
+            self.done = Err(error);
+        }
+    }
+
+    /// Starts a page's I/O. The answer: a block that somebody was changing, so that it was left out.
+    fn page(&mut self, page: &LockedPage) -> Result<Option<usize>> {
+        if !page.is_attached() || !page.is_dirty() {
+            return Ok(None);
+        }
+        if page.is_writeback() {
+            if self.control.sync_mode == SyncMode::None {
+                self.control.pages_skipped += 1;
+                return Ok(None);
+            }
+            self.builder.submit();
+            page.wait_writeback();
+            // The write that has just ended may have failed; then it is dirty still, as it must be.
+        }
+        let blocks = self.blocks_within_size(page);
+        if blocks == 0 {
+            // Behind the end: a write that did not come to publish its size, or a truncate under way.
+            for head in page.heads() {
+                head.clear(head::DIRTY);
+            }
+            self.mapping.cancel_dirty(page);
+            return Ok(None);
+        }
+        for i in 0..blocks {
+            self.give_place(page, i)?;
+        }
+        let busy = self.write(page, blocks);
+        self.control.nr_to_write = self.control.nr_to_write.saturating_sub(1);
+        self.control.pages_written += 1;
+        Ok(busy)
+    }
+
+    /// How many of the page's blocks begin before i_size; what lies behind it in the page is zeroed.
+    fn blocks_within_size(&self, page: &LockedPage) -> usize {
+        let size = self.ops.size();
+        // At most a page, so it fits.
+        let within = size.saturating_sub(page.index().byte()).min(PAGE_SIZE as u64) as usize;
+        if within > 0 && within < PAGE_SIZE && !page.is_metadata() {
+            page.zero(within, PAGE_SIZE);
+        }
+        within.div_ceil(1 << page.block_bits())
+    }
+
+    /// Sees to it that block `i`, if dirty, has a place on the disk.
+    fn give_place(&mut self, page: &LockedPage, i: usize) -> Result<()> {
+        let head = &page.heads()[i];
+        if head.state() & (head::DIRTY | head::MAPPED) != head::DIRTY {
+            return Ok(());
+        }
+        let block = FileBlock(page.first_block().0 + i as u64);
+        let generation = self.mapping.generation();
+        let known = self
+            .extent
+            .filter(|&(g, first, e)| g == generation && first.0 <= block.0 && block.0 - first.0 < e.len);
+        let (_, first, extent) = match known {
+            Some(known) => known,
+            None => {
+                // `map` may sleep, and may need memory that only this I/O frees.
+                self.builder.submit();
+                let extent = self.ops.map(block, self.run_from(page, i), MapMode::Writeback)?;
+                *self.extent.insert((generation, block, extent))
+            }
+        };
+        let ExtentKind::Mapped { block: start } = extent.kind else { return Err(Errno::EIO) };
+        let place = start.checked_add(block.0 - first.0).ok_or(Errno::EIO)?;
+        if head.map(place) { Ok(()) } else { Err(Errno::EIO) }
+    }
+
+    /// How many blocks from block `i` of the page on are dirty in a row, as far as whole pages tell.
+    fn run_from(&self, page: &LockedPage, i: usize) -> u64 {
+        let per_page = page.heads().len() as u64;
+        let pages = self.mapping.dirty_run(page.index().0, MAX_RUN).max(1);
+        let end = self.ops.size().div_ceil(1 << page.block_bits());
+        let first = page.first_block().0 + i as u64;
+        (pages * per_page - i as u64).min(end.saturating_sub(first)).max(1)
+    }
+
+    /// Starts the I/O of the page's dirty blocks among the first `blocks`. The answer: a block that
+    /// was left out, because somebody holds its guard.
+    fn write(&mut self, page: &LockedPage, blocks: usize) -> Option<usize> {
+        let mut busy = None;
+        // One part of its own, so that writeback does not end before all parts are in.
+        page.get_write();
+        self.mapping.start_writeback(page);
+        for (i, head) in page.heads().iter().enumerate() {
+            if i >= blocks {
+                head.clear(head::DIRTY);
+                continue;
+            }
+            let Some(place) = head.block().filter(|_| head.has(head::DIRTY)) else { continue };
+            if !page.begin_writing(i) {
+                busy = Some(i);
+                continue;
+            }
+            if let Err(error) = self.builder.add(page.page(), i, place, PAGE_SIZE) {
+                page.write_refused(i);
+                self.failed(error);
+            }
+        }
+        if busy.is_some() {
+            self.mapping.set_page_dirty(page);
+        }
+        page.put_write();
+        busy
+    }
+}

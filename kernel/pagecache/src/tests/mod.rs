@@ -1,0 +1,1 @@
+//! Tests of the whole cache over a fake file system.
