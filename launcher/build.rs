@@ -4,14 +4,14 @@
 use std::path::{Path, PathBuf};
 use std::{env, error, fs};
 
-#[path = "src/image.rs"]
+#[path = "src/image/mod.rs"]
 mod image;
 #[path = "src/symbols.rs"]
 mod symbols;
 
 fn main() -> Result<(), Box<dyn error::Error>> {
     println!("cargo::rerun-if-changed=build.rs");
-    println!("cargo::rerun-if-changed=src/image.rs");
+    println!("cargo::rerun-if-changed=src/image/mod.rs");
     println!("cargo::rerun-if-changed=src/symbols.rs");
     println!("cargo::rerun-if-env-changed=QUILL_ELF");
     let out = PathBuf::from(env::var("OUT_DIR")?);

@@ -12,6 +12,10 @@ use crate::tools;
 /// The CPU model under emulation: fast in QEMU, and what the figures of this project were taken on.
 const EMULATED_CPU: &str = "cortex-a72";
 
+/// The guest hears of every failed request; QEMU's default is to stop the machine when the host's
+/// file system is full, and nobody is there to start it again.
+const ERRORS: &str = ",werror=report,rerror=report";
+
 /// Who executes the guest's instructions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Accelerator {
@@ -97,7 +101,7 @@ impl Vm<'_> {
         }
         if let Some(disk) = self.disk {
             args.extend(["-blockdev".into(), block_device(disk)]);
-            args.extend(["-device".into(), format!("{},drive=disk0", self.disk_model()).into()]);
+            args.extend(["-device".into(), format!("{},drive=disk0{ERRORS}", self.disk_model()).into()]);
         }
         args.extend(["-kernel".into(), self.kernel.into(), "-append".into(), self.append.into()]);
         args.extend(self.more.iter().cloned());

@@ -128,10 +128,7 @@ impl Session {
     /// QEMU has closed its output: it has ended or is about to.
     fn ended(mut self) -> Result<Outcome> {
         self.flush_decoder()?;
-        let status = match self.end {
-            Some(_) => self.wait_briefly()?,
-            None => self.qemu.0.wait().context("cannot wait for QEMU")?,
-        };
+        let status = self.wait_briefly()?;
         if let Some(end) = self.end {
             return Ok(Outcome::Guest(end));
         }

@@ -109,3 +109,6 @@ fn load(elf: &ElfBytes<'_, LittleEndian>) -> Result<Vec<u8>, ImageError> {
 pub fn is_image(bytes: &[u8]) -> bool {
     bytes.get(IMAGE_MAGIC_AT..IMAGE_MAGIC_AT + IMAGE_MAGIC.len()) == Some(IMAGE_MAGIC)
 }
+
+#[cfg(test)]
+mod tests;
