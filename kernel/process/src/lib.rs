@@ -1,1 +1,15 @@
+//! The program: its address space, its image, its signals, limits and open files.
+//!
+//! * [`mm`]: what is mapped, page faults, mmap and its kin, the kernel's access to user memory.
+//! * [`signal`]: dispositions, delivery, frames.
+//! * [`limits`]: getrlimit(2).
 #![no_std]
+#![forbid(unsafe_code)]
+
+extern crate alloc;
+#[cfg(test)]
+extern crate std;
+
+pub mod limits;
+pub mod mm;
+pub mod signal;

@@ -1,0 +1,82 @@
+//! The kernel's access to the program's memory: raw copies that stop at a page that is not there, and
+//! the fault that brings it in.
+//!
+//! The raw copies (`base::arch::UserCopy`) go through the table that is active on this CPU, so this
+//! serves the program whose thread is calling.
+
+use base::arch::Access;
+use base::{Frame, UserAddr, UserMemory};
+
+use super::Mm;
+
+impl Mm {
+    /// Copies `len` bytes at `addr` by `copy(done, part)`, which stops at a page that is not there.
+    fn each(
+        &self,
+        addr: UserAddr,
+        len: usize,
+        access: Access,
+        copy: impl FnMut(usize, usize) -> usize,
+    ) -> usize {
+        let mut copy = copy;
+        let mut done = copy(0, len);
+        while done < len {
+            let at = addr.add(done as u64);
+            if !at.access_ok(1) || self.fault(at, access).is_err() {
+                break;
+            }
+            // To the end of the page that is there now; only then as far as it goes.
+            let part = at.to_page_end().min(len - done);
+            let n = copy(done, part);
+            done += n;
+            if n < part {
+                break;
+            }
+            done += copy(done, len - done);
+        }
+        done
+    }
+}
+
+impl UserMemory for Mm {
+    fn read(&self, src: UserAddr, dst: &mut [u8]) -> usize {
+        self.each(src, dst.len(), Access::Read, |done, n| {
+            self.machine.copy_from_user(&mut dst[done..done + n], src.add(done as u64))
+        })
+    }
+
+    fn write(&self, dst: UserAddr, src: &[u8]) -> usize {
+        self.each(dst, src.len(), Access::Write, |done, n| {
+            self.machine.copy_to_user(dst.add(done as u64), &src[done..done + n])
+        })
+    }
+
+    fn zero(&self, dst: UserAddr, len: usize) -> usize {
+        self.each(dst, len, Access::Write, |done, n| self.machine.clear_user(dst.add(done as u64), n))
+    }
+
+    fn read_into_frame(&self, src: UserAddr, frame: &Frame, offset: usize, len: usize) -> usize {
+        self.machine.copy_to_frame(frame, offset, src, len)
+    }
+
+    fn write_from_frame(&self, dst: UserAddr, frame: &Frame, offset: usize, len: usize) -> usize {
+        self.each(dst, len, Access::Write, |done, n| {
+            self.machine.copy_from_frame(dst.add(done as u64), frame, offset + done, n)
+        })
+    }
+
+    fn fault_in_readable(&self, src: UserAddr, len: usize) -> usize {
+        let mut done = 0;
+        while done < len {
+            let at = src.add(done as u64);
+            let mut probe = [0];
+            if self.machine.copy_from_user(&mut probe, at) == 0
+                && (!at.access_ok(1) || self.fault(at, Access::Read).is_err())
+            {
+                break;
+            }
+            done += at.to_page_end().min(len - done);
+        }
+        done
+    }
+}

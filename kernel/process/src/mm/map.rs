@@ -1,0 +1,299 @@
+//! mmap(2), munmap(2), mprotect(2).
+
+use alloc::sync::Arc;
+
+use base::user::TASK_SIZE;
+use base::{Errno, PAGE_SHIFT, PageIndex, Result, UserAddr};
+use bitflags::bitflags;
+
+use super::layout::{MAX_MAP_COUNT, MIN_ADDR, PAGE, Span, is_aligned, page_down, page_up};
+use super::vma::{Backing, PageSource, VmFlags, Vma, check_mprotect_bits, prot_from_user};
+use super::{Areas, Mm};
+
+bitflags! {
+    /// `flags` of mmap(2), arm64's numbers. The two lowest bits are a number, the type.
+    #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+    pub struct MapFlags: u32 {
+        /// MAP_SHARED; with MAP_PRIVATE, MAP_SHARED_VALIDATE.
+        const SHARED = 1;
+        /// MAP_PRIVATE.
+        const PRIVATE = 2;
+        /// Exactly there, over whatever is there.
+        const FIXED = 0x10;
+        /// Zeros, no file.
+        const ANONYMOUS = 0x20;
+        /// A stack of the program's own.
+        const GROWSDOWN = 0x100;
+        /// Ignored, as in Linux.
+        const DENYWRITE = 0x800;
+        /// Ignored, as in Linux.
+        const EXECUTABLE = 0x1000;
+        /// In memory at once. Nothing is ever paged out.
+        const LOCKED = 0x2000;
+        /// Not counted against memory.
+        const NORESERVE = 0x4000;
+        /// In memory at once.
+        const POPULATE = 0x8000;
+        /// Meaningless without POPULATE.
+        const NONBLOCK = 0x1_0000;
+        /// Ignored, as in Linux.
+        const STACK = 0x2_0000;
+        /// Huge pages: there are none.
+        const HUGETLB = 0x4_0000;
+        /// Persistent memory: there is none.
+        const SYNC = 0x8_0000;
+        /// Exactly there, but not over something.
+        const FIXED_NOREPLACE = 0x10_0000;
+    }
+}
+
+const TYPE_MASK: u32 = 0xf;
+
+/// A file as mmap sees it.
+#[derive(Clone)]
+pub struct MapFile {
+    /// Its pages; None maps zeros, as /dev/zero does.
+    pub source: Option<Arc<dyn PageSource>>,
+    /// Open for reading.
+    pub readable: bool,
+    /// Open for writing.
+    pub writable: bool,
+    /// On a mount that forbids execution.
+    pub noexec: bool,
+}
+
+/// The arguments of mmap(2), the file descriptor already looked up.
+#[derive(Clone, Default)]
+pub struct MapRequest {
+    /// Where, or where about, or 0.
+    pub addr: u64,
+    /// How many bytes.
+    pub len: u64,
+    /// PROT_*.
+    pub prot: u32,
+    /// MAP_*.
+    pub flags: u32,
+    /// The file; None with MAP_ANONYMOUS.
+    pub file: Option<MapFile>,
+    /// The file's byte at the start.
+    pub offset: u64,
+}
+
+/// What a request asks for, once it makes sense.
+struct Plan {
+    flags: VmFlags,
+    backing: Backing,
+    len: u64,
+}
+
+impl Mm {
+    /// mmap(2). EINVAL, EACCES, EPERM, ENODEV, ENOMEM, EEXIST, EOVERFLOW, EOPNOTSUPP as the man page
+    /// says; ENODEV also for a shared writable mapping of a file, which Quill does not have yet.
+    pub fn mmap(&self, request: &MapRequest) -> Result<UserAddr> {
+        let flags = MapFlags::from_bits_retain(request.flags);
+        let plan = plan(request, flags)?;
+        let span = self.enter(request.addr, flags, plan)?;
+        if flags.intersects(MapFlags::POPULATE | MapFlags::LOCKED) && !flags.contains(MapFlags::NONBLOCK) {
+            self.populate(span);
+        }
+        Ok(UserAddr(span.start))
+    }
+
+    fn enter(&self, addr: u64, flags: MapFlags, plan: Plan) -> Result<Span> {
+        let mut areas = self.areas.write();
+        let start = areas.choose(addr, plan.len, flags)?;
+        let span = Span::new(start, plan.len, Errno::ENOMEM)?;
+        if flags.contains(MapFlags::FIXED_NOREPLACE) && areas.set.overlaps(span) {
+            return Err(Errno::EEXIST);
+        }
+        if areas.set.len() + areas.set.splits(span) >= MAX_MAP_COUNT {
+            return Err(Errno::ENOMEM);
+        }
+        let area = Vma { span, flags: plan.flags, backing: plan.backing };
+        self.check_room(&areas, &area)?;
+        let removed = self.clear(&mut areas, span);
+        areas.set.insert(area);
+        drop(areas);
+        drop(removed);
+        Ok(span)
+    }
+
+    /// munmap(2). EINVAL for an address off a page boundary, an empty range, or one that leaves user
+    /// addresses; ENOMEM when it would make too many areas.
+    pub fn munmap(&self, addr: UserAddr, len: u64) -> Result<()> {
+        let span = Span::new(addr.0, len, Errno::EINVAL)?;
+        if span.is_empty() {
+            return Err(Errno::EINVAL);
+        }
+        let mut areas = self.areas.write();
+        if areas.set.len() >= MAX_MAP_COUNT && areas.set.splits(span) == 2 {
+            return Err(Errno::ENOMEM);
+        }
+        let removed = self.clear(&mut areas, span);
+        drop(areas);
+        drop(removed);
+        Ok(())
+    }
+
+    /// mprotect(2). EINVAL; ENOMEM at a hole, after the part before it was changed; EACCES for writing
+    /// to a shared mapping of a file.
+    pub fn mprotect(&self, addr: UserAddr, len: u64, prot: u32) -> Result<()> {
+        const GROWS: u32 = 0x0300_0000;
+        check_mprotect_bits(prot & !GROWS)?;
+        if prot & GROWS == GROWS {
+            return Err(Errno::EINVAL);
+        }
+        let mut span = Span::new(addr.0, len, Errno::ENOMEM)?;
+        if span.is_empty() {
+            return Ok(());
+        }
+        let mut areas = self.areas.write();
+        if prot & GROWS != 0 {
+            span = areas.grows_span(span, prot & GROWS)?;
+        }
+        self.protect(&mut areas, span, prot_from_user(prot))
+    }
+
+    fn protect(&self, areas: &mut Areas, span: Span, prot: VmFlags) -> Result<()> {
+        let may = |v: &Vma| !prot.contains(VmFlags::WRITE) || v.flags.contains(VmFlags::MAY_WRITE);
+        // Up to the first hole, or the first area that refuses, it takes effect.
+        let covered = areas.set.covered_until(span);
+        let refused = areas.set.overlapping(span).find(|v| !may(v)).map(|v| v.span.start.max(span.start));
+        let end = refused.map_or(covered, |at| at.min(covered));
+        let part = Span { start: span.start, end };
+        if areas.set.len() + areas.set.splits(part) >= MAX_MAP_COUNT {
+            return Err(Errno::ENOMEM);
+        }
+        if !part.is_empty() {
+            for area in areas.set.protect(part, prot) {
+                self.protect_pages(&area);
+            }
+        }
+        match refused {
+            Some(at) if at < covered => Err(Errno::EACCES),
+            _ if covered < span.end => Err(Errno::ENOMEM),
+            _ => Ok(()),
+        }
+    }
+
+    /// Tells the page table what an area now allows.
+    fn protect_pages(&self, area: &Vma) {
+        let mut rest = area.span;
+        while let Some(at) = self.resident.first(rest) {
+            if !area.flags.contains(VmFlags::EXEC) {
+                self.table.protect(UserAddr(at), area.span.end - at, area.protection_of_present());
+                return;
+            }
+            // A page that becomes executable may hold what was written since it was mapped.
+            if let Some((frame, _)) = self.table.lookup(UserAddr(at)) {
+                self.machine.sync_instructions(&frame);
+            }
+            self.table.protect(UserAddr(at), PAGE, area.protection_of_present());
+            rest.start = at + PAGE;
+        }
+    }
+}
+
+impl Areas {
+    /// Where a new mapping goes (`get_unmapped_area`).
+    pub(super) fn choose(&self, addr: u64, len: u64, flags: MapFlags) -> Result<u64> {
+        if len > TASK_SIZE {
+            return Err(Errno::ENOMEM);
+        }
+        if flags.intersects(MapFlags::FIXED | MapFlags::FIXED_NOREPLACE) {
+            return match addr {
+                _ if addr > TASK_SIZE - len => Err(Errno::ENOMEM),
+                _ if !is_aligned(addr) => Err(Errno::EINVAL),
+                // Linux asks for CAP_SYS_RAWIO below; a null pointer stays a fault here for all.
+                _ if addr < MIN_ADDR => Err(Errno::EPERM),
+                _ => Ok(addr),
+            };
+        }
+        let hint = page_down(addr).max(MIN_ADDR);
+        if addr != 0 && hint <= TASK_SIZE - len {
+            let span = Span { start: hint, end: hint + len };
+            if self.set.find_gap_down(len, span).is_some() {
+                return Ok(hint);
+            }
+        }
+        let below = Span { start: MIN_ADDR, end: self.mmap_base };
+        // When all below is full, what lies between the base and the stack.
+        let above = Span { start: self.mmap_base, end: TASK_SIZE - PAGE };
+        let gap = self.set.find_gap_down(len, below).or_else(|| self.set.find_gap_down(len, above));
+        gap.ok_or(Errno::ENOMEM)
+    }
+
+    /// PROT_GROWSDOWN and PROT_GROWSUP: the range reaches to the end of the stack it lies in.
+    fn grows_span(&self, span: Span, grows: u32) -> Result<Span> {
+        const PROT_GROWSDOWN: u32 = 0x0100_0000;
+        let area = self.set.find(span.start).ok_or(Errno::ENOMEM)?;
+        if grows != PROT_GROWSDOWN || !area.flags.contains(VmFlags::GROWSDOWN) {
+            return Err(Errno::EINVAL);
+        }
+        Ok(Span { start: area.span.start, end: span.end })
+    }
+}
+
+/// Checks what does not depend on the address space, in the order in which Linux's do_mmap does.
+fn plan(request: &MapRequest, flags: MapFlags) -> Result<Plan> {
+    if !is_aligned(request.offset) || request.len == 0 {
+        return Err(Errno::EINVAL);
+    }
+    let len = page_up(request.len).ok_or(Errno::ENOMEM)?;
+    request.offset.checked_add(len).ok_or(Errno::EOVERFLOW)?;
+    if flags.contains(MapFlags::HUGETLB) {
+        return Err(Errno::ENOMEM);
+    }
+    let shared = match flags.bits() & TYPE_MASK {
+        1 => true,
+        2 => false,
+        // MAP_SHARED_VALIDATE is MAP_SHARED that refuses what it does not know.
+        3 if flags.difference(MapFlags::all()).is_empty() && !flags.contains(MapFlags::SYNC) => true,
+        3 => return Err(Errno::EOPNOTSUPP),
+        _ => return Err(Errno::EINVAL),
+    };
+    let mut vm = prot_from_user(request.prot) | VmFlags::MAY_WRITE;
+    vm.set(VmFlags::SHARED, shared);
+    vm.set(VmFlags::NORESERVE, flags.contains(MapFlags::NORESERVE));
+    let file = if flags.contains(MapFlags::ANONYMOUS) { None } else { request.file.as_ref() };
+    let backing = match file {
+        None if flags.contains(MapFlags::ANONYMOUS) => Backing::Anonymous,
+        None => return Err(Errno::EBADF),
+        Some(file) => {
+            let backing = file_backing(file, &mut vm, request.offset)?;
+            if flags.contains(MapFlags::GROWSDOWN) {
+                return Err(Errno::EINVAL);
+            }
+            backing
+        }
+    };
+    if flags.contains(MapFlags::GROWSDOWN) {
+        if shared {
+            return Err(Errno::EINVAL);
+        }
+        vm |= VmFlags::GROWSDOWN;
+    }
+    Ok(Plan { flags: vm, backing, len })
+}
+
+fn file_backing(file: &MapFile, vm: &mut VmFlags, offset: u64) -> Result<Backing> {
+    let shared = vm.contains(VmFlags::SHARED);
+    if shared && vm.contains(VmFlags::WRITE) && !file.writable {
+        return Err(Errno::EACCES);
+    }
+    if !file.readable {
+        return Err(Errno::EACCES);
+    }
+    if file.noexec && vm.contains(VmFlags::EXEC) {
+        return Err(Errno::EPERM);
+    }
+    let Some(source) = &file.source else { return Ok(Backing::Anonymous) };
+    if shared {
+        if vm.contains(VmFlags::WRITE) {
+            // Pages that a program dirties behind the cache's back are a later issue.
+            return Err(Errno::ENODEV);
+        }
+        vm.remove(VmFlags::MAY_WRITE);
+    }
+    Ok(Backing::File { source: source.clone(), first: PageIndex(offset >> PAGE_SHIFT) })
+}

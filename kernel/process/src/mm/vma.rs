@@ -1,0 +1,183 @@
+//! An area of the address space: some pages with one protection and one source.
+
+use alloc::sync::Arc;
+use core::fmt;
+
+use base::arch::{Access, Protection};
+use base::{Errno, Frame, PAGE_SHIFT, PageIndex, Result};
+use bitflags::bitflags;
+
+use super::layout::Span;
+
+bitflags! {
+    /// What a program may do with an area, and how it is kept. READ, WRITE and EXEC are PROT_*'s bits.
+    #[derive(Clone, Copy, PartialEq, Eq, Debug)]
+    pub struct VmFlags: u32 {
+        /// PROT_READ.
+        const READ = 1;
+        /// PROT_WRITE.
+        const WRITE = 2;
+        /// PROT_EXEC.
+        const EXEC = 4;
+        /// MAP_SHARED.
+        const SHARED = 8;
+        /// Grows downward at a fault below it: a stack.
+        const GROWSDOWN = 16;
+        /// MAP_NORESERVE: not counted against memory.
+        const NORESERVE = 32;
+        /// mprotect may add PROT_WRITE.
+        const MAY_WRITE = 64;
+    }
+}
+
+impl VmFlags {
+    /// The three that mprotect changes.
+    pub const PROT: VmFlags = VmFlags::READ.union(VmFlags::WRITE).union(VmFlags::EXEC);
+
+    /// Whether an access is allowed. As on arm64 without EPAN: what may be written or executed may be
+    /// read.
+    pub fn allow(self, access: Access) -> bool {
+        match access {
+            Access::Read => self.intersects(VmFlags::PROT),
+            Access::Write => self.contains(VmFlags::WRITE),
+            Access::Execute => self.contains(VmFlags::EXEC),
+        }
+    }
+
+    /// What the page table is to say of a page that belongs to the area alone.
+    pub fn protection(self) -> Protection {
+        Protection {
+            read: self.intersects(VmFlags::PROT),
+            write: self.contains(VmFlags::WRITE),
+            execute: self.contains(VmFlags::EXEC),
+        }
+    }
+
+    /// Whether RLIMIT_DATA counts it: private, writable, no stack.
+    pub fn is_data(self) -> bool {
+        self.contains(VmFlags::WRITE) && !self.intersects(VmFlags::SHARED | VmFlags::GROWSDOWN)
+    }
+}
+
+/// Where the pages of a file area come from.
+pub trait PageSource: Send + Sync {
+    /// The file's page, shared with the page cache: to be mapped read-only, or copied. Any error ends
+    /// in SIGBUS, ENOMEM in SIGKILL.
+    fn page(&self, index: PageIndex) -> Result<Frame>;
+
+    /// What `/proc/self/maps` says of it.
+    fn describe(&self, out: &mut dyn fmt::Write) -> fmt::Result;
+
+    /// Device and inode for `/proc/self/maps`: major, minor, inode.
+    fn identity(&self) -> (u32, u32, u64) {
+        (0, 0, 0)
+    }
+}
+
+/// What an area's pages are at first.
+#[derive(Clone)]
+pub enum Backing {
+    /// Zeros.
+    Anonymous,
+    /// A file's, from this page on.
+    File {
+        /// The file.
+        source: Arc<dyn PageSource>,
+        /// Its page at the area's start.
+        first: PageIndex,
+    },
+}
+
+impl Backing {
+    /// The same source, `bytes` further on.
+    fn advanced(&self, bytes: u64) -> Backing {
+        match self {
+            Backing::Anonymous => Backing::Anonymous,
+            Backing::File { source, first } => Backing::File {
+                source: source.clone(),
+                // A mapping's end was checked against 2^64 bytes when it was made.
+                first: PageIndex(first.0.wrapping_add(bytes >> PAGE_SHIFT)),
+            },
+        }
+    }
+
+    fn same(&self, other: &Backing) -> bool {
+        match (self, other) {
+            (Backing::Anonymous, Backing::Anonymous) => true,
+            (Backing::File { source: a, first: p }, Backing::File { source: b, first: q }) => {
+                Arc::ptr_eq(a, b) && p == q
+            }
+            _ => false,
+        }
+    }
+}
+
+impl fmt::Debug for Backing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Backing::Anonymous => f.write_str("anonymous"),
+            Backing::File { first, .. } => write!(f, "file page {first}"),
+        }
+    }
+}
+
+/// An area. Never empty.
+#[derive(Clone, Debug)]
+pub struct Vma {
+    /// Where.
+    pub span: Span,
+    /// How.
+    pub flags: VmFlags,
+    /// What.
+    pub backing: Backing,
+}
+
+impl Vma {
+    /// The part of it that lies in `span`.
+    pub fn part(&self, span: Span) -> Vma {
+        let span = self.span.intersect(span);
+        Vma { span, flags: self.flags, backing: self.backing.advanced(span.start - self.span.start) }
+    }
+
+    /// What comes after it at `span`, which begins where this ends.
+    pub fn prolonged(&self, span: Span) -> Vma {
+        Vma { span, flags: self.flags, backing: self.backing.advanced(self.span.len()) }
+    }
+
+    /// Whether `next`, which begins where this ends, is its continuation.
+    pub fn continues_in(&self, next: &Vma) -> bool {
+        self.span.end == next.span.start
+            && self.flags == next.flags
+            && !self.flags.contains(VmFlags::GROWSDOWN)
+            && self.backing.advanced(self.span.len()).same(&next.backing)
+    }
+
+    /// The file's page at an address in the area.
+    pub fn file_page(&self, addr: u64) -> Option<(&Arc<dyn PageSource>, PageIndex)> {
+        match &self.backing {
+            Backing::Anonymous => None,
+            Backing::File { source, first } => {
+                Some((source, PageIndex(first.0.wrapping_add((addr - self.span.start) >> PAGE_SHIFT))))
+            }
+        }
+    }
+
+    /// What the page table may say of a page that was already there when the protection changed: a
+    /// file's page may still be the cache's own, so writing waits for the fault that looks.
+    pub fn protection_of_present(&self) -> Protection {
+        let mut protection = self.flags.protection();
+        protection.write &= matches!(self.backing, Backing::Anonymous);
+        protection
+    }
+}
+
+/// `prot` of mmap(2) and mprotect(2). Bits that are not protections are ignored, as mmap does.
+pub fn prot_from_user(prot: u32) -> VmFlags {
+    VmFlags::from_bits_truncate(prot) & VmFlags::PROT
+}
+
+/// EINVAL for bits that mprotect(2) does not know: beside the three, PROT_SEM and the two GROWS.
+pub fn check_mprotect_bits(prot: u32) -> Result<()> {
+    const PROT_SEM: u32 = 8;
+    if prot & !(VmFlags::PROT.bits() | PROT_SEM) == 0 { Ok(()) } else { Err(Errno::EINVAL) }
+}

@@ -1,0 +1,10 @@
+//! Signals: signal(7).
+//!
+//! * `info`: a signal's number and what is told of it (`siginfo_t`).
+//! * `state`: dispositions, mask, what is pending: rt_sigaction(2), rt_sigprocmask(2), kill(2).
+//! * `deliver`: before the program goes on: ignore, end the program, or call its handler.
+//! * `frame`: the handler's stack frame as Linux/arm64 lays it out, and rt_sigreturn(2).
+
+mod info;
+
+pub use info::{SigInfo, SigSet, Signal, code};
