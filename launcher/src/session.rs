@@ -1,8 +1,15 @@
 //! A running QEMU: hands its output on, feeds it input, and stops it when it must stop.
 //!
-//! Four threads speak to the one that decides, over a bounded channel: one reads the guest's wire,
-//! one QEMU's stderr, one waits for signals, one relays standard input. The deciding thread alone
-//! decodes the wire, writes to stdout and stderr, and kills.
+//! One thread decides; it never writes and never waits for anything but a report or its deadline, so
+//! that neither a program that floods its console nor a reader who has fallen asleep can hold off a
+//! time limit or a signal. The others:
+//!
+//! | thread | does | reports |
+//! |---|---|---|
+//! | `pump` | decodes the guest's wire, writes stdout and stderr | the guest's word, the end of the wire, a failed write |
+//! | `relay_input` | encodes standard input | |
+//! | `relay_errors` | copies QEMU's own stderr | its last line, when joined |
+//! | `report_signals` | waits for signals | each |
 //!
 //! Standard input is held back until the guest has sent its first byte (or [`INPUT_PATIENCE`] has
 //! passed): before the kernel has set up its serial port, input would be lost.
@@ -10,7 +17,7 @@
 use std::io::{self, BufRead as _, BufReader, Read, Write};
 use std::os::unix::process::CommandExt as _;
 use std::process::{Child, ChildStdin, ChildStdout, Command, ExitStatus, Stdio};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, SyncSender, channel, sync_channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
@@ -23,10 +30,10 @@ use crate::outcome::Outcome;
 
 /// How long QEMU may take to end after the guest has said that it is done.
 const GRACE: Duration = Duration::from_secs(5);
+/// How long the output of a QEMU that was stopped may take to be written.
+const DRAIN: Duration = Duration::from_secs(1);
 /// How long input waits for a guest that says nothing.
 const INPUT_PATIENCE: Duration = Duration::from_secs(2);
-/// Messages on their way: enough to keep the threads busy, few enough to hold QEMU back.
-const QUEUE: usize = 16;
 const BUFFER: usize = 64 * 1024;
 
 /// Takes over the signals that end a run, so that they end QEMU first. To be called before there
@@ -42,9 +49,13 @@ pub fn run(command: Command, limit: Option<Duration>, signals: Signals) -> Resul
 }
 
 /// What the threads have to say.
-enum Message {
-    Output(Vec<u8>),
-    OutputEnded,
+enum Report {
+    /// The guest's first word about its end.
+    End(End),
+    /// The wire has ended, and all that came over it is written.
+    WireEnded,
+    /// The program's output cannot be written.
+    OutputFailed(io::Error),
     Signal(i32),
 }
 
@@ -67,13 +78,9 @@ impl Drop for Qemu {
 
 struct Session {
     qemu: Qemu,
-    messages: Receiver<Message>,
-    /// Wakes the thread that relays input.
-    input_gate: Sender<()>,
+    reports: Receiver<Report>,
     /// Returns the last line of QEMU's stderr.
     errors: JoinHandle<Option<String>>,
-    decoder: Decoder,
-    end: Option<End>,
 }
 
 impl Session {
@@ -85,55 +92,69 @@ impl Session {
         let qemu = Qemu(child);
         let (Some(stdin), Some(stdout), Some(stderr)) = pipes else { anyhow::bail!("QEMU has no pipes") };
 
-        let (sender, messages) = sync_channel(QUEUE);
+        let (sender, reports) = channel();
         let (input_gate, gate) = channel();
-        spawn_signals(signals, sender.clone());
-        thread::spawn(move || read_output(stdout, &sender));
+        let signal_sender = sender.clone();
+        thread::spawn(move || report_signals(signals, &signal_sender));
+        thread::spawn(move || pump(stdout, &input_gate, &sender));
         thread::spawn(move || relay_input(stdin, &gate));
         let errors = thread::spawn(move || relay_errors(stderr));
-        Ok(Session { qemu, messages, input_gate, errors, decoder: Decoder::new(), end: None })
+        Ok(Session { qemu, reports, errors })
     }
 
-    /// Decides, until there is an outcome; QEMU has ended then.
-    fn watch(mut self, limit: Option<Duration>) -> Result<Outcome> {
-        let started = Instant::now();
-        loop {
-            let deadline = match self.end {
-                Some(_) => Some(GRACE),
-                None => limit.map(|limit| limit.saturating_sub(started.elapsed())),
-            };
-            match receive(&self.messages, deadline) {
-                Ok(Message::Output(wire)) => {
-                    // The thread may have gone: it ends with the input.
-                    let _ = self.input_gate.send(());
-                    if self.output(&wire)? {
-                        self.qemu.stop().context("cannot stop QEMU")?;
-                        return Ok(self.end.map_or(Outcome::OutputClosed, Outcome::Guest));
-                    }
-                }
-                Ok(Message::Signal(signal)) => {
-                    self.qemu.stop().context("cannot stop QEMU")?;
-                    return Ok(Outcome::Interrupted(signal));
-                }
-                Ok(Message::OutputEnded) | Err(RecvTimeoutError::Disconnected) => return self.ended(),
-                Err(RecvTimeoutError::Timeout) => {
-                    self.qemu.stop().context("cannot stop QEMU")?;
-                    let timed_out = Outcome::TimedOut(limit.unwrap_or(GRACE));
-                    return Ok(self.end.map_or(timed_out, Outcome::Guest));
-                }
+    /// Decides on the first thing that happens; QEMU has ended when this returns.
+    fn watch(self, limit: Option<Duration>) -> Result<Outcome> {
+        match self.next(limit) {
+            Some(Report::End(end)) => self.leave(end),
+            Some(Report::WireEnded) => self.fell_silent(),
+            Some(Report::OutputFailed(error)) if error.kind() == io::ErrorKind::BrokenPipe => {
+                self.stop(Outcome::OutputClosed)
             }
+            Some(Report::OutputFailed(error)) => Err(error).context("cannot write the program's output"),
+            Some(Report::Signal(signal)) => self.stop(Outcome::Interrupted(signal)),
+            None => self.stop(Outcome::TimedOut(limit.unwrap_or_default())),
         }
     }
 
-    /// QEMU has closed its output: it has ended or is about to.
-    fn ended(mut self) -> Result<Outcome> {
-        self.flush_decoder()?;
-        let status = self.wait_briefly()?;
-        if let Some(end) = self.end {
-            return Ok(Outcome::Guest(end));
+    /// The next report; `None` when none came in time.
+    fn next(&self, limit: Option<Duration>) -> Option<Report> {
+        let report = match limit {
+            Some(limit) => self.reports.recv_timeout(limit),
+            None => self.reports.recv().map_err(|_| RecvTimeoutError::Disconnected),
+        };
+        match report {
+            Ok(report) => Some(report),
+            Err(RecvTimeoutError::Timeout) => None,
+            // The pump says so before it ends; without it there is nothing more to come.
+            Err(RecvTimeoutError::Disconnected) => Some(Report::WireEnded),
         }
+    }
+
+    /// The guest is done: what is still on the wire is written, and QEMU may end by itself.
+    fn leave(mut self, end: End) -> Result<Outcome> {
+        match self.next(Some(GRACE)) {
+            Some(_) => self.wait_briefly()?,
+            None => self.qemu.stop().context("cannot stop QEMU")?,
+        };
+        Ok(Outcome::Guest(end))
+    }
+
+    /// Stops QEMU. What it has said until then is written, if that goes quickly.
+    fn stop(mut self, outcome: Outcome) -> Result<Outcome> {
+        self.qemu.stop().context("cannot stop QEMU")?;
+        let word = self.next(Some(DRAIN));
+        // A guest that was done just before has the last word, unless a signal says otherwise.
+        match (word, &outcome) {
+            (Some(Report::End(end)), Outcome::TimedOut(_)) => Ok(Outcome::Guest(end)),
+            _ => Ok(outcome),
+        }
+    }
+
+    /// QEMU has closed its output: it has ended or is about to, and the guest has not said why.
+    fn fell_silent(mut self) -> Result<Outcome> {
+        let status = self.wait_briefly()?.to_string();
         let message = self.errors.join().unwrap_or_default();
-        Ok(Outcome::Silent { status: status.to_string(), message })
+        Ok(Outcome::Silent { status, message })
     }
 
     /// Waits for QEMU, but not for one that hangs on its way out.
@@ -147,24 +168,38 @@ impl Session {
         }
         self.qemu.stop().context("cannot stop QEMU")
     }
+}
 
-    /// Hands on one piece of the wire. True when nobody reads the program's output any more.
-    fn output(&mut self, wire: &[u8]) -> Result<bool> {
-        let mut sink = Sink { end: &mut self.end, error: None };
-        self.decoder.feed(wire, |event| sink.take(event));
-        sink.result()
-    }
-
-    fn flush_decoder(&mut self) -> Result<bool> {
-        let mut sink = Sink { end: &mut self.end, error: None };
-        self.decoder.finish(|event| sink.take(event));
-        sink.result()
+fn report_signals(mut signals: Signals, reports: &Sender<Report>) {
+    for signal in &mut signals {
+        if reports.send(Report::Signal(signal)).is_err() {
+            break;
+        }
     }
 }
 
-/// Writes what the decoder finds; remembers the first end and the first error.
+/// Takes the guest's wire apart and writes it out, until it ends or stdout fails. Reports to a
+/// session that is over are lost on purpose.
+fn pump(mut wire: ChildStdout, input_gate: &Sender<()>, reports: &Sender<Report>) {
+    let mut decoder = Decoder::new();
+    let mut sink = Sink { reports, is_done: false, error: None };
+    let mut buffer = vec![0; BUFFER];
+    while let Ok(len @ 1..) = retry(|| wire.read(&mut buffer)) {
+        let _ = input_gate.send(());
+        decoder.feed(&buffer[..len], |event| sink.take(event));
+        if let Some(error) = sink.error {
+            let _ = reports.send(Report::OutputFailed(error));
+            return;
+        }
+    }
+    decoder.finish(|event| sink.take(event));
+    let _ = reports.send(Report::WireEnded);
+}
+
+/// Writes what the decoder finds; reports the first end and remembers the first error.
 struct Sink<'a> {
-    end: &'a mut Option<End>,
+    reports: &'a Sender<Report>,
+    is_done: bool,
     error: Option<io::Error>,
 }
 
@@ -177,16 +212,11 @@ impl Sink<'_> {
             Event::Data(Stream::Program, _) => {}
             // Without a stderr there is nobody to tell.
             Event::Data(Stream::Log, bytes) => drop(write_out(&mut io::stderr().lock(), bytes)),
-            Event::End(end) => *self.end = self.end.or(Some(end)),
-        }
-    }
-
-    /// True for a closed pipe, an error for any other failure.
-    fn result(self) -> Result<bool> {
-        match self.error {
-            None => Ok(false),
-            Some(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(true),
-            Some(error) => Err(error).context("cannot write the program's output"),
+            Event::End(end) if !self.is_done => {
+                self.is_done = true;
+                let _ = self.reports.send(Report::End(end));
+            }
+            Event::End(_) => {}
         }
     }
 }
@@ -195,34 +225,6 @@ impl Sink<'_> {
 fn write_out(out: &mut impl Write, bytes: &[u8]) -> io::Result<()> {
     out.write_all(bytes)?;
     out.flush()
-}
-
-fn receive(messages: &Receiver<Message>, deadline: Option<Duration>) -> Result<Message, RecvTimeoutError> {
-    match deadline {
-        Some(left) => messages.recv_timeout(left),
-        None => messages.recv().map_err(|_| RecvTimeoutError::Disconnected),
-    }
-}
-
-fn spawn_signals(mut signals: Signals, sender: SyncSender<Message>) {
-    thread::spawn(move || {
-        for signal in &mut signals {
-            if sender.send(Message::Signal(signal)).is_err() {
-                break;
-            }
-        }
-    });
-}
-
-fn read_output(mut stdout: ChildStdout, sender: &SyncSender<Message>) {
-    let mut buffer = vec![0; BUFFER];
-    while let Ok(len @ 1..) = retry(|| stdout.read(&mut buffer)) {
-        if sender.send(Message::Output(buffer[..len].to_vec())).is_err() {
-            return;
-        }
-    }
-    // When nobody listens any more, the end has been decided already.
-    let _ = sender.send(Message::OutputEnded);
 }
 
 /// Copies standard input to the guest; a guest that is gone ends it.

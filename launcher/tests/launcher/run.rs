@@ -82,6 +82,24 @@ fn the_time_limit_stops_qemu_and_keeps_the_disk() {
 }
 
 #[test]
+fn a_flood_of_output_does_not_hold_off_the_time_limit() {
+    let bench = Bench::new("printf '\\020P'; exec yes");
+    let mut command = bench.std_run(&["--size", "1M", "--timeout", "0.5", "./prog"]);
+    let status = command.stdin(Stdio::null()).stdout(Stdio::null()).status().expect("quill runs");
+    assert_eq!(status.code(), Some(124));
+}
+
+#[test]
+fn a_reader_that_sleeps_does_not_hold_off_the_time_limit() {
+    let bench = Bench::new("printf '\\020P'; exec yes");
+    let mut command = bench.std_run(&["--size", "1M", "--timeout", "0.5", "./prog"]);
+    let mut quill = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().expect("quill starts");
+    // Held open, and nobody reads.
+    let _stdout = quill.stdout.take();
+    assert_eq!(quill.wait().expect("quill ends").code(), Some(124));
+}
+
+#[test]
 fn a_signal_stops_qemu_and_keeps_the_disk() {
     for (name, status) in [("TERM", 143), ("INT", 130)] {
         let bench = Bench::new("printf '\\020P%s\\n' $$; exec sleep 600");
