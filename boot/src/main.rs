@@ -42,9 +42,10 @@ extern "C" fn kernel_main(device_tree: u64, image: u64) -> ! {
     machine::klog::console_ready();
     log::info!("Quill");
     machine::power::set_psci(tree.psci());
-    let mut taken = tree.reserved();
+    log::info!("a");    let mut taken = tree.reserved();
     taken.push(Region::new(device_tree, blob.len() as u64));
-    memory::init(&tree.memory().unwrap(), &taken).unwrap();
+    log::info!("b"); let m=tree.memory().unwrap(); log::info!("c");
+    memory::init(&m, &taken).unwrap();
     log::info!("{:?} {:?}", tree.memory(), memory::frames::stats());
     machine::gic::init(tree.gic().unwrap()).unwrap();
     log::info!("GICv{}", machine::gic::version());

@@ -101,8 +101,7 @@ start:
     orr     x1, x1, #TABLE
     add     x2, x1, #PAGE
     stp     x1, x2, [x0]
-    add     x1, x23, #(8 * PAGE)
-    add     x1, x1, #PAGE           // S3
+    add     x1, x23, #S3
     orr     x1, x1, #TABLE
     str     x1, [x0, #(8 * L2_ENTRY_OF_STACKS)]
 
@@ -133,8 +132,8 @@ start:
     orr     x2, x2, x5
     bl      map_image
 
-    add     x0, x23, #(8 * PAGE)
-    add     x0, x0, #(PAGE + 8 * STACK_FIRST_PAGE)
+    add     x0, x23, #S3
+    add     x0, x0, #(8 * STACK_FIRST_PAGE)
     adrp    x1, __boot_stack_start
     orr     x1, x1, x2
     mov     x3, #STACK_PAGES
@@ -237,7 +236,8 @@ leave_el2:
     ubfx    x0, x0, #24, #4
     cbz     x0, 7f
     mrs     x0, S3_4_C12_C9_5       // ICC_SRE_EL2: GICv3 by system registers, for EL1 too
-    orr     x0, x0, #9
+    orr     x0, x0, #1
+    orr     x0, x0, #8
     msr     S3_4_C12_C9_5, x0
     isb
 7:  mov     x0, #0x3c5              // EL1h, all masked
