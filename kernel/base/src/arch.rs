@@ -30,6 +30,17 @@ impl UserRegs {
     }
 }
 
+/// The program's floating-point and SIMD registers.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct FpRegs {
+    /// v0 to v31.
+    pub v: [u128; 32],
+    /// FPSR, status.
+    pub fpsr: u32,
+    /// FPCR, control.
+    pub fpcr: u32,
+}
+
 /// What kind of access a fault was.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Access {
@@ -80,6 +91,12 @@ pub trait UserCpu: Send {
     /// Enters EL0 and returns at the next svc, fault or interrupt. FP and SIMD registers stay the
     /// program's.
     fn run(&mut self) -> Trap;
+    /// The floating-point and SIMD registers, for a signal handler's frame; None where there are none.
+    fn fp(&mut self) -> Option<FpRegs> {
+        None
+    }
+    /// Puts back what [`UserCpu::fp`] gave. A CPU that has none has nothing to put back.
+    fn set_fp(&mut self, _regs: &FpRegs) {}
 }
 
 /// What a mapping allows at EL0.
