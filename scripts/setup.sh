@@ -126,24 +126,34 @@ lint_tools() {
 # Tests that want a file from there are skipped where it is missing.
 arm64_packages() {
     cache=$TARGET_DIR/cache
-    [ -e "$cache/arm64/bin/busybox" ] && [ -e "$cache/arm64/usr/include/aarch64-linux-musl" ] && return 0
+    [ -e "$cache/arm64/bin/busybox" ] && [ -e "$cache/arm64/usr/include/aarch64-linux-musl" ] &&
+        ls "$cache"/arm64/boot/vmlinuz-* >/dev/null 2>&1 && return 0
     have apt-get && have dpkg-deb || return 1
-    say "unpacking busybox-static and musl for arm64 into $cache/arm64"
+    say "unpacking busybox-static, musl and a Linux kernel for arm64 into $cache/arm64"
     mkdir -p "$cache/apt/lists/partial" "$cache/apt/archives/partial" "$cache/debs" "$cache/arm64"
     : >"$cache/apt/status"
     arm64_apt update >&2 &&
-        (cd "$cache/debs" && arm64_apt download busybox-static musl-dev musl >&2) || return 1
+        (cd "$cache/debs" && arm64_apt download busybox-static musl-dev musl "$(arm64_kernel)" >&2) || return 1
     for deb in "$cache"/debs/*.deb; do
         dpkg-deb -x "$deb" "$cache/arm64" || return 1
     done
 }
-arm64_apt() {
-    apt-get -qq -o APT::Architecture=arm64 -o APT::Architectures=arm64 -o APT::Sandbox::User= \
+# The package that holds the kernel itself, which the tests run programs under for comparison.
+arm64_kernel() {
+    arm64_tool apt-cache depends linux-image-cloud-arm64 |
+        sed -n 's/.*Depends: \(linux-image-[0-9][^ ]*\).*/\1/p' | head -n 1
+}
+arm64_apt() { arm64_tool apt-get -qq "$@"; }
+arm64_tool() {
+    tool=$1
+    shift
+    "$tool" -o APT::Architecture=arm64 -o APT::Architectures=arm64 -o APT::Sandbox::User= \
         -o Dir::State="$cache/apt" -o Dir::State::status="$cache/apt/status" -o Dir::Cache="$cache/apt" "$@"
 }
 
 test_needs() {
     arm64_packages || say "no arm64 packages of Debian's: tests with them will be skipped"
+    have cpio || { apt_offers cpio && apt_install cpio; } || say "no cpio: the comparison with Linux will be skipped"
     if ! have aarch64-linux-gnu-gcc; then
         { apt_offers gcc-aarch64-linux-gnu && apt_install gcc-aarch64-linux-gnu libc6-dev-arm64-cross; } ||
             say "no C compiler for arm64: tests with C programs will be skipped"
