@@ -1,5 +1,6 @@
 //! The program: its address space, its image, its signals, limits and open files.
 //!
+//! * [`Process`]: all of it together.
 //! * [`mm`]: what is mapped, page faults, mmap and its kin, the kernel's access to user memory.
 //! * [`signal`]: dispositions, delivery, frames.
 //! * [`limits`]: getrlimit(2).
@@ -10,6 +11,11 @@ extern crate alloc;
 #[cfg(test)]
 extern crate std;
 
+pub mod fs;
 pub mod limits;
 pub mod mm;
+mod process;
 pub mod signal;
+
+pub use fs::FsContext;
+pub use process::{COMM_LEN, Process};

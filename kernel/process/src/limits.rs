@@ -129,8 +129,14 @@ impl Limits {
         self.soft[resource as usize].load(Ordering::Relaxed)
     }
 
+    /// Soft and hard limit of a resource named by its number. EINVAL.
+    pub fn get(&self, resource: u32) -> Result<(u64, u64)> {
+        let limit = self.limit(Resource::from_user(resource)?);
+        Ok((limit.soft, limit.hard))
+    }
+
     /// Both.
-    pub fn get(&self, resource: Resource) -> Limit {
+    pub fn limit(&self, resource: Resource) -> Limit {
         Limit { soft: self.soft(resource), hard: self.hard[resource as usize].load(Ordering::Relaxed) }
     }
 
@@ -143,7 +149,7 @@ impl Limits {
         if resource == Resource::OpenFiles && new.hard > NR_OPEN {
             return Err(Errno::EPERM);
         }
-        if new.hard > self.get(resource).hard && !capable {
+        if new.hard > self.limit(resource).hard && !capable {
             return Err(Errno::EPERM);
         }
         self.put(resource, new);
@@ -163,8 +169,8 @@ mod tests {
     #[test]
     fn the_defaults_are_linux_s() {
         let limits = Limits::new(65536);
-        assert_eq!(limits.get(Resource::Stack), Limit { soft: 8 << 20, hard: INFINITY });
-        assert_eq!(limits.get(Resource::OpenFiles), Limit { soft: 1024, hard: 4096 });
+        assert_eq!(limits.limit(Resource::Stack), Limit { soft: 8 << 20, hard: INFINITY });
+        assert_eq!(limits.limit(Resource::OpenFiles), Limit { soft: 1024, hard: 4096 });
         assert_eq!(limits.soft(Resource::Core), 0);
         assert_eq!(limits.soft(Resource::FileSize), INFINITY);
     }
@@ -179,7 +185,7 @@ mod tests {
         assert_eq!(limits.set(r, set(10, 4096), false), Err(Errno::EPERM));
         assert_eq!(limits.set(r, set(10, 4096), true), Ok(()));
         assert_eq!(limits.set(r, set(10, NR_OPEN + 1), true), Err(Errno::EPERM));
-        assert_eq!(limits.get(r), set(10, 4096));
+        assert_eq!(limits.limit(r), set(10, 4096));
     }
 
     #[test]

@@ -5,6 +5,12 @@
 //! * `deliver`: before the program goes on: ignore, end the program, or call its handler.
 //! * `frame`: the handler's stack frame as Linux/arm64 lays it out, and rt_sigreturn(2).
 
+mod deliver;
+mod frame;
 mod info;
+mod state;
 
-pub use info::{SigInfo, SigSet, Signal, code};
+pub use deliver::deliver;
+pub use frame::{FRAME_SIZE, sigreturn};
+pub use info::{Detail, SigInfo, SigSet, Signal, code};
+pub use state::{AltStack, How, MINSIGSTKSZ, SIG_DFL, SIG_IGN, SigAction, Signals, flags};
