@@ -2,7 +2,9 @@
 //! `make test-qemu ARGS=...` or `cargo test -p qemu-tests -- wild`.
 
 mod bad_input;
+mod busybox;
 mod launcher;
+mod libc;
 mod machines;
 mod programs;
 mod speed;
@@ -25,6 +27,8 @@ fn main() {
         machines::trials(),
         wild::trials(),
         bad_input::trials(),
+        busybox::trials(),
+        libc::trials(),
         launcher::trials(),
         speed::trials(),
     ];

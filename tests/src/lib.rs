@@ -7,6 +7,7 @@
 //! `QUILL_USER_DIR` the programs of `user/`, `QUILL_ARM64_ROOT` Debian's arm64 packages, unpacked.
 
 mod disk;
+pub mod linux;
 mod run;
 
 pub use disk::{debugfs, e2fsck_clean, mke2fs};

@@ -1,0 +1,58 @@
+//! Static programs of the two C libraries, and of Rust's standard library where it can be had: they
+//! start, do their usual things, and end.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use libtest_mimic::Trial;
+use qemu_tests::{Run, Verdict, debian_arm64};
+use tempfile::TempDir;
+
+use crate::trial;
+
+const COMPILER: &str = "aarch64-linux-gnu-gcc";
+
+pub fn trials() -> Vec<Trial> {
+    let compiler = Command::new(COMPILER).arg("--version").output().is_ok();
+    let musl = debian_arm64("usr/lib/aarch64-linux-musl/libc.a").is_some();
+    let trials = [
+        ("glibc", vec!["-static"], compiler),
+        ("glibc-pie", vec!["-static-pie"], compiler),
+        ("musl", vec!["-static"], compiler && musl),
+    ];
+    let trials = trials.into_iter().map(|(name, flags, possible)| {
+        trial(format!("libc::{name}"), move || run(name, &flags)).with_ignored_flag(!possible)
+    });
+    trials.collect()
+}
+
+fn run(name: &str, flags: &[&str]) -> Verdict {
+    let dir = TempDir::new().map_err(|e| e.to_string())?;
+    let program = dir.path().join(name);
+    compile(name == "musl", flags, &program)?;
+    let outcome = Run::new(&program).args(["one", "two"]).options(["--env", "NAME=value"]).go();
+    let outcome = outcome.ends_with(0)?.says("argv[2]=two\n")?.says("NAME=value\n")?;
+    outcome.says("pi is 3.141593\n")?.says("sorted 1 2 3 5 8\n")?.says("all is well\n").map(drop)
+}
+
+fn compile(musl: bool, flags: &[&str], output: &Path) -> Verdict {
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("c/everyday.c");
+    let mut command = Command::new(COMPILER);
+    command.arg("-O1").args(flags).arg("-o").arg(output);
+    if musl {
+        let root = debian_arm64("usr").ok_or("no musl")?;
+        musl_arguments(&mut command, &root, &source);
+    } else {
+        command.arg(&source).arg("-lm");
+    }
+    let done = command.output().map_err(|e| e.to_string())?;
+    if done.status.success() { Ok(()) } else { Err(String::from_utf8_lossy(&done.stderr).into_owned()) }
+}
+
+/// musl's headers, start files and library instead of the compiler's own.
+fn musl_arguments(command: &mut Command, usr: &Path, source: &Path) {
+    let lib = |file: &str| -> PathBuf { usr.join("lib/aarch64-linux-musl").join(file) };
+    command.args(["-nostdinc", "-nostdlib", "-isystem"]).arg(usr.join("include/aarch64-linux-musl"));
+    command.arg(lib("crt1.o")).arg(lib("crti.o")).arg(source);
+    command.arg(lib("libc.a")).arg("-lgcc").arg(lib("crtn.o"));
+}
