@@ -64,17 +64,8 @@ impl Want {
 
 impl Cred {
     /// The superuser.
-    pub const ROOT: Cred = Cred {
-        uid: 0,
-        euid: 0,
-        suid: 0,
-        fsuid: 0,
-        gid: 0,
-        egid: 0,
-        sgid: 0,
-        fsgid: 0,
-        groups: Vec::new(),
-    };
+    pub const ROOT: Cred =
+        Cred { uid: 0, euid: 0, suid: 0, fsuid: 0, gid: 0, egid: 0, sgid: 0, fsgid: 0, groups: Vec::new() };
 
     /// A user with one group and no more.
     pub const fn user(uid: u32, gid: u32) -> Cred {

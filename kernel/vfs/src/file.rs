@@ -40,7 +40,12 @@ impl FileOperations for NoOperations {}
 impl File {
     /// Opens what is at `path`, which the caller has checked (`namei::open` does). EROFS when it is
     /// to be written on a read-only mount; EINVAL for O_DIRECT that is not honoured.
-    pub fn new(path: Path, ops: Arc<dyn FileOperations>, flags: OpenFlags, created: bool) -> Result<Arc<File>> {
+    pub fn new(
+        path: Path,
+        ops: Arc<dyn FileOperations>,
+        flags: OpenFlags,
+        created: bool,
+    ) -> Result<Arc<File>> {
         let inode = path.inode()?.clone();
         if flags.contains(OpenFlags::DIRECT) && !ops.direct() {
             return Err(Errno::EINVAL);
@@ -92,6 +97,7 @@ impl File {
         mode.set(FMode::CAN_READ, ops.can_read());
         mode.set(FMode::CAN_WRITE, ops.can_write());
         mode.set(FMode::LSEEK | FMode::PREAD | FMode::PWRITE, ops.seekable());
+        mode.set(FMode::REGULAR, inode.file_type() == FileType::Regular);
         let serialised = matches!(inode.file_type(), FileType::Regular | FileType::Directory);
         mode.set(FMode::ATOMIC_POS, serialised && ops.seekable());
         mode
@@ -163,7 +169,11 @@ impl File {
             .union(OpenFlags::DIRECT)
             .union(OpenFlags::NONBLOCK)
             .union(OpenFlags::NOATIME);
-        if flags & rare.bits() == 0 { KiocbFlags::empty() } else { rare_flags(OpenFlags::from_bits_truncate(flags)) }
+        if flags & rare.bits() == 0 {
+            KiocbFlags::empty()
+        } else {
+            rare_flags(OpenFlags::from_bits_truncate(flags))
+        }
     }
 
     /// EBADF for a file opened with O_PATH, which most calls refuse.

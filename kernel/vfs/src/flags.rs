@@ -99,6 +99,8 @@ bitflags! {
         const CAN_WRITE = 256;
         /// Made by this open.
         const CREATED = 512;
+        /// A regular file.
+        const REGULAR = 1024;
     }
 }
 

@@ -29,28 +29,43 @@ extern crate alloc;
 extern crate std;
 
 mod attr;
+pub mod attr_ops;
 mod cred;
+mod d_path;
 pub mod dentry;
+pub mod device;
 mod dir_sink;
+mod fd_table;
 mod file;
 mod file_ops;
 mod flags;
+pub mod fsync;
 mod inode;
+mod iovec;
 pub mod lseek;
 mod mount;
+pub mod namei;
+pub mod ramfs;
+pub mod read_write;
 mod superblock;
+#[cfg(test)]
+mod tests;
+mod write_checks;
 
 pub use attr::{
     Attr, FileType, Ownership, S_IALLUGO, S_IFMT, S_ISGID, S_ISUID, S_ISVTX, S_IXGRP, SetAttr, StatFs,
 };
 pub use cred::{Cred, Want};
+pub use d_path::{d_path, getcwd};
 pub use dentry::Dentry;
 pub use dir_sink::{DirContext, DirEntry, DirSink, iterate_dir};
+pub use fd_table::{AT_FDCWD, FdTable, Reserved};
 pub use file::{File, PosGuard};
 pub use file_ops::{FileOperations, Kiocb, KiocbFlags, Mmap, Whence};
 pub use flags::{FMode, OpenFlags};
 pub use inode::{Directory, Inode, RenameFlags, Symlink, same_inode};
-pub use mount::{Mount, Path, WriteGuard, mount_at, unmount, unmount_all};
+pub use mount::{Mount, Path, WriteAccess, mount_at, unmount, unmount_all};
 pub use superblock::{
     FileSystemType, MountFlags, SuperBlock, filesystems, find_filesystem, register_filesystem,
 };
+pub use write_checks::generic_write_checks;

@@ -133,7 +133,11 @@ impl Mount {
     /// The mount that stands on a dentry of this one: the last that was put there.
     pub fn child_at(&self, dentry: &Arc<Dentry>) -> Option<Arc<Mount>> {
         let children = self.children.lock();
-        children.iter().rev().find(|m| m.at.lock().as_ref().is_some_and(|p| Arc::ptr_eq(&p.dentry, dentry))).cloned()
+        children
+            .iter()
+            .rev()
+            .find(|m| m.at.lock().as_ref().is_some_and(|p| Arc::ptr_eq(&p.dentry, dentry)))
+            .cloned()
     }
 
     /// This mount and all below it, each before those that stand on it.
@@ -153,7 +157,7 @@ impl Mount {
     }
 
     /// Permission to change the file system, until the guard goes. EROFS. Waits while frozen.
-    pub fn want_write(&self) -> Result<WriteGuard<'_>> {
+    pub fn want_write(&self) -> Result<WriteAccess<'_>> {
         if self.read_only() {
             return Err(Errno::EROFS);
         }
@@ -162,11 +166,11 @@ impl Mount {
 
     /// A write to a file that is open for it, until the guard goes. Waits while frozen.
     #[inline]
-    pub fn start_write(&self) -> WriteGuard<'_> {
+    pub fn start_write(&self) -> WriteAccess<'_> {
         if self.writes.fetch_add(1, Ordering::Acquire) & FROZEN != 0 {
             self.wait_thawed();
         }
-        WriteGuard(self)
+        WriteAccess(self)
     }
 
     #[cold]
@@ -232,9 +236,9 @@ impl Mount {
 }
 
 /// Counts as a write under way while it lives.
-pub struct WriteGuard<'a>(&'a Mount);
+pub struct WriteAccess<'a>(&'a Mount);
 
-impl Drop for WriteGuard<'_> {
+impl Drop for WriteAccess<'_> {
     #[inline]
     fn drop(&mut self) {
         self.0.end_write();
