@@ -30,7 +30,6 @@ pub struct Disk {
     dev: DevId,
     capacity: Sector,
     read_only: bool,
-    serial: String,
     queue: Arc<RequestQueue>,
 }
 
@@ -44,7 +43,6 @@ impl Disk {
             dev,
             capacity: driver.capacity(),
             read_only: driver.read_only(),
-            serial: driver.serial(),
             queue,
         }))
     }
@@ -80,8 +78,8 @@ impl Disk {
     }
 
     /// The serial number that the device tells, or nothing.
-    pub fn serial(&self) -> &str {
-        &self.serial
+    pub fn serial(&self) -> String {
+        self.queue.driver().serial()
     }
 
     /// What one request may be.

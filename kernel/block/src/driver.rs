@@ -95,7 +95,7 @@ pub trait Driver: Send + Sync {
     fn read_only(&self) -> bool {
         false
     }
-    /// Its serial number, or nothing.
+    /// Its serial number, or nothing as long as it is not known.
     fn serial(&self) -> String {
         String::new()
     }

@@ -158,7 +158,7 @@ fn many_in_flight_and_back_in_any_order() {
 fn statuses_become_errors() {
     let fake = Fake::new(16, true, RULES, true);
     let disk = disk_of(&fake);
-    let mut with = |status| {
+    let with = |status| {
         fake.device.lock().unwrap().status = status;
         disk.submit_and_wait(data(BioOp::Write, 0, 1, 1).0)
     };
@@ -176,18 +176,24 @@ fn submit(disk: &Disk, op: BioOp) -> Arc<Mutex<Option<Result<()>>>> {
 }
 
 #[test]
-fn a_read_that_is_too_short_is_an_error() {
-    for (exact_length, want) in [(true, Err(Errno::EIO)), (false, Err(Errno::EIO))] {
-        let fake = Fake::new(16, true, Rules { exact_length, ..RULES }, false);
+fn a_read_that_is_too_short_is_an_error_where_lengths_are_exact() {
+    for (exact_length, want) in [(true, Err(Errno::EIO)), (false, Ok(()))] {
+        let fake = Fake::new(16, true, Rules { exact_length, ..RULES }, true);
+        fake.device.lock().unwrap().short = true;
         let disk = disk_of(&fake);
-        let seen = submit(&disk, BioOp::Read);
-        let mut device = fake.device.lock().unwrap();
-        device.take();
-        // Untouched buffers and status.
-        device.give_back(0, 0);
-        fake.engine.reap().unwrap();
-        assert_eq!(*seen.lock().unwrap(), Some(want));
+        assert_eq!(disk.submit_and_wait(data(BioOp::Read, 0, 0, 1).0), want);
+        assert_eq!(disk.submit_and_wait(data(BioOp::Write, 0, 0, 1).0), Ok(()));
     }
+}
+
+#[test]
+fn a_request_that_comes_back_untouched_is_an_error() {
+    let fake = Fake::new(16, true, RULES, false);
+    let disk = disk_of(&fake);
+    let seen = submit(&disk, BioOp::Write);
+    fake.device.lock().unwrap().give_back(0, 1);
+    fake.engine.reap().unwrap();
+    assert_eq!(*seen.lock().unwrap(), Some(Err(Errno::EIO)));
 }
 
 #[test]

@@ -35,6 +35,7 @@ pub fn pair(size: u16, event_idx: bool) -> (Ring, FakeDevice) {
         taken: VecDeque::new(),
         disk: vec![0; 1 << 20],
         status: 0,
+        short: false,
         flushes: 0,
     };
     (ring, device)
@@ -56,6 +57,8 @@ pub struct FakeDevice {
     pub disk: Vec<u8>,
     /// What the next requests end with.
     pub status: u8,
+    /// Say that nothing was written.
+    pub short: bool,
     pub flushes: usize,
 }
 
@@ -143,6 +146,7 @@ impl FakeDevice {
         let index = pick % self.taken.len();
         let Some((head, chain)) = self.taken.remove(index) else { return false };
         let written = self.work(&chain);
+        let written = if self.short { 0 } else { written };
         self.give_back(head.into(), written)
     }
 

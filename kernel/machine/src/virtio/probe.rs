@@ -1,0 +1,60 @@
+//! Looks at every place where a virtio block device can be, and takes those that are there into use.
+
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::fmt::Display;
+
+use virtio_drivers::transport::SomeTransport;
+use virtio_drivers::transport::mmio::{MmioError, MmioTransport};
+
+use super::blk::{StartError, VirtioBlk, is_block};
+use super::doorbell::Doorbell;
+use super::pci;
+use crate::devicetree::{Device, PciHost};
+use crate::mmu;
+
+/// All block devices, in the order in which they are named: vda, vdb, …. A device that cannot be used
+/// is named in the log and left out.
+pub fn disks(mmio: &[Device], pci: Option<&PciHost>) -> Vec<Arc<VirtioBlk>> {
+    let mut slots: Vec<Device> = mmio.to_vec();
+    slots.sort_by_key(|slot| core::cmp::Reverse(slot.registers.start));
+    let mut found: Vec<_> = slots.into_iter().filter_map(mmio_disk).collect();
+    for function in pci.map(pci::functions).unwrap_or_default() {
+        if is_block(&function.transport) {
+            let started = VirtioBlk::start(function.transport, function.doorbell, function.interrupt);
+            found.extend(kept(started, format_args!("pci {}", function.at)));
+        }
+    }
+    found
+}
+
+/// The block device behind an MMIO transport. None when there is none.
+fn mmio_disk(slot: Device) -> Option<Arc<VirtioBlk>> {
+    let registers = slot.registers;
+    let name = format_args!("virtio-mmio {:#x}", registers.start);
+    let base = mmu::map_device(base::PhysAddr(registers.start), registers.len()).ok()?;
+    // SAFETY: the device tree says that a transport's registers are there; they stay mapped.
+    let transport = match unsafe { MmioTransport::new(base.cast(), registers.len() as usize) } {
+        Ok(transport) => SomeTransport::from(transport),
+        // An empty slot.
+        Err(MmioError::InvalidDeviceID(_)) => return None,
+        Err(error) => {
+            log::error!("{name}: {error}");
+            return None;
+        }
+    };
+    if !is_block(&transport) {
+        return None;
+    }
+    let Some(interrupt) = slot.interrupt else {
+        log::error!("{name}: it has no interrupt line");
+        return None;
+    };
+    // SAFETY: as above.
+    let doorbell = unsafe { Doorbell::mmio(base) };
+    kept(VirtioBlk::start(transport, doorbell, interrupt), name)
+}
+
+fn kept(started: Result<Arc<VirtioBlk>, StartError>, name: impl Display) -> Option<Arc<VirtioBlk>> {
+    started.inspect_err(|why| log::error!("{name}: a disk that cannot be used: {why}")).ok()
+}
