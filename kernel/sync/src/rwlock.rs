@@ -85,7 +85,7 @@ impl<T: ?Sized> RwLock<T> {
     /// Takes the lock with other readers if no writer has it.
     #[inline]
     pub fn try_read(&self) -> Option<ReadGuard<'_, T>> {
-        self.add_reader(WRITER).then_some(ReadGuard { lock: self, _thread: PhantomData })
+        self.add_reader(WRITER).then(|| ReadGuard { lock: self, _thread: PhantomData })
     }
 
     /// Takes the lock alone if nobody has it.

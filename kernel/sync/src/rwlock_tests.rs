@@ -106,3 +106,16 @@ fn a_stream_of_writers_does_not_starve_a_reader() {
     stop.store(true, Ordering::SeqCst);
     writers.iter().for_each(|t| t.join());
 }
+
+#[test]
+fn a_try_that_fails_changes_nothing() {
+    let lock = RwLock::new(());
+    let writer = lock.write();
+    assert!(lock.try_read().is_none());
+    assert!(lock.try_write().is_none());
+    drop(writer);
+    let reader = lock.read();
+    assert!(lock.try_write().is_none());
+    drop(reader);
+    assert!(lock.try_write().is_some());
+}
