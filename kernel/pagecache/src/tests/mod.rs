@@ -1,1 +1,8 @@
-//! Tests of the whole cache over a fake file system.
+//! Tests of the whole cache over a fake file system on a disk that fails on demand.
+mod buffers;
+mod errors;
+mod model;
+mod reading;
+mod support;
+mod threads;
+mod user;
