@@ -88,7 +88,7 @@ fn as_a_map_does() {
     each(|dir| {
         let mut rng = Rng(dir.shape.layout.block_size as u64);
         let mut model = BTreeMap::new();
-        for step in 0..3000u32 {
+        for step in 0..1200u32 {
             let n = rng.below(400);
             // Lengths 1 to 255, so that rec_lens of all kinds meet.
             let name = format!("{n}{}", "x".repeat((n * 7 % 252) as usize)).into_bytes();
@@ -266,7 +266,7 @@ fn flipped_bytes_do_no_harm() {
         }
         let good = dir.blocks.borrow().clone();
         let mut rng = Rng(4711);
-        for _ in 0..6000 {
+        for _ in 0..2000 {
             *dir.blocks.borrow_mut() = good.clone();
             dir.indexed.set(rng.below(4) > 0);
             for _ in 0..=rng.below(3) {

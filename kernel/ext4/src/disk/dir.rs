@@ -89,6 +89,7 @@ pub(crate) enum DirError {
     IndexCycle,
     IndexOrder,
     EntryMoved,
+    Hole,
 }
 
 impl fmt::Display for DirError {
@@ -119,6 +120,7 @@ impl fmt::Display for DirError {
             DirError::IndexCycle => "htree entry points back at its own path",
             DirError::IndexOrder => "htree hashes are out of order",
             DirError::EntryMoved => "an entry is not where it was found",
+            DirError::Hole => "a directory with a hole",
         })
     }
 }

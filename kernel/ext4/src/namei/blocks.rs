@@ -1,0 +1,89 @@
+//! An ext4 inode's blocks as [`crate::dir`] wants them.
+
+use base::{Errno, FileBlock, Result};
+use pagecache::Buffer;
+
+use crate::dir::hash::{HashKind, Hasher};
+use crate::dir::{DirBlocks, Shape};
+use crate::disk::dir::{DirError, Layout};
+use crate::disk::feature::{Compat, Incompat};
+use crate::disk::inode::InodeFlags;
+use crate::inode::Node;
+
+/// A directory while one operation works on it.
+pub(crate) struct NodeDir<'a> {
+    node: &'a Node,
+    shape: Shape,
+}
+
+impl<'a> NodeDir<'a> {
+    /// Of an inode that is a directory.
+    pub fn new(node: &'a Node) -> NodeDir<'a> {
+        let geometry = node.fs().geometry();
+        let layout = Layout {
+            block_size: geometry.block_size(),
+            csum_seed: geometry.metadata_csum().then_some(node.csum_seed()),
+            filetype: geometry.has_incompat(Incompat::FILETYPE),
+            max_ino: geometry.inodes_count,
+        };
+        let hasher = Hasher {
+            // A superblock that names no hash Quill knows: new indexes get the common one.
+            kind: HashKind::from_disk(geometry.hash_version).unwrap_or(HashKind::HalfMd4),
+            unsigned: geometry.hash_unsigned,
+            seed: geometry.hash_seed,
+        };
+        let shape = Shape {
+            layout,
+            dir_index: geometry.has_compat(Compat::DIR_INDEX),
+            large_dir: geometry.has_incompat(Incompat::LARGEDIR),
+            hasher,
+        };
+        NodeDir { node, shape }
+    }
+
+    fn buffer(&self, block: u32) -> Result<Buffer> {
+        let found = self.node.bread_dir(FileBlock(u64::from(block)))?;
+        found.ok_or_else(|| self.corrupt(block, DirError::Hole))
+    }
+}
+
+impl DirBlocks for NodeDir<'_> {
+    fn shape(&self) -> &Shape {
+        &self.shape
+    }
+
+    fn count(&self) -> u32 {
+        u32::try_from(self.node.block_count()).unwrap_or(u32::MAX)
+    }
+
+    fn read<R>(&self, block: u32, f: impl FnOnce(&[u8]) -> R) -> Result<R> {
+        let buffer = self.buffer(block)?;
+        let bytes = buffer.read();
+        Ok(f(&bytes))
+    }
+
+    fn modify<R>(&self, block: u32, f: impl FnOnce(&mut [u8]) -> R) -> Result<R> {
+        let buffer = self.buffer(block)?;
+        let mut bytes = buffer.write();
+        Ok(f(&mut bytes))
+    }
+
+    fn append(&self, bytes: &[u8]) -> Result<u32> {
+        let (block, buffer) = self.node.append_dir_block()?;
+        buffer.write().copy_from_slice(bytes);
+        u32::try_from(block.0).map_err(|_| Errno::EFBIG)
+    }
+
+    fn is_indexed(&self) -> bool {
+        self.node.flags().contains(InodeFlags::INDEX)
+    }
+
+    fn set_indexed(&self, indexed: bool) {
+        self.node.set_flags(InodeFlags::INDEX, indexed);
+        self.node.mark_dirty();
+    }
+
+    fn corrupt(&self, block: u32, error: DirError) -> Errno {
+        self.node.corrupt_file_block(FileBlock(u64::from(block)), error)
+    }
+}

@@ -1,0 +1,67 @@
+//! An open directory.
+
+use alloc::sync::Arc;
+
+use base::{Ino, Result};
+use sync::Mutex;
+use vfs::{DirContext, File, FileOperations, FileType};
+
+use super::blocks::NodeDir;
+use crate::dir::{self, Cursor, Visit};
+use crate::inode::Ext4Inode;
+
+/// What an open directory keeps: which names of one hash it has given out (see [`dir::iterate`]).
+pub(crate) struct DirFile {
+    inode: Arc<Ext4Inode>,
+    cursor: Mutex<Cursor>,
+}
+
+impl DirFile {
+    /// Of a directory.
+    pub fn new(inode: Arc<Ext4Inode>) -> Arc<DirFile> {
+        Arc::new(DirFile { inode, cursor: Mutex::new(Cursor::default()) })
+    }
+}
+
+impl FileOperations for DirFile {
+    fn iterate(&self, _file: &File, ctx: &mut DirContext<'_>) -> Result<()> {
+        let mut cursor = self.cursor.lock();
+        let mut pos = ctx.pos;
+        let done = dir::iterate(&NodeDir::new(&self.inode), &mut cursor, &mut pos, &mut |visit: &Visit<'_>| {
+            ctx.emit(visit.name, Ino(u64::from(visit.ino)), kind_of(visit.file_type), visit.next)
+        });
+        ctx.pos = pos;
+        done
+    }
+
+    fn fsync(&self, _file: &File, _start: u64, _end: u64, datasync: bool) -> Result<()> {
+        self.inode.fsync(0, u64::MAX, datasync)
+    }
+}
+
+/// The vfs's word for `EXT4_FT_*`.
+fn kind_of(file_type: u8) -> Option<FileType> {
+    Some(match file_type {
+        1 => FileType::Regular,
+        2 => FileType::Directory,
+        3 => FileType::CharDevice,
+        4 => FileType::BlockDevice,
+        5 => FileType::Fifo,
+        6 => FileType::Socket,
+        7 => FileType::Symlink,
+        _ => return None,
+    })
+}
+
+/// `EXT4_FT_*` of a kind.
+pub(super) fn file_type(kind: FileType) -> u8 {
+    match kind {
+        FileType::Regular => 1,
+        FileType::Directory => 2,
+        FileType::CharDevice => 3,
+        FileType::BlockDevice => 4,
+        FileType::Fifo => 5,
+        FileType::Socket => 6,
+        FileType::Symlink => 7,
+    }
+}

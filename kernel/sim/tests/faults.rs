@@ -1,0 +1,112 @@
+//! Disks that fail: the program is told, nothing panics, and what is left can be repaired.
+
+use base::Errno;
+use block::BioOp;
+use sim::{Fault, Image, Machine, Rng, Trace};
+use vfs::OpenFlags;
+
+fn image() -> Image {
+    Image::mkfs(8 << 20, &["-b", "1024"]).unwrap()
+}
+
+#[test]
+fn a_failed_write_is_told_by_fsync_once() {
+    let m = Machine::mount(&image()).unwrap();
+    m.write_file("/f", b"first").unwrap();
+    m.sync().unwrap();
+    let file = m.open("/f", OpenFlags::RDWR, 0).unwrap();
+    sim::write_all(&file, &[1; 9000], 0).unwrap();
+    m.faults().inject(Fault::every(BioOp::Write));
+    assert_eq!(vfs::fsync::fsync(&file, false), Err(Errno::EIO));
+    assert!(m.faults().failed() > 0);
+    m.faults().heal();
+    // What could not be written is still there, and goes the second time.
+    sim::write_all(&file, &[2; 9000], 0).unwrap();
+    vfs::fsync::fsync(&file, false).unwrap();
+    assert_eq!(m.snapshot().cat("/f").unwrap(), [2; 9000]);
+    drop(file);
+    m.unmount().unwrap();
+}
+
+#[test]
+fn a_failed_flush_fails_fsync() {
+    let m = Machine::mount(&image()).unwrap();
+    m.write_file("/f", b"x").unwrap();
+    m.faults().inject(Fault::every(BioOp::Flush));
+    assert_eq!(m.fsync("/f"), Err(Errno::EIO));
+    m.faults().heal();
+    m.write_file("/f", b"y").unwrap();
+    m.fsync("/f").unwrap();
+    m.unmount().unwrap().fsck().unwrap();
+}
+
+#[test]
+fn fsync_ends_with_a_flush() {
+    let m = Machine::mount(&image()).unwrap();
+    m.write_file("/f", &[7; 100_000]).unwrap();
+    m.tracer().take();
+    m.fsync("/f").unwrap();
+    let trace: Vec<Trace> = m.tracer().take();
+    assert_eq!(trace.last().map(|t| t.op), Some(BioOp::Flush), "{trace:?}");
+    assert!(trace.iter().any(|t| t.op == BioOp::Write && t.sectors >= 64), "data goes in large pieces: {trace:?}");
+    m.unmount().unwrap();
+}
+
+#[test]
+fn a_failed_read_is_eio_and_passes() {
+    let m = Machine::mount(&image()).unwrap();
+    let bytes = Rng::new(5).bytes(60_000);
+    m.write_file("/f", &bytes).unwrap();
+    let image = m.unmount().unwrap();
+    let m = Machine::mount(&image).unwrap();
+    m.stat("/f").unwrap();
+    m.faults().inject(Fault::every(BioOp::Read));
+    assert_eq!(m.read_file("/f"), Err(Errno::EIO));
+    m.faults().heal();
+    assert_eq!(m.read_file("/f").unwrap(), bytes);
+    m.unmount().unwrap().fsck().unwrap();
+}
+
+/// One request fails, somewhere: whatever the operations answer, there is no panic and no hang, and
+/// e2fsck can repair what is left.
+#[test]
+fn any_single_request_may_fail() {
+    let image = image();
+    for (op, limit) in [(BioOp::Read, 60), (BioOp::Write, 120), (BioOp::Flush, 8)] {
+        for n in (0..limit).step_by(3) {
+            let m = Machine::mount(&image).unwrap();
+            m.faults().inject(Fault::nth(op, n));
+            let _ = m.mkdir("/d");
+            for i in 0..60 {
+                let _ = m.write_file(format!("/d/a rather long name {i}"), &[i as u8; 700]);
+            }
+            let _ = m.fsync("/d/a rather long name 3");
+            let _ = m.rename("/d/a rather long name 4", "/moved");
+            let _ = m.write_file("/large", &[3; 200_000]);
+            let _ = m.sync();
+            let _ = m.truncate("/large", 5000);
+            let _ = m.unlink("/d/a rather long name 5");
+            let _ = m.read_file("/large");
+            let _ = m.read_dir("/d");
+            m.give_up().repaired().unwrap();
+        }
+    }
+}
+
+/// From some request on everything fails.
+#[test]
+fn the_disk_may_die() {
+    let image = image();
+    for after in (0..100).step_by(7) {
+        let m = Machine::mount(&image).unwrap();
+        for op in [BioOp::Read, BioOp::Write, BioOp::Flush] {
+            m.faults().inject(Fault { after, ..Fault::every(op) });
+        }
+        for i in 0..40 {
+            let _ = m.write_file(format!("/name {i}"), &[i as u8; 3000]);
+            let _ = m.fsync(format!("/name {i}"));
+        }
+        let _ = m.sync();
+        m.give_up().repaired().unwrap();
+    }
+}
