@@ -17,15 +17,21 @@
 
 extern crate alloc;
 #[cfg(test)]
+#[macro_use]
 extern crate std;
 
+pub mod cmdline;
 pub mod devicetree;
 pub mod framing;
 pub mod log_ring;
 pub mod memory;
 pub mod mmu;
+pub mod symbols;
 pub mod trap;
+pub mod virtio;
 
+#[cfg(target_os = "none")]
+pub mod backtrace;
 #[cfg(target_os = "none")]
 pub mod clock;
 #[cfg(target_os = "none")]
@@ -48,6 +54,8 @@ pub mod layout;
 pub mod machine;
 #[cfg(target_os = "none")]
 pub mod mmio;
+#[cfg(target_os = "none")]
+pub mod pci;
 #[cfg(target_os = "none")]
 pub mod platform;
 #[cfg(target_os = "none")]

@@ -20,16 +20,19 @@ static SLOTS: AtomicUsize = AtomicUsize::new(1);
 // SAFETY: a stack is fresh pages at addresses of its own, mapped for ever.
 unsafe impl Platform for MachinePlatform {
     fn alloc_stack(&self) -> Option<Stack> {
-        let slot = SLOTS.try_update(Ordering::Relaxed, Ordering::Relaxed, |n| (n < STACK_SLOTS).then_some(n + 1));
+        let slot =
+            SLOTS.try_update(Ordering::Relaxed, Ordering::Relaxed, |n| (n < STACK_SLOTS).then_some(n + 1));
         let top = STACKS_BASE as usize + (slot.ok()? + 1) * STACK_SLOT;
         let bottom = top - STACK_SIZE;
         for page in (bottom..top).step_by(PAGE_SIZE) {
-            let mapped = frames::alloc_reserved().and_then(|phys| match kernel::map_page(page as u64, phys, Kind::Data) {
-                Ok(()) => Some(()),
-                Err(_) => {
-                    // SAFETY: it was just taken and never mapped.
-                    unsafe { frames::free(phys, 0) };
-                    None
+            let mapped = frames::alloc_reserved().and_then(|phys| {
+                match kernel::map_page(page as u64, phys, Kind::Data) {
+                    Ok(()) => Some(()),
+                    Err(_) => {
+                        // SAFETY: it was just taken and never mapped.
+                        unsafe { frames::free(phys, 0) };
+                        None
+                    }
                 }
             });
             if mapped.is_none() {

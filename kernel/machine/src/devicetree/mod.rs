@@ -136,7 +136,9 @@ impl<'a> DeviceTree<'a> {
         if let Some(parent) = self.0.find_node("/reserved-memory") {
             parent.children().for_each(|node| regs(&node).for_each(&mut add));
         }
-        if let (Some(start), Some(end)) = (self.chosen_int("linux,initrd-start"), self.chosen_int("linux,initrd-end")) {
+        if let (Some(start), Some(end)) =
+            (self.chosen_int("linux,initrd-start"), self.chosen_int("linux,initrd-end"))
+        {
             add(Region { start, end });
         }
         regions
@@ -215,7 +217,8 @@ impl<'a> DeviceTree<'a> {
     pub fn pci(self) -> Option<PciHost<'a>> {
         let node = self.find(&["pci-host-ecam-generic"])?;
         let gic = self.find(&["arm,gic-v3", "arm,cortex-a15-gic", "arm,gic-400"])?;
-        let gic_address_cells = gic.property("#address-cells").and_then(|p| p.value_as::<u32>().ok()).unwrap_or(0);
+        let gic_address_cells =
+            gic.property("#address-cells").and_then(|p| p.value_as::<u32>().ok()).unwrap_or(0);
         PciHost::parse(node, regs(&node).next()?, gic_address_cells)
     }
 
@@ -225,7 +228,11 @@ impl<'a> DeviceTree<'a> {
 
     /// The nodes below the root and their children: all that a virt machine has.
     fn nodes(self) -> impl Iterator<Item = FdtNode<'a>> {
-        self.0.root().children().flat_map(|node| core::iter::once(node).chain(node.children())).filter(is_enabled)
+        self.0
+            .root()
+            .children()
+            .flat_map(|node| core::iter::once(node).chain(node.children()))
+            .filter(is_enabled)
     }
 
     fn chosen(self, name: &str) -> Option<dtoolkit::fdt::FdtProperty<'a>> {
@@ -283,3 +290,6 @@ fn gic_interrupt([kind, number, flags]: [u32; 3]) -> Option<Interrupt> {
 fn be32(bytes: &[u8], n: usize) -> Option<u32> {
     bytes.get(n * 4..n * 4 + 4)?.try_into().ok().map(u32::from_be_bytes)
 }
+
+#[cfg(test)]
+mod tests;

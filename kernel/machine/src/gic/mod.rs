@@ -31,7 +31,9 @@ static GIC: Once<Controller> = Once::new();
 /// Finds and starts the controller. Fails when its registers can't be mapped.
 pub fn init(gic: devicetree::Gic) -> Result<()> {
     let controller = match gic {
-        devicetree::Gic::V2 { distributor, cpu } => Controller::V2(v2::GicV2::new(map(distributor)?, map(cpu)?)),
+        devicetree::Gic::V2 { distributor, cpu } => {
+            Controller::V2(v2::GicV2::new(map(distributor)?, map(cpu)?))
+        }
         devicetree::Gic::V3 { distributor, redistributors } => {
             Controller::V3(v3::GicV3::new(map(distributor)?, map(redistributors)?)?)
         }

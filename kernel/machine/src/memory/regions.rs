@@ -73,7 +73,10 @@ mod tests {
     #[test]
     fn holes_cut_split_and_swallow() {
         let ram = set(&[(100, 200), (300, 400)]);
-        assert_eq!(subtract(&ram, Region { start: 120, end: 130 }), set(&[(100, 120), (130, 200), (300, 400)]));
+        assert_eq!(
+            subtract(&ram, Region { start: 120, end: 130 }),
+            set(&[(100, 120), (130, 200), (300, 400)])
+        );
         assert_eq!(subtract(&ram, Region { start: 150, end: 350 }), set(&[(100, 150), (350, 400)]));
         assert_eq!(subtract(&ram, Region { start: 0, end: 1000 }), set(&[]));
         assert_eq!(subtract(&ram, Region { start: 100, end: 100 }), ram);

@@ -74,7 +74,8 @@ impl Descriptor {
 
     /// A page of the program. Without `read` it is not valid, but remembers what it was.
     pub const fn user(phys: PhysAddr, protection: Protection) -> Descriptor {
-        let mut bits = phys.0 & ADDRESS | TABLE_OR_PAGE | INNER_SHAREABLE | ACCESSED | NOT_GLOBAL | PXN | AP_EL0;
+        let mut bits =
+            phys.0 & ADDRESS | TABLE_OR_PAGE | INNER_SHAREABLE | ACCESSED | NOT_GLOBAL | PXN | AP_EL0;
         if protection.read {
             bits |= SOFT_READ | VALID;
         }

@@ -170,7 +170,9 @@ impl UserPageTable for UserTable {
         let mut pages = [0; FLUSH_ALL + 1];
         self.each(addr, len, |page, leaf, i| {
             let slot = slot(leaf.0, i);
-            if protection.execute && let Some(frame) = leaf.handle(i) {
+            if protection.execute
+                && let Some(frame) = leaf.handle(i)
+            {
                 cache::sync_instructions(frame);
             }
             // SAFETY: an entry of our table, under the lock. The address stays, so no break is needed.

@@ -17,7 +17,10 @@ pub fn emulate(esr: u64, regs: &mut UserRegs) -> Trap {
     let field = |shift: u32, bits: u32| esr >> shift & ((1 << bits) - 1);
     let (op0, op2, op1, crn) = (field(20, 2), field(17, 3), field(14, 3), field(10, 4));
     let (rt, crm, is_read) = (field(5, 5), field(1, 4), field(0, 1) == 1);
-    if is_read && (op0, op1, crn) == (3, 0, 0) && let Some(value) = features::id_register(crm, op2) {
+    if is_read
+        && (op0, op1, crn) == (3, 0, 0)
+        && let Some(value) = features::id_register(crm, op2)
+    {
         if let Some(register) = regs.x.get_mut(rt as usize) {
             *register = value;
         }
