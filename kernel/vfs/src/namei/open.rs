@@ -85,7 +85,8 @@ fn open_path(at: &At<'_>, path: &[u8], flags: OpenFlags) -> Result<Arc<File>> {
 /// The walk of an open: the place, and whether it was made just now.
 fn find_or_make(at: &At<'_>, path: &[u8], flags: OpenFlags, mode: u32) -> Result<(Path, bool)> {
     let create = flags.contains(OpenFlags::CREAT);
-    let follow = !flags.contains(OpenFlags::NOFOLLOW) && !(create && flags.contains(OpenFlags::EXCL));
+    let stays = flags.contains(OpenFlags::NOFOLLOW) || (create && flags.contains(OpenFlags::EXCL));
+    let follow = !stays;
     let mut walk = Walker::new(at);
     let mut text: Option<Vec<u8>> = None;
     loop {
