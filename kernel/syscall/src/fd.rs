@@ -1,0 +1,164 @@
+//! Calls on a descriptor that move no data: dup(2), fcntl(2), ioctl(2), lseek(2), posix_fadvise(2).
+
+use base::{Errno, Result};
+use vfs::{FMode, OpenFlags};
+
+use crate::abi::{self, Flock};
+use crate::args::Args;
+use crate::context::Cx;
+
+/// dup(2).
+pub fn dup(cx: &mut Cx<'_>, args: Args) -> Result<u64> {
+    cx.process.files().dup(args.int(0), cx.process.files_limit()).map(|fd| fd as u64)
+}
+
+/// dup3(2).
+pub fn dup3(cx: &mut Cx<'_>, args: Args) -> Result<u64> {
+    let limit = cx.process.files_limit();
+    cx.process.files().dup3(args.int(0), args.int(1), args.uint(2), limit).map(|fd| fd as u64)
+}
+
+const F_DUPFD: u32 = 0;
+const F_GETFD: u32 = 1;
+const F_SETFD: u32 = 2;
+const F_GETFL: u32 = 3;
+const F_SETFL: u32 = 4;
+const F_GETLK: u32 = 5;
+const F_SETLK: u32 = 6;
+const F_SETLKW: u32 = 7;
+const F_OFD_GETLK: u32 = 36;
+const F_OFD_SETLK: u32 = 37;
+const F_OFD_SETLKW: u32 = 38;
+const F_DUPFD_CLOEXEC: u32 = 1030;
+const FD_CLOEXEC: u64 = 1;
+
+/// fcntl(2): descriptors, flags, and record locks.
+pub fn fcntl(cx: &mut Cx<'_>, args: Args) -> Result<u64> {
+    let (fd, cmd) = (args.int(0), args.uint(1));
+    let files = cx.process.files();
+    let file = files.get(fd)?;
+    let allowed_with_path = matches!(cmd, F_DUPFD | F_DUPFD_CLOEXEC | F_GETFD | F_SETFD | F_GETFL);
+    if !allowed_with_path {
+        file.check_open_for_io()?;
+    }
+    match cmd {
+        F_DUPFD | F_DUPFD_CLOEXEC => {
+            let limit = cx.process.files_limit();
+            files.dup_from(fd, args.int(2), cmd == F_DUPFD_CLOEXEC, limit).map(|fd| fd as u64)
+        }
+        F_GETFD => files.cloexec(fd).map(u64::from),
+        F_SETFD => files.set_cloexec(fd, args.ulong(2) & FD_CLOEXEC != 0).map(|()| 0),
+        F_GETFL => Ok(file.flags().bits().into()),
+        F_SETFL => file.set_flags(OpenFlags::from_user(args.uint(2))).map(|()| 0),
+        F_GETLK | F_OFD_GETLK | F_SETLK | F_SETLKW | F_OFD_SETLK | F_OFD_SETLKW => {
+            record_lock(cx, &file, args)
+        }
+        _ => Err(Errno::EINVAL),
+    }
+}
+
+const F_RDLCK: i16 = 0;
+const F_WRLCK: i16 = 1;
+const F_UNLCK: i16 = 2;
+
+/// Record locks of the only process there is: its own never conflict, so every lock is granted and
+/// none is in the way. Arguments are checked as under Linux.
+fn record_lock(cx: &Cx<'_>, file: &vfs::File, args: Args) -> Result<u64> {
+    let mut lock: Flock = abi::get(cx.memory(), args.addr(2))?;
+    let open_file_lock = matches!(args.uint(1), F_OFD_GETLK | F_OFD_SETLK | F_OFD_SETLKW);
+    if open_file_lock && lock.l_pid != 0 {
+        return Err(Errno::EINVAL);
+    }
+    check_range(&lock)?;
+    if matches!(args.uint(1), F_GETLK | F_OFD_GETLK) {
+        if !matches!(lock.l_type, F_RDLCK | F_WRLCK) {
+            return Err(Errno::EINVAL);
+        }
+        lock.l_type = F_UNLCK;
+        abi::put(cx.memory(), args.addr(2), &lock)?;
+        return Ok(0);
+    }
+    match lock.l_type {
+        F_RDLCK if !file.mode().contains(FMode::READ) => Err(Errno::EBADF),
+        F_WRLCK if !file.mode().contains(FMode::WRITE) => Err(Errno::EBADF),
+        F_RDLCK | F_WRLCK | F_UNLCK => Ok(0),
+        _ => Err(Errno::EINVAL),
+    }
+}
+
+/// A range from SEEK_SET that starts or ends below 0 is EINVAL, one past the largest file EOVERFLOW.
+fn check_range(lock: &Flock) -> Result<()> {
+    match lock.l_whence {
+        0 => {}
+        1 | 2 => return Ok(()),
+        _ => return Err(Errno::EINVAL),
+    }
+    let end = lock.l_start.checked_add(lock.l_len).ok_or(Errno::EOVERFLOW)?;
+    if lock.l_start < 0 || end < 0 { Err(Errno::EINVAL) } else { Ok(()) }
+}
+
+const FIOCLEX: u32 = 0x5451;
+const FIONCLEX: u32 = 0x5450;
+const FIONBIO: u32 = 0x5421;
+
+/// ioctl(2): the commands that belong to any descriptor; the rest is the file's.
+pub fn ioctl(cx: &mut Cx<'_>, args: Args) -> Result<u64> {
+    let (fd, cmd) = (args.int(0), args.uint(1));
+    let files = cx.process.files();
+    let file = files.get_io(fd)?;
+    match cmd {
+        FIOCLEX | FIONCLEX => files.set_cloexec(fd, cmd == FIOCLEX).map(|()| 0),
+        FIONBIO => {
+            let on: u32 = abi::get(cx.memory(), args.addr(2))?;
+            let mut flags = file.flags();
+            flags.set(OpenFlags::NONBLOCK, on != 0);
+            file.set_flags(flags).map(|()| 0)
+        }
+        _ => file.ops().ioctl(&file, cmd, args.ulong(2), cx.memory()),
+    }
+}
+
+/// lseek(2).
+pub fn lseek(cx: &mut Cx<'_>, args: Args) -> Result<u64> {
+    let file = cx.process.files().get_io(args.int(0))?;
+    vfs::lseek::lseek(&file, args.long(1), args.uint(2))
+}
+
+const POSIX_FADV_LAST: u32 = 5;
+
+/// posix_fadvise(2): checked and passed over; it is advice.
+pub fn fadvise64(cx: &mut Cx<'_>, args: Args) -> Result<u64> {
+    let file = cx.process.files().get_io(args.int(0))?;
+    if !file.ops().seekable() {
+        return Err(Errno::ESPIPE);
+    }
+    if args.long(2) < 0 || args.uint(3) > POSIX_FADV_LAST { Err(Errno::EINVAL) } else { Ok(0) }
+}
+
+/// readahead(2): checked and passed over; reading finds its own window.
+pub fn readahead(cx: &mut Cx<'_>, args: Args) -> Result<u64> {
+    let file = cx.process.files().get_io(args.int(0))?;
+    if !file.mode().contains(FMode::READ) {
+        return Err(Errno::EBADF);
+    }
+    if file.ops().mapping().is_none() { Err(Errno::EINVAL) } else { Ok(0) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn lock(l_whence: i16, l_start: i64, l_len: i64) -> Flock {
+        Flock { l_type: F_WRLCK, l_whence, pad: 0, l_start, l_len, l_pid: 0, pad2: 0 }
+    }
+
+    #[test]
+    fn lock_ranges_are_checked() {
+        assert_eq!(check_range(&lock(0, 0, 0)), Ok(()));
+        assert_eq!(check_range(&lock(0, 10, -10)), Ok(()));
+        assert_eq!(check_range(&lock(0, 10, -11)), Err(Errno::EINVAL));
+        assert_eq!(check_range(&lock(0, -1, 5)), Err(Errno::EINVAL));
+        assert_eq!(check_range(&lock(0, i64::MAX, 1)), Err(Errno::EOVERFLOW));
+        assert_eq!(check_range(&lock(3, 0, 0)), Err(Errno::EINVAL));
+    }
+}

@@ -1,0 +1,64 @@
+//! The address space: brk(2), mmap(2), munmap(2), mprotect(2), mremap(2), madvise(2), mincore(2),
+//! msync(2).
+
+use base::{Errno, Result};
+use process::mm::{MapFile, MapFlags, MapRequest};
+
+use crate::args::Args;
+use crate::context::Cx;
+
+/// brk(2) as the kernel has it: answers where the break is, moved or not.
+pub fn brk(cx: &mut Cx<'_>, args: Args) -> Result<u64> {
+    Ok(cx.process.mm().brk(args.addr(0)).0)
+}
+
+/// mmap(2).
+pub fn mmap(cx: &mut Cx<'_>, args: Args) -> Result<u64> {
+    let flags = args.uint(3);
+    let anonymous = MapFlags::from_bits_retain(flags).contains(MapFlags::ANONYMOUS);
+    let offset = args.ulong(5);
+    if offset % base::PAGE_SIZE as u64 != 0 {
+        return Err(Errno::EINVAL);
+    }
+    let file = match anonymous {
+        true => None,
+        false => Some(MapFile::open(&cx.process.files().get(args.int(4))?)?),
+    };
+    let request =
+        MapRequest { addr: args.ulong(0), len: args.ulong(1), prot: args.uint(2), flags, file, offset };
+    Ok(cx.process.mm().mmap(&request)?.0)
+}
+
+/// munmap(2).
+pub fn munmap(cx: &mut Cx<'_>, args: Args) -> Result<u64> {
+    cx.process.mm().munmap(args.addr(0), args.ulong(1)).map(|()| 0)
+}
+
+/// mprotect(2).
+pub fn mprotect(cx: &mut Cx<'_>, args: Args) -> Result<u64> {
+    cx.process.mm().mprotect(args.addr(0), args.ulong(1), args.uint(2)).map(|()| 0)
+}
+
+/// mremap(2).
+pub fn mremap(cx: &mut Cx<'_>, args: Args) -> Result<u64> {
+    let (old_len, new_len) = (args.ulong(1), args.ulong(2));
+    let moved = cx.process.mm().mremap(args.addr(0), old_len, new_len, args.uint(3), args.addr(4))?;
+    Ok(moved.0)
+}
+
+/// madvise(2).
+pub fn madvise(cx: &mut Cx<'_>, args: Args) -> Result<u64> {
+    cx.process.mm().madvise(args.addr(0), args.ulong(1), args.uint(2)).map(|()| 0)
+}
+
+/// mincore(2): a byte per page.
+pub fn mincore(cx: &mut Cx<'_>, args: Args) -> Result<u64> {
+    let present = cx.process.mm().mincore(args.addr(0), args.ulong(1))?;
+    cx.memory().write_all(args.addr(2), &present)?;
+    Ok(0)
+}
+
+/// msync(2).
+pub fn msync(cx: &mut Cx<'_>, args: Args) -> Result<u64> {
+    cx.process.mm().msync(args.addr(0), args.ulong(1), args.uint(2)).map(|()| 0)
+}

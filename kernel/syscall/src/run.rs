@@ -1,0 +1,106 @@
+//! The loop around the program: enter EL0, come back, look why.
+//!
+//! ```text
+//!   cpu.run() ─┬─ Syscall     dispatch, answer in x0
+//!              ├─ PageFault   bring the page in, or raise SIGSEGV / SIGBUS
+//!              ├─ Exception   raise what it says
+//!              └─ Interrupt   let somebody else run, if somebody wants to
+//!   a signal waits?  deliver it: a handler's frame, nothing, or the end
+//! ```
+
+use alloc::sync::Arc;
+
+use base::arch::{Trap, UserCpu};
+use process::Process;
+use process::signal::{Detail, SigInfo, Signal};
+
+use crate::args::Args;
+use crate::context::{Cx, System};
+use crate::table;
+
+/// How a program ended.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum End {
+    /// By exit(2), with this status.
+    Exited(u8),
+    /// By a signal.
+    Killed(Signal),
+}
+
+impl End {
+    /// What a shell makes of it: the status, or 128 + signal.
+    pub const fn status(self) -> u8 {
+        match self {
+            End::Exited(status) => status,
+            End::Killed(signal) => signal.exit_status(),
+        }
+    }
+}
+
+/// Runs the program to its end.
+pub fn run(process: &Arc<Process>, cpu: &mut dyn UserCpu, system: &dyn System) -> End {
+    loop {
+        match cpu.run() {
+            Trap::Syscall => {
+                if let Some(status) = system_call(process, cpu, system) {
+                    return End::Exited(status as u8);
+                }
+            }
+            Trap::PageFault { addr, access, .. } => {
+                if let Err(info) = process.mm().fault(addr, access) {
+                    process.signals().force(info);
+                }
+            }
+            Trap::Interrupt => {
+                if ::sync::thread::need_resched() {
+                    ::sync::thread::yield_now();
+                }
+            }
+            Trap::Exception { signal, code, addr, what, esr } => {
+                log::info!("{what} at {:#x}, ESR {esr:#x}", addr.0);
+                let signal = Signal::from_user(signal.into()).unwrap_or(Signal::ILL);
+                process.signals().force(SigInfo::fault(signal, code, addr));
+            }
+        }
+        if process.signals().attention()
+            && let Some(info) = process.deliver_signals(cpu)
+        {
+            tell(&info, cpu);
+            return End::Killed(info.signal);
+        }
+    }
+}
+
+/// One system call; Some is the exit status.
+#[inline]
+fn system_call(process: &Arc<Process>, cpu: &mut dyn UserCpu, system: &dyn System) -> Option<i32> {
+    let regs = cpu.regs();
+    let number = regs.x[8];
+    let args = Args([regs.x[0], regs.x[1], regs.x[2], regs.x[3], regs.x[4], regs.x[5]]);
+    let mut cx = Cx::new(process, regs, system);
+    let answer = table::dispatch(&mut cx, number, args);
+    let (exit, keep) = (cx.exit, cx.keep_registers);
+    if !keep {
+        regs.x[0] = match answer {
+            Ok(value) => value,
+            Err(error) => error.as_return(),
+        };
+    }
+    exit
+}
+
+/// A line for who wonders why the program is gone.
+#[cold]
+fn tell(info: &SigInfo, cpu: &mut dyn UserCpu) {
+    let pc = cpu.regs().pc;
+    let (signal, text) = (info.signal, info.signal.text());
+    match info.detail {
+        Detail::Address(addr) => {
+            log::warn!(
+                "the program was ended by signal {signal:?}, {text}: address {:#x}, pc {pc:#x}",
+                addr.0
+            );
+        }
+        _ => log::warn!("the program was ended by signal {signal:?}, {text}: pc {pc:#x}"),
+    }
+}
