@@ -17,7 +17,7 @@ pub fn mmap(cx: &mut Cx<'_>, args: Args) -> Result<u64> {
     let flags = args.uint(3);
     let anonymous = MapFlags::from_bits_retain(flags).contains(MapFlags::ANONYMOUS);
     let offset = args.ulong(5);
-    if offset % base::PAGE_SIZE as u64 != 0 {
+    if !offset.is_multiple_of(base::PAGE_SIZE as u64) {
         return Err(Errno::EINVAL);
     }
     let file = match anonymous {

@@ -8,7 +8,7 @@ use crate::context::Cx;
 
 /// sync(2): every file system; it has no errors.
 pub fn sync(cx: &mut Cx<'_>, _: Args) -> Result<u64> {
-    vfs_fsync::sync_all(&cx.process.root_mount());
+    vfs_fsync::sync_all(cx.process.root_mount());
     Ok(0)
 }
 

@@ -269,11 +269,15 @@ mod tests {
     #[test]
     fn every_row_has_linux_name() {
         let mut compared = 0;
-        for nr in 0..ROWS {
+        for (nr, row) in TABLE.iter().enumerate() {
             let Some(sysno) = Sysno::new(nr) else { continue };
+            // 64-bit time for 32-bit machines.
+            if (403..=423).contains(&nr) {
+                continue;
+            }
             // The header names two rows twice; this list took the other name of one.
             let name = if sysno.name() == "fstatat" { "newfstatat" } else { sysno.name() };
-            assert_eq!(TABLE[nr].name, name, "row {nr}");
+            assert_eq!(row.name, name, "row {nr}");
             compared += 1;
         }
         assert!(compared > 300, "the independent list has {compared} rows");

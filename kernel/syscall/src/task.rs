@@ -50,7 +50,7 @@ pub fn futex(cx: &mut Cx<'_>, args: Args) -> Result<u64> {
 }
 
 fn futex_wait(cx: &Cx<'_>, args: Args, absolute: bool) -> Result<u64> {
-    if args.ulong(0) % 4 != 0 {
+    if !args.ulong(0).is_multiple_of(4) {
         return Err(Errno::EINVAL);
     }
     let word: u32 = abi::get(cx.memory(), args.addr(0))?;
@@ -92,7 +92,7 @@ pub fn sched_yield(_: &mut Cx<'_>, _: Args) -> Result<u64> {
 pub fn sched_getaffinity(cx: &mut Cx<'_>, args: Args) -> Result<u64> {
     cx.only_self(args.int(0))?;
     let len = args.size(1);
-    if len < 8 || len % 8 != 0 {
+    if len < 8 || !len.is_multiple_of(8) {
         return Err(Errno::EINVAL);
     }
     abi::put(cx.memory(), args.addr(2), &1u64)?;
