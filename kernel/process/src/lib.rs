@@ -2,6 +2,7 @@
 //!
 //! * [`Process`]: all of it together.
 //! * [`mm`]: what is mapped, page faults, mmap and its kin, the kernel's access to user memory.
+//! * [`exec`]: from an ELF file to a running program.
 //! * [`signal`]: dispositions, delivery, frames.
 //! * [`limits`]: getrlimit(2).
 #![no_std]
@@ -11,11 +12,13 @@ extern crate alloc;
 #[cfg(test)]
 extern crate std;
 
+pub mod exec;
 pub mod fs;
 pub mod limits;
 pub mod mm;
 mod process;
 pub mod signal;
 
+pub use exec::{ExecError, Start};
 pub use fs::FsContext;
 pub use process::{COMM_LEN, Process};

@@ -138,7 +138,8 @@ impl Mm {
         self.machine
     }
 
-    /// What exec knows: where the heap begins, how large the image's data is, where the strings are.
+    /// What exec knows: where the heap begins (behind the image, on a page boundary), how large the image's
+    /// data is, where the strings are.
     pub(crate) fn set_image(&self, heap: u64, image_data: u64, strings: Strings) {
         let mut areas = self.areas.write();
         areas.heap_start = heap;
