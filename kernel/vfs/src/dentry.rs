@@ -85,15 +85,31 @@ fn turn_hand() -> bool {
     let Some(oldest) = LRU.lock().pop_front() else { return false };
     let Some(dentry) = oldest.upgrade() else { return true };
     let referenced = dentry.state.fetch_and(!REFERENCED, Ordering::Relaxed) & REFERENCED != 0;
-    if !referenced && dentry.evict() {
-        return true;
-    }
     // One that nobody will find again leaves the ring for good.
-    if dentry.is_deleted() {
+    let deleted = dentry.is_deleted();
+    if deleted || (!referenced && evict_up(dentry)) {
         return true;
     }
     LRU.lock().push_back(oldest);
     false
+}
+
+/// Evicts an entry, then its directory if nothing holds that any more, and so on: a deep chain goes
+/// at once and not one entry a round. False when not even the first could go.
+fn evict_up(first: Arc<Dentry>) -> bool {
+    let mut any = false;
+    let mut at = Some(first);
+    while let Some(dentry) = at {
+        let parent = dentry.parent();
+        if dentry.state.load(Ordering::Relaxed) & REFERENCED != 0 || !dentry.evict() {
+            break;
+        }
+        any = true;
+        // Its hold on the directory must be gone before the directory is looked at.
+        drop(dentry);
+        at = parent;
+    }
+    any
 }
 
 impl Dentry {
