@@ -4,7 +4,7 @@
 //! * [`mm`]: what is mapped, page faults, mmap and its kin, the kernel's access to user memory.
 //! * [`exec`]: from an ELF file to a running program.
 //! * [`signal`]: dispositions, delivery, frames.
-//! * [`limits`]: getrlimit(2).
+//! * [`limits`]: what getrlimit(2) tells, and who may change it.
 #![no_std]
 #![forbid(unsafe_code)]
 

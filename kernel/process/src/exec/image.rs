@@ -73,7 +73,7 @@ impl Image {
             return Err(interpreter(file, interp));
         }
         let bias = bias(&header, &headers)?;
-        let segments = segments(&headers, bias, file.len())?;
+        let segments = segments(&headers, bias, file.size())?;
         let entry = header.e_entry.checked_add(bias).filter(|&e| e < TASK_SIZE);
         Ok(Image {
             entry: entry.ok_or(ExecError::Corrupt("it begins outside user memory"))?,

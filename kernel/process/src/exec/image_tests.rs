@@ -119,7 +119,7 @@ proptest! {
                 prop_assert!(page_down(s.start) >= before && s.start <= s.file_end && s.file_end <= s.end);
                 prop_assert!(s.end <= STACK_TOP);
                 prop_assert!(s.offset.checked_add(s.file_end - s.start).is_some());
-                prop_assert!(s.file_end == s.start || s.offset + (s.file_end - s.start) <= file.len());
+                prop_assert!(s.file_end == s.start || s.offset + (s.file_end - s.start) <= file.size());
                 before = page_up(s.end).unwrap();
             }
             prop_assert!(image.entry < TASK_SIZE);

@@ -39,8 +39,8 @@ const STACK_ROOM: u64 = 128 << 10;
 pub trait ProgramFile {
     /// Reads from `pos` on; 0 at the end.
     fn read_at(&self, buf: &mut [u8], pos: u64) -> Result<usize>;
-    /// Its length.
-    fn len(&self) -> u64;
+    /// Its length in bytes.
+    fn size(&self) -> u64;
     /// Its pages.
     fn pages(&self) -> Result<MapFile>;
 }
@@ -50,7 +50,7 @@ impl ProgramFile for Arc<File> {
         read_write::kernel_read(self, buf, pos)
     }
 
-    fn len(&self) -> u64 {
+    fn size(&self) -> u64 {
         self.inode().size()
     }
 

@@ -122,7 +122,7 @@ impl ProgramFile for Bytes {
         Ok(n)
     }
 
-    fn len(&self) -> u64 {
+    fn size(&self) -> u64 {
         self.0.len() as u64
     }
 

@@ -8,7 +8,7 @@ use super::Mm;
 use super::layout::Span;
 use super::vma::{Backing, VmFlags};
 
-mod advice {
+mod madv {
     pub const WILLNEED: u32 = 3;
     pub const DONTNEED: u32 = 4;
     pub const FREE: u32 = 8;
@@ -28,9 +28,9 @@ impl Mm {
     pub fn madvise(&self, addr: UserAddr, len: u64, advice: u32) -> Result<()> {
         // NORMAL to SEQUENTIAL, DONTFORK to PAGEOUT: hints about paging, forking and dumping.
         let hint = matches!(advice, 0..=3 | 10..=21);
-        let drops = matches!(advice, advice::DONTNEED | advice::FREE);
-        let populates = matches!(advice, advice::POPULATE_READ | advice::POPULATE_WRITE);
-        if !(hint || drops || populates || advice == advice::REMOVE) {
+        let drops = matches!(advice, madv::DONTNEED | madv::FREE);
+        let populates = matches!(advice, madv::POPULATE_READ | madv::POPULATE_WRITE);
+        if !(hint || drops || populates || advice == madv::REMOVE) {
             return Err(Errno::EINVAL);
         }
         let span = Span::new(addr.0, len, Errno::EINVAL)?;
@@ -38,13 +38,13 @@ impl Mm {
             return Ok(());
         }
         // Punching a hole wants a shared writable file, which nothing here is.
-        if advice == advice::REMOVE {
+        if advice == madv::REMOVE {
             return Err(Errno::EINVAL);
         }
         if drops {
-            self.drop_contents(span, advice == advice::FREE)?;
+            self.drop_contents(span, advice == madv::FREE)?;
         }
-        if populates || advice == advice::WILLNEED {
+        if populates || advice == madv::WILLNEED {
             self.populate(span);
         }
         if self.areas.read().set.covered_until(span) < span.end { Err(Errno::ENOMEM) } else { Ok(()) }

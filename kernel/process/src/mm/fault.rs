@@ -5,7 +5,7 @@ use core::sync::atomic::Ordering;
 
 use base::arch::{Access, Protection};
 use base::user::TASK_SIZE;
-use base::{Errno, Frame, PageIndex, UserAddr, frame};
+use base::{Errno, Frame, PageIndex, UserAddr};
 
 use super::layout::{GUARD_GAP, MIN_ADDR, PAGE, Span, page_down};
 use super::vma::{PageSource, VmFlags, Vma};
@@ -166,7 +166,7 @@ impl Mm {
     }
 }
 
-/// A frame for the program, its contents unspecified. Cached file pages make room for it.
+/// A frame for the program, its contents unspecified. Cached pages of files make room for it.
 fn new_page() -> base::Result<Frame> {
-    frame::alloc()
+    pagecache::alloc_page()
 }

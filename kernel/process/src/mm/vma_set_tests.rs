@@ -8,7 +8,6 @@ use base::{Errno, Frame, PageIndex, Result};
 use core::fmt;
 use proptest::prelude::*;
 use std::collections::BTreeMap as Model;
-use std::vec;
 
 struct NoPages;
 impl PageSource for NoPages {
@@ -194,7 +193,7 @@ proptest! {
 fn splits_are_counted_before_they_happen() {
     let mut set = VmaSet::new();
     set.insert(anon(10, 10, RW));
-    for (cut, expected) in vec![(span(10, 10), 0), (span(12, 8), 1), (span(12, 2), 2), (span(5, 7), 1)] {
+    for (cut, expected) in [(span(10, 10), 0), (span(12, 8), 1), (span(12, 2), 2), (span(5, 7), 1)] {
         assert_eq!(set.splits(cut), expected);
     }
 }
