@@ -21,14 +21,13 @@
 //! `forget`; so two threads that want one block make one I/O. `set_block_size` is for mount time,
 //! when nobody else uses the device.
 
-use alloc::boxed::Box;
 use alloc::sync::{Arc, Weak};
 use alloc::vec::Vec;
 use core::sync::atomic::{AtomicU32, Ordering};
 
 use base::{Errno, FileBlock, FsBlock, PAGE_SHIFT, PageIndex, Result};
 use block::{BioFlags, Disk};
-use sync::{Mutex, Once};
+use sync::Mutex;
 
 use crate::buffer::Buffer;
 use crate::filemap::filemap_write_and_wait_range;
@@ -46,7 +45,6 @@ pub struct BlockDevice {
     disk: Arc<Disk>,
     mapping: Arc<AddressSpace>,
     bits: AtomicU32,
-    dirty_hook: Once<Box<dyn Fn() + Send + Sync>>,
 }
 
 /// One per disk, as long as anybody uses it.
@@ -69,12 +67,7 @@ impl BlockDevice {
 
     fn make(disk: &Arc<Disk>) -> BlockDevice {
         let bits = disk.capacity().0.trailing_zeros().saturating_add(9).clamp(10, PAGE_SHIFT);
-        BlockDevice {
-            disk: disk.clone(),
-            mapping: AddressSpace::new_metadata(),
-            bits: AtomicU32::new(bits),
-            dirty_hook: Once::new(),
-        }
+        BlockDevice { disk: disk.clone(), mapping: AddressSpace::new_metadata(), bits: AtomicU32::new(bits) }
     }
 
     /// Sets the block size, 10, 11 or 12 as its log2. What is dirty is written before, and all that
@@ -198,27 +191,13 @@ impl BlockDevice {
         self
     }
 
-    /// Installs what is told that a block became dirty: writeback's list of dirty things. The first
-    /// call wins.
-    pub fn set_dirty_hook(&self, hook: Box<dyn Fn() + Send + Sync>) {
-        self.dirty_hook.call_once(|| hook);
-    }
-
     /// Block `i` of the page was changed through its guard, which is still held. No page lock.
     pub(crate) fn block_changed(&self, page: &Page, i: usize) {
         page.heads()[i].set(head::DIRTY);
         // Pairs with the one in `start_writeback`: either the sweep that takes the page sees this
         // head, or the page is seen clean here and becomes dirty again.
         core::sync::atomic::fence(Ordering::SeqCst);
-        if self.mapping.set_page_dirty(page) {
-            self.became_dirty();
-        }
-    }
-
-    fn became_dirty(&self) {
-        if let Some(hook) = self.dirty_hook.get() {
-            hook();
-        }
+        self.mapping.set_page_dirty(page);
     }
 
     /// Page and number within it.
@@ -261,9 +240,6 @@ impl AddressSpaceOperations for BlockDevice {
         len: usize,
         copied: usize,
     ) -> Result<usize> {
-        let done = block_write_end(mapping, &page, pos, len, copied);
-        drop(page);
-        self.became_dirty();
-        Ok(done)
+        Ok(block_write_end(mapping, &page, pos, len, copied))
     }
 }

@@ -16,8 +16,7 @@
 //! guard. Where two are needed, take the lower block number first.
 //!
 //! # Locking
-//! The block's `ByteLock`; inside it, when a write guard goes, the tree lock of the device's mapping
-//! and whatever the dirty hook takes.
+//! The block's `ByteLock`; inside it, when a write guard goes, the tree lock of the device's mapping.
 
 use alloc::sync::Arc;
 use core::fmt;

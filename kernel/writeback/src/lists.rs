@@ -1,0 +1,125 @@
+//! The flusher's lists: every dirty inode of a disk is in exactly one of them.
+//!
+//! * `dirty`: by age; nobody has begun to write them.
+//! * `io`: this round's.
+//! * `more_io`: begun, but there was more than one turn's share; next round's first.
+//! * `active`: the one being written by the flusher (or none).
+//!
+//! Each is a map from `(when, number)`, so it is ordered by age and an inode can be taken out of the
+//! middle. The handles are strong: an inode leaves only clean, or forgotten.
+//!
+//! # Locking
+//! Data only; `Bdi` keeps it behind a SpinLock. A handle that leaves is handed to the caller, who
+//! drops it when the lock is free: it may be the last.
+
+use alloc::collections::BTreeMap;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::sync::atomic::Ordering;
+
+use crate::state::{DirtyInode, DirtyState};
+
+pub(crate) type Handle = Arc<dyn DirtyInode>;
+type Key = (u64, u64);
+type List = BTreeMap<Key, Handle>;
+
+/// The lists of one disk; see the module.
+pub(crate) struct Lists {
+    dirty: List,
+    io: List,
+    more_io: List,
+    active: List,
+    numbers: u64,
+}
+
+/// Where an inode goes after a turn.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Next {
+    /// Clean: out.
+    Leave,
+    /// There is more of it than one turn's share.
+    More,
+    /// Dirty again, or not yet: it ages from now on.
+    Again,
+    /// Its pages are on their way; to be looked at next round.
+    Pending,
+}
+
+fn key(state: &DirtyState) -> Key {
+    (state.when.load(Ordering::Relaxed), state.number.load(Ordering::Relaxed))
+}
+
+impl Lists {
+    pub(crate) const fn new() -> Lists {
+        Lists {
+            dirty: BTreeMap::new(),
+            io: BTreeMap::new(),
+            more_io: BTreeMap::new(),
+            active: BTreeMap::new(),
+            numbers: 0,
+        }
+    }
+
+    /// An inode became dirty.
+    pub(crate) fn add(&mut self, inode: Handle, now: u64) {
+        self.numbers += 1;
+        let state = inode.dirty_state();
+        state.when.store(now, Ordering::Relaxed);
+        state.number.store(self.numbers, Ordering::Relaxed);
+        self.dirty.insert((now, self.numbers), inode);
+    }
+
+    /// Takes an inode out, wherever it is.
+    pub(crate) fn remove(&mut self, state: &DirtyState) -> Option<Handle> {
+        let key = key(state);
+        [&mut self.dirty, &mut self.io, &mut self.more_io, &mut self.active]
+            .into_iter()
+            .find_map(|list| list.remove(&key))
+    }
+
+    /// A round begins: what was not done, and what became dirty no later than `until`.
+    pub(crate) fn queue_io(&mut self, until: u64) {
+        self.io.append(&mut self.more_io);
+        let younger = match until.checked_add(1) {
+            Some(after) => self.dirty.split_off(&(after, 0)),
+            None => List::new(),
+        };
+        self.io.append(&mut self.dirty);
+        self.dirty = younger;
+    }
+
+    /// The oldest of this round.
+    pub(crate) fn next(&mut self) -> Option<Handle> {
+        let (key, inode) = self.io.pop_first()?;
+        self.active.insert(key, inode.clone());
+        Some(inode)
+    }
+
+    /// After a turn. The handle is for the caller to drop. An inode that is in no list, or in another
+    /// than `active` because this was not the flusher's turn, stays unless it leaves.
+    pub(crate) fn settle(&mut self, state: &DirtyState, next: Next, now: u64) -> Option<Handle> {
+        let key = key(state);
+        if next == Next::Leave {
+            return self.remove(state);
+        }
+        let inode = self.active.remove(&key)?;
+        match next {
+            Next::Leave => return Some(inode),
+            Next::More => drop(self.more_io.insert(key, inode)),
+            Next::Pending => drop(self.dirty.insert(key, inode)),
+            Next::Again => self.add(inode, now),
+        }
+        None
+    }
+
+    /// All of them.
+    pub(crate) fn snapshot(&self) -> Vec<Handle> {
+        let lists = [&self.active, &self.io, &self.more_io, &self.dirty];
+        lists.into_iter().flat_map(|list| list.values().cloned()).collect()
+    }
+
+    /// Whether nothing is dirty.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.dirty.is_empty() && self.io.is_empty() && self.more_io.is_empty() && self.active.is_empty()
+    }
+}
