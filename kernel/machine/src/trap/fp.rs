@@ -14,6 +14,8 @@ use core::arch::global_asm;
 use core::ptr;
 use core::sync::atomic::{AtomicPtr, Ordering};
 
+use base::arch::FpRegs;
+
 /// V0 to V31, FPSR, FPCR, when they are not in the CPU.
 #[repr(C, align(16))]
 pub struct FpState {
@@ -94,6 +96,22 @@ impl FpState {
         if OWNER.load(Ordering::Relaxed) != ptr::from_mut(self) {
             self.switch();
         }
+    }
+
+    /// The registers as they are now, wherever they are.
+    pub fn get(&mut self) -> FpRegs {
+        if OWNER.load(Ordering::Relaxed) == ptr::from_mut(self) {
+            // SAFETY: this is the state whose values are in the CPU (1), and it is ours.
+            unsafe { quill_fp_save(self) };
+        }
+        FpRegs { v: self.v, fpsr: self.fpsr as u32, fpcr: self.fpcr as u32 }
+    }
+
+    /// Other values, which the next [`FpState::make_current`] puts into the CPU.
+    pub fn set(&mut self, regs: &FpRegs) {
+        (self.v, self.fpsr, self.fpcr) = (regs.v, regs.fpsr.into(), regs.fpcr.into());
+        // What is in the CPU is nobody's now. Fails when it was another's, which it stays.
+        _ = OWNER.compare_exchange(self, ptr::null_mut(), Ordering::Relaxed, Ordering::Relaxed);
     }
 
     #[cold]

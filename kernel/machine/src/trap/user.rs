@@ -12,7 +12,7 @@
 
 use core::arch::asm;
 
-use base::arch::{Trap, UserCpu, UserRegs};
+use base::arch::{FpRegs, Trap, UserCpu, UserRegs};
 
 use super::esr::{self, Event};
 use super::fp::FpState;
@@ -63,7 +63,7 @@ impl UserThread {
                 regs.pc += 4;
                 Trap::Interrupt
             }
-            Event::System => id_registers::emulate(syndrome, regs),
+            Event::Undefined => id_registers::emulate(syndrome, regs),
         }
     }
 }
@@ -71,6 +71,14 @@ impl UserThread {
 impl UserCpu for UserThread {
     fn regs(&mut self) -> &mut UserRegs {
         &mut self.context.regs
+    }
+
+    fn fp(&mut self) -> Option<FpRegs> {
+        Some(self.fp.get())
+    }
+
+    fn set_fp(&mut self, regs: &FpRegs) {
+        self.fp.set(regs);
     }
 
     fn run(&mut self) -> Trap {

@@ -43,8 +43,12 @@ const FPSIMD_SIZE: usize = 528;
 const FPSR: usize = 8;
 const VREGS: usize = 16;
 
-/// What a program may choose of its pstate: the four condition flags.
-const NZCV: u64 = 0xf000_0000;
+/// What a program may choose of its pstate: N Z C V, TCO, DIT, SSBS, BTYPE.
+const USER_PSTATE: u64 = 0xf000_0000 | TCO | 1 << 24 | 1 << 12 | BTYPE;
+/// Tag checks off; a handler starts with them on.
+const TCO: u64 = 1 << 25;
+/// What kind of branch came last; a handler was not branched to.
+const BTYPE: u64 = 3 << 10;
 /// Mode and execution state: all zero at EL0 in 64 bits.
 const MODE: u64 = 0x1f;
 
@@ -86,6 +90,7 @@ pub(super) fn push(
     regs.x[30] = if has_restorer { next.action.restorer } else { restorer };
     regs.sp = sp;
     regs.pc = next.action.handler;
+    regs.pstate &= !(TCO | BTYPE);
     Ok(())
 }
 
@@ -104,7 +109,7 @@ pub fn sigreturn(signals: &Signals, mm: &Mm, regs: &mut UserRegs) -> core::resul
     }
     regs.sp = frame.u64(SP);
     regs.pc = frame.u64(PC);
-    regs.pstate = pstate & NZCV;
+    regs.pstate = pstate & USER_PSTATE;
     let alt = AltStack {
         base: frame.u64(UC_STACK),
         flags: frame.u64(UC_STACK + 8) as u32,
