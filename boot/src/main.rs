@@ -1,21 +1,42 @@
 //! The kernel's program: builds the layers from the bottom up, in plain sight, and runs one program
 //! on them.
 //!
-//! `start.S` comes here with the MMU on, a stack and a zeroed bss.
+//! ```text
+//!   start.S     EL2 to EL1, first tables, MMU on, stack, bss
+//!   memory      the device tree's RAM becomes frames and a heap
+//!   traps       vectors, interrupts, time
+//!   threads     the boot thread becomes the first of several
+//!   disks       virtio-blk
+//!   root        the file system on root=
+//!   program     init=, until it ends
+//!   power       QEMU ends with its status
+//! ```
+//! Whatever fails on the way is one line on the log and status 125 ([`trouble`]); a panic is for
+//! mistakes of the kernel's own.
 #![no_std]
 #![no_main]
 
 extern crate alloc;
 
+mod early;
 mod panic;
+mod selftest;
+mod trouble;
 
 use core::arch::global_asm;
 
 use base::PhysAddr;
+use machine::clock::{self, MachineClock};
+use machine::cmdline::Options;
 use machine::devicetree::DeviceTree;
+use machine::framing::End;
+use machine::memory::frames::{self, MachineFrames};
 use machine::memory::heap::KernelHeap;
 use machine::memory::regions::Region;
-use machine::{layout, memory, mmu};
+use machine::platform::MachinePlatform;
+use machine::{console, cpu, entropy, gic, irq, klog, layout, memory, power, timer};
+
+use trouble::{Context as _, Trouble};
 
 global_asm!(
     include_str!("start.S"),
@@ -28,34 +49,94 @@ static HEAP: KernelHeap = KernelHeap::new();
 
 /// From `start.S`: where the device tree and the kernel's image are, as physical addresses.
 extern "C" fn kernel_main(device_tree: u64, image: u64) -> ! {
-    layout::set_image_phys(PhysAddr(image));
-    machine::trap::init();
-    machine::timer::init();
-    machine::cpu::init();
-    machine::klog::init();
-    mmu::kernel::init();
-
-    let blob = map_tree(PhysAddr(device_tree));
-    let tree = DeviceTree::new(blob).unwrap();
-    let uart = tree.uart().unwrap();
-    machine::console::init(uart).unwrap();
-    machine::klog::console_ready();
-    log::info!("Quill");
-    machine::power::set_psci(tree.psci());
-    log::info!("a");    let mut taken = tree.reserved();
-    taken.push(Region::new(device_tree, blob.len() as u64));
-    log::info!("b"); let m=tree.memory().unwrap(); log::info!("c");
-    memory::init(&m, &taken).unwrap();
-    log::info!("{:?} {:?}", tree.memory(), memory::frames::stats());
-    machine::gic::init(tree.gic().unwrap()).unwrap();
-    log::info!("GICv{}", machine::gic::version());
-    machine::power::exit(42)
+    early::init(PhysAddr(image));
+    let (end, status) = match boot(PhysAddr(device_tree)) {
+        Ok(status) => (End::Exit(status), status),
+        Err(trouble) => {
+            log::error!("{trouble}");
+            klog::console_ready();
+            (End::Failed(trouble::STATUS), trouble::STATUS)
+        }
+    };
+    console::end(end);
+    power::exit(status)
 }
 
-fn map_tree(at: PhysAddr) -> &'static [u8] {
-    let first = at.0 & !0x1f_ffff;
-    mmu::kernel::map_ram(PhysAddr(first), 2 << 20, mmu::descriptor::Kind::ReadOnly).unwrap();
-    let ptr = layout::phys_to_virt(at);
-    let size = DeviceTree::total_size(unsafe { &*ptr.cast::<[u8; 8]>() }).unwrap();
-    unsafe { core::slice::from_raw_parts(ptr, size as usize) }
+/// Everything, bottom up. The program's status.
+fn boot(device_tree: PhysAddr) -> Result<u8, Trouble> {
+    let tree = early::device_tree(device_tree)?;
+    power::set_psci(tree.psci());
+    let uart = tree.uart();
+    if let Some(uart) = uart {
+        console::init(uart).context("the console")?;
+    }
+
+    let tree_region = early::tree_region(device_tree, tree);
+    start_memory(tree, tree_region)?;
+    let options = Options::parse(tree.bootargs());
+    start_log(&options);
+    start_time(tree)?;
+
+    sync::platform::install(&MachinePlatform);
+    cpu::enable_interrupts();
+    if let Some(uart) = uart {
+        console::enable_input(uart).context("console input")?;
+    }
+
+    // The tree has told everything; its memory and what only start.S needed are free now.
+    // SAFETY: `tree` is not used below.
+    unsafe { early::release(tree_region) };
+    let memory = frames::stats();
+    log::info!("memory: {} of {} KiB free", memory.free * 4, memory.total * 4);
+
+    if let Some(which) = &options.selftest {
+        return Ok(selftest::run(which));
+    }
+    Err(Trouble::new("there is no program to run: give init= on the kernel command line"))
+}
+
+/// Frames, the heap, and frames for everybody above.
+fn start_memory(tree: DeviceTree<'_>, tree_region: Region) -> Result<(), Trouble> {
+    let ram = tree.memory()?;
+    let mut taken = tree.reserved();
+    _ = taken.try_push(tree_region);
+    memory::init(&ram, &taken).context("memory")?;
+    base::frame::set_source(&MachineFrames);
+    Ok(())
+}
+
+/// From here on the log is seen, by whom and as far as the command line says.
+fn start_log(options: &Options) {
+    if options.framed {
+        console::set_framed();
+    }
+    if let Some(level) = options.loglevel {
+        klog::set_level(level);
+    }
+    log::info!("Quill {}", env!("CARGO_PKG_VERSION"));
+    klog::console_ready();
+    for word in &options.odd {
+        log::warn!("kernel command line: `{word}` is not understood");
+    }
+}
+
+/// The interrupt controller, the clocks, and chance.
+fn start_time(tree: DeviceTree<'_>) -> Result<(), Trouble> {
+    gic::init(tree.gic()?).context("the interrupt controller")?;
+    irq::register(tree.timer()?, alloc::boxed::Box::new(timer_interrupt)).context("the timer")?;
+    base::time::set_clock(&MachineClock);
+    match tree.rtc().map(clock::set_from_rtc) {
+        Some(Ok(())) => {}
+        _ => log::warn!("no real-time clock: it is 1970"),
+    }
+    if !entropy::init(tree.rng_seed(), base::time::now().as_ns().unwrap_or(0)) {
+        log::warn!("random numbers are guessable: no rng-seed from the boot loader, none from the CPU");
+    }
+    log::info!("GICv{}, {} CPU(s), one in use", gic::version(), tree.cpu_count());
+    Ok(())
+}
+
+fn timer_interrupt() {
+    timer::quiet();
+    sync::thread::tick(timer::monotonic_ns());
 }

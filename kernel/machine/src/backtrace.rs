@@ -7,8 +7,13 @@
 use core::arch::asm;
 use core::fmt;
 
+use spin::Once;
+
 use crate::layout::{self, STACK_SIZE, STACK_SLOT, STACK_SLOTS, STACKS_BASE};
 use crate::symbols::Symbols;
+
+/// The names, when there are any.
+static TABLE: Once<Symbols<'static>> = Once::new();
 
 /// Frames printed at most.
 const MAX_FRAMES: usize = 48;
@@ -19,7 +24,7 @@ pub fn write(out: &mut dyn fmt::Write) -> fmt::Result {
     let frame: u64;
     // SAFETY: reads the frame pointer.
     unsafe { asm!("mov {0}, x29", out(reg) frame, options(nomem, nostack)) };
-    let table = table();
+    let table = TABLE.get();
     writeln!(out, "backtrace:")?;
     let mut at = frame;
     for n in 0..MAX_FRAMES {
@@ -30,7 +35,7 @@ pub fn write(out: &mut dyn fmt::Write) -> fmt::Result {
         write!(out, "  {n:2}: {address:016x}")?;
         // A return address may be the first byte of the next function: the call is before it.
         let offset = (address - layout::KERNEL_BASE) as u32;
-        match table.as_ref().and_then(|t| t.lookup(offset.saturating_sub(4))) {
+        match table.and_then(|t| t.lookup(offset.saturating_sub(4))) {
             Some((name, into)) => writeln!(out, "  {name}+{:#x}", into + 4)?,
             None => writeln!(out)?,
         }
@@ -43,14 +48,16 @@ pub fn write(out: &mut dyn fmt::Write) -> fmt::Result {
     Ok(())
 }
 
-/// The table behind the image, when there is one.
-pub fn table() -> Option<Symbols<'static>> {
+/// Finds the table behind the image and returns how much of its room it uses. Once, early.
+pub fn init() -> u64 {
     let room = layout::symbols();
     let len = (room.end - room.start) as usize;
-    // SAFETY: the room is mapped read-only for ever, as far as `release_unused` leaves it, and a table
-    // is never released.
-    let bytes = unsafe { core::slice::from_raw_parts(room.start as *const u8, len) };
-    Symbols::find(bytes)
+    // SAFETY: the room is mapped read-only, and what a table uses of it is never released.
+    let bytes: &'static [u8] = unsafe { core::slice::from_raw_parts(room.start as *const u8, len) };
+    match Symbols::find(bytes) {
+        Some(found) => TABLE.call_once(|| found).len() as u64,
+        None => 0,
+    }
 }
 
 /// The record at `at`, if it lies in a stack.

@@ -62,7 +62,7 @@ pub fn init(device: Device) -> Result<()> {
     Ok(())
 }
 
-/// Turns framing on: the launcher is at the other end.
+/// Turns framing on: the launcher is at the other end, and waits for the first frame.
 pub fn set_framed() {
     FRAMED.store(true, Ordering::Relaxed);
     if let Some(Console { uart, encoder, decoder, .. }) = CONSOLE.lock().as_mut() {

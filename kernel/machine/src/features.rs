@@ -21,42 +21,42 @@ use Register::{Isar0, Isar1, Mmfr2, Pfr0, Pfr1};
 
 /// When the field at this shift is at least so much, this bit of AT_HWCAP is set.
 const HWCAP: &[(Register, u32, u64, u32)] = &[
-    (Isar0, 4, 1, 3),    // AES
-    (Isar0, 4, 2, 4),    // PMULL
-    (Isar0, 8, 1, 5),    // SHA1
-    (Isar0, 12, 1, 6),   // SHA2
-    (Isar0, 16, 1, 7),   // CRC32
-    (Isar0, 20, 2, 8),   // ATOMICS
-    (Pfr0, 16, 1, 9),    // FPHP
-    (Pfr0, 20, 1, 10),   // ASIMDHP
-    (Isar0, 28, 1, 12),  // ASIMDRDM
-    (Isar1, 12, 1, 13),  // JSCVT
-    (Isar1, 16, 1, 14),  // FCMA
-    (Isar1, 20, 1, 15),  // LRCPC
-    (Isar1, 0, 1, 16),   // DCPOP
-    (Isar0, 32, 1, 17),  // SHA3
-    (Isar0, 36, 1, 18),  // SM3
-    (Isar0, 40, 1, 19),  // SM4
-    (Isar0, 44, 1, 20),  // ASIMDDP
-    (Isar0, 12, 2, 21),  // SHA512
-    (Isar0, 48, 1, 23),  // ASIMDFHM
-    (Pfr0, 48, 1, 24),   // DIT
-    (Mmfr2, 32, 1, 25),  // USCAT
-    (Isar1, 20, 2, 26),  // ILRCPC
-    (Isar0, 52, 1, 27),  // FLAGM
-    (Pfr1, 4, 2, 28),    // SSBS
-    (Isar1, 36, 1, 29),  // SB
+    (Isar0, 4, 1, 3),   // AES
+    (Isar0, 4, 2, 4),   // PMULL
+    (Isar0, 8, 1, 5),   // SHA1
+    (Isar0, 12, 1, 6),  // SHA2
+    (Isar0, 16, 1, 7),  // CRC32
+    (Isar0, 20, 2, 8),  // ATOMICS
+    (Pfr0, 16, 1, 9),   // FPHP
+    (Pfr0, 20, 1, 10),  // ASIMDHP
+    (Isar0, 28, 1, 12), // ASIMDRDM
+    (Isar1, 12, 1, 13), // JSCVT
+    (Isar1, 16, 1, 14), // FCMA
+    (Isar1, 20, 1, 15), // LRCPC
+    (Isar1, 0, 1, 16),  // DCPOP
+    (Isar0, 32, 1, 17), // SHA3
+    (Isar0, 36, 1, 18), // SM3
+    (Isar0, 40, 1, 19), // SM4
+    (Isar0, 44, 1, 20), // ASIMDDP
+    (Isar0, 12, 2, 21), // SHA512
+    (Isar0, 48, 1, 23), // ASIMDFHM
+    (Pfr0, 48, 1, 24),  // DIT
+    (Mmfr2, 32, 1, 25), // USCAT
+    (Isar1, 20, 2, 26), // ILRCPC
+    (Isar0, 52, 1, 27), // FLAGM
+    (Pfr1, 4, 2, 28),   // SSBS
+    (Isar1, 36, 1, 29), // SB
 ];
 
 /// The same for AT_HWCAP2.
 const HWCAP2: &[(Register, u32, u64, u32)] = &[
-    (Isar1, 0, 2, 0),    // DCPODP
-    (Isar0, 52, 2, 7),   // FLAGM2
-    (Isar1, 32, 1, 8),   // FRINT
-    (Isar1, 52, 1, 13),  // I8MM
-    (Isar1, 44, 1, 14),  // BF16
-    (Isar1, 48, 1, 15),  // DGH
-    (Isar0, 60, 1, 16),  // RNG
+    (Isar1, 0, 2, 0),   // DCPODP
+    (Isar0, 52, 2, 7),  // FLAGM2
+    (Isar1, 32, 1, 8),  // FRINT
+    (Isar1, 52, 1, 13), // I8MM
+    (Isar1, 44, 1, 14), // BF16
+    (Isar1, 48, 1, 15), // DGH
+    (Isar0, 60, 1, 16), // RNG
 ];
 
 /// Fields the program may see, each 4 bits.
@@ -80,7 +80,7 @@ pub fn hwcap2() -> u64 {
 
 /// What `mrs` of the register S3_0_C0_C{crm}_{op2} gives the program. None when that is no
 /// identification register.
-pub fn id_register(crm: u64, op2: u64) -> Option<u64> {
+pub fn id_register(crm: u32, op2: u32) -> Option<u64> {
     Some(match (crm, op2) {
         (0, 0) => midr(),
         (0, 5) => 1 << 31,
@@ -104,7 +104,11 @@ pub fn midr() -> u64 {
 }
 
 fn collect(table: &[(Register, u32, u64, u32)]) -> u64 {
-    table.iter().filter(|&&(register, shift, least, _)| has(register, shift, least)).map(|&(.., bit)| 1 << bit).sum()
+    table
+        .iter()
+        .filter(|&&(register, shift, least, _)| has(register, shift, least))
+        .map(|&(.., bit)| 1 << bit)
+        .sum()
 }
 
 fn has(register: Register, shift: u32, least: u64) -> bool {

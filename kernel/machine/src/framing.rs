@@ -165,7 +165,9 @@ mod tests {
 
     fn framed() -> Encoder {
         let mut e = Encoder::new();
-        e.set_framed();
+        let mut out = Vec::new();
+        e.set_framed(|b| out.push(b));
+        assert_eq!(out, b"\x10L");
         e
     }
 
@@ -209,9 +211,6 @@ mod tests {
         let mut d = Decoder::new();
         d.set_framed();
         let got: Vec<Input> = b"a\x10\x10\x10?b\x10E".iter().filter_map(|&b| d.feed(b)).collect();
-        assert_eq!(
-            got,
-            [Input::Byte(b'a'), Input::Byte(DLE), Input::Byte(b'b'), Input::EndOfFile]
-        );
+        assert_eq!(got, [Input::Byte(b'a'), Input::Byte(DLE), Input::Byte(b'b'), Input::EndOfFile]);
     }
 }

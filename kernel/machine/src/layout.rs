@@ -84,6 +84,12 @@ pub fn empty_table() -> PhysAddr {
     image_to_phys((&raw const __tables_start) as u64)
 }
 
+/// The tables of start.S's identity map but the first, which is [`empty_table`].
+pub fn identity_tables() -> Part {
+    let start = (&raw const __tables_start) as u64;
+    Part { start: start + PAGE_SIZE as u64, end: start + 4 * PAGE_SIZE as u64 }
+}
+
 /// Says where the image was loaded.
 pub fn set_image_phys(phys: PhysAddr) {
     IMAGE_PHYS.store(phys.0, Ordering::Relaxed);

@@ -115,6 +115,16 @@ impl<'a> DeviceTree<'a> {
         Fdt::new(blob).map(DeviceTree).map_err(|_| Error::Malformed)
     }
 
+    /// Bytes in the blob.
+    pub fn len(self) -> usize {
+        self.0.data().len()
+    }
+
+    /// Never: a tree has a header.
+    pub fn is_empty(self) -> bool {
+        false
+    }
+
     /// All RAM: every node of `device_type = "memory"`.
     pub fn memory(self) -> Result<Regions, Error> {
         let mut regions = Regions::new();

@@ -17,7 +17,7 @@ pub mod heap;
 pub mod regions;
 
 #[cfg(target_os = "none")]
-pub use hardware::{init, release};
+pub use hardware::{init, release, release_image};
 
 #[cfg(target_os = "none")]
 mod hardware {
@@ -76,6 +76,22 @@ mod hardware {
     pub unsafe fn release(region: Region) {
         // SAFETY: the caller's promise; `init` mapped all RAM.
         unsafe { frames::add(PhysAddr(region.start), PhysAddr(region.end)) }
+    }
+
+    /// Hands over whole pages of the image that are no longer needed, and takes them out of its map.
+    ///
+    /// # Safety
+    /// Nobody uses them any more.
+    pub unsafe fn release_image(part: layout::Part) {
+        let start = layout::page_ceil(part.start);
+        let end = layout::page_floor(part.end);
+        for page in (start..end).step_by(PAGE_SIZE) {
+            kernel::unmap_page(page);
+        }
+        if start < end {
+            // SAFETY: the caller's promise; the linear map has them writable (they are past rodata).
+            unsafe { frames::add(layout::image_to_phys(start), layout::image_to_phys(end)) }
+        }
     }
 
     fn image() -> Region {

@@ -14,6 +14,7 @@
 
 use core::arch::asm;
 use core::mem;
+use core::ops::ControlFlow;
 
 use base::arch::{Protection, UserPageTable};
 use base::user::TASK_SIZE;
@@ -78,23 +79,40 @@ impl UserTable {
         Ok(Some(Leaf(table)))
     }
 
-    /// Calls `f` with every leaf slot of the range whose page is there.
-    fn each(&self, addr: UserAddr, len: u64, mut f: impl FnMut(u64, Leaf, usize)) {
-        let end = addr.0.saturating_add(len).min(TASK_SIZE);
-        let mut at = layout::page_floor(addr.0);
-        while at < end {
-            let span = 1 << shift(2);
-            let next = (at / span + 1) * span;
-            if let Ok(Some(leaf)) = self.leaf(at, false) {
-                for page in (at..next.min(end)).step_by(PAGE_SIZE) {
-                    let i = index(page, 3);
-                    if leaf.handle(i).is_some() {
-                        f(page, leaf, i);
-                    }
+    /// The first leaf table that has part of `[at, end)`, and where its part begins. Tables that are
+    /// not there are stepped over whole.
+    fn next_leaf(&self, mut at: u64, end: u64) -> Option<(u64, Leaf)> {
+        'range: while at < end {
+            let mut table = self.root;
+            for level in 0..3 {
+                // SAFETY: an entry of one of our tables; the caller holds the lock.
+                let found = unsafe { slot(table, index(at, level)).read_volatile() };
+                if !found.is_table() {
+                    at = ((at >> shift(level)) + 1) << shift(level);
+                    continue 'range;
+                }
+                table = found.phys();
+            }
+            return Some((at, Leaf(table)));
+        }
+        None
+    }
+
+    /// Calls `f` with every page of the range that is there, until it says that it has enough.
+    /// Returns where to go on.
+    fn each(&self, addr: u64, end: u64, mut f: impl FnMut(u64, Leaf, usize) -> ControlFlow<()>) -> u64 {
+        let mut at = layout::page_floor(addr);
+        while let Some((start, leaf)) = self.next_leaf(at, end) {
+            let span_end = ((start >> shift(2)) + 1) << shift(2);
+            for page in (start..span_end.min(end)).step_by(PAGE_SIZE) {
+                let i = index(page, 3);
+                if leaf.handle(i).is_some() && f(page, leaf, i).is_break() {
+                    return page + PAGE_SIZE as u64;
                 }
             }
-            at = next;
+            at = span_end;
         }
+        end
     }
 
     fn flush(&self, pages: &[u64]) {
@@ -138,41 +156,35 @@ impl UserPageTable for UserTable {
 
     fn unmap(&self, addr: UserAddr, len: u64) {
         // In pieces, so that the list of what goes is short and interrupts are not masked for long.
-        let span = 1u64 << shift(2);
         let end = addr.0.saturating_add(len).min(TASK_SIZE);
         let mut at = addr.0;
         while at < end {
-            let next = ((at / span + 1) * span).min(end);
             let mut gone: [Option<Frame>; FLUSH_ALL] = [const { None }; FLUSH_ALL];
             let mut pages = [0; FLUSH_ALL];
             let mut n = 0;
-            {
-                let _lock = self.lock.lock();
-                self.each(UserAddr(at), next - at, |page, leaf, i| {
-                    if n < FLUSH_ALL {
-                        // SAFETY: an entry of our table, under the lock.
-                        unsafe { slot(leaf.0, i).write_volatile(Descriptor::EMPTY) };
-                        gone[n] = leaf.set_handle(i, None);
-                        pages[n] = page;
-                        n += 1;
-                    }
-                });
-                self.flush(&pages[..n]);
-            }
-            // A full list: there may be more in this piece.
-            at = if n == FLUSH_ALL { pages[n - 1] + PAGE_SIZE as u64 } else { next };
+            let lock = self.lock.lock();
+            at = self.each(at, end, |page, leaf, i| {
+                // SAFETY: an entry of our table, under the lock.
+                unsafe { slot(leaf.0, i).write_volatile(Descriptor::EMPTY) };
+                gone[n] = leaf.set_handle(i, None);
+                pages[n] = page;
+                n += 1;
+                if n == FLUSH_ALL { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+            });
+            self.flush(&pages[..n]);
+            drop(lock);
+            drop(gone);
         }
     }
 
     fn protect(&self, addr: UserAddr, len: u64, protection: Protection) {
-        let _lock = self.lock.lock();
+        let end = addr.0.saturating_add(len).min(TASK_SIZE);
         let mut n = 0;
         let mut pages = [0; FLUSH_ALL + 1];
-        self.each(addr, len, |page, leaf, i| {
+        let _lock = self.lock.lock();
+        self.each(addr.0, end, |page, leaf, i| {
             let slot = slot(leaf.0, i);
-            if protection.execute
-                && let Some(frame) = leaf.handle(i)
-            {
+            if protection.execute && let Some(frame) = leaf.handle(i) {
                 cache::sync_instructions(frame);
             }
             // SAFETY: an entry of our table, under the lock. The address stays, so no break is needed.
@@ -181,6 +193,7 @@ impl UserPageTable for UserTable {
                 pages[n] = page;
                 n += 1;
             }
+            ControlFlow::Continue(())
         });
         self.flush(&pages[..n]);
     }

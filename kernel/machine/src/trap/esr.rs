@@ -70,8 +70,8 @@ pub enum Event {
     Trap(Trap),
     /// WFI or WFE: step over it, let others run.
     Wait,
-    /// MSR or MRS that may be emulated: the syndrome's low bits say which.
-    System,
+    /// The instruction may be an MRS that is emulated (older CPUs call it undefined), else SIGILL.
+    Undefined,
 }
 
 // Signals and codes, signal(7) and sigaction(2).
@@ -98,7 +98,7 @@ pub const fn decode(esr: u64, far: u64, pc: u64) -> Event {
     let (signal, code, addr) = match class.0 {
         0x15 => return Event::Trap(Trap::Syscall),
         0x01 => return Event::Wait,
-        0x18 => return Event::System,
+        0x00 | 0x18 => return Event::Undefined,
         0x20 => return abort(esr, far, Access::Execute),
         0x24 => {
             let store = esr & WRITE != 0 && esr & CACHE_MAINTENANCE == 0;
@@ -221,7 +221,6 @@ mod tests {
     #[test]
     fn each_class_its_signal() {
         for (class, want) in [
-            (0x00, (4, 1)),
             (0x07, (4, 1)),
             (0x0d, (4, 1)),
             (0x0e, (4, 1)),
@@ -238,7 +237,8 @@ mod tests {
             assert_eq!(signal(decode(esr(class, 0), 0, 0)), Some(want), "{class:#x}");
         }
         assert_eq!(decode(esr(0x01, 1), 0, 0), Event::Wait);
-        assert_eq!(decode(esr(0x18, 1), 0, 0), Event::System);
+        assert_eq!(decode(esr(0x18, 1), 0, 0), Event::Undefined);
+        assert_eq!(decode(esr(0x00, 0), 0, 0), Event::Undefined);
     }
 
     #[test]
