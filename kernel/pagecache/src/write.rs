@@ -23,6 +23,7 @@
 //! The caller holds the inode lock, alone. One page is locked at a time; the tree lock is taken once
 //! to find it and once more when it becomes dirty.
 
+use core::ops::Range;
 use core::sync::atomic::{AtomicBool, Ordering};
 
 use base::{Errno, FileBlock, IovIter, PAGE_SIZE, PageIndex, Result};
@@ -128,10 +129,16 @@ pub fn block_write_begin(
     Ok(page)
 }
 
+/// The blocks of a page that bytes `[from, to)` lie in.
+#[inline]
+fn touched(from: usize, to: usize, bits: u32) -> Range<usize> {
+    from >> bits..(to + (1 << bits) - 1) >> bits
+}
+
 /// Whether the blocks of `[from, to)` can be written right away.
 #[inline]
 fn ready(page: &LockedPage, bits: u32, from: usize, to: usize) -> bool {
-    let heads = &page.heads()[from >> bits..((to - 1) >> bits) + 1];
+    let heads = &page.heads()[touched(from, to, bits)];
     page.is_uptodate() && heads.iter().all(|h| h.state() & (head::MAPPED | head::DELAY) != 0)
 }
 
@@ -189,7 +196,7 @@ fn fill_range(page: &LockedPage, ops: &dyn AddressSpaceOperations, from: usize, 
     let bits = page.block_bits();
     let mut builder = BioBuilder::read(ops.disk(), BioFlags::SYNC, Then::Wake);
     let mut reading = false;
-    for i in from >> bits..((to - 1) >> bits) + 1 {
+    for i in touched(from, to, bits) {
         let head = &page.heads()[i];
         let (start, end) = (i << bits, (i + 1) << bits);
         if head.has(head::UPTODATE) || (from <= start && end <= to) {
@@ -226,7 +233,7 @@ fn fill_range(page: &LockedPage, ops: &dyn AddressSpaceOperations, from: usize, 
 fn zero_new(page: &LockedPage, from: usize, to: usize) {
     let bits = page.block_bits();
     let mut any = false;
-    for i in from >> bits..(to.max(from + 1) - 1 >> bits) + 1 {
+    for i in touched(from, to, bits) {
         let head = &page.heads()[i];
         if !head.has(head::NEW) {
             continue;
@@ -278,7 +285,7 @@ pub fn block_write_end(
     }
     if copied > 0 {
         let bits = page.block_bits();
-        let heads = &page.heads()[from >> bits..((from + copied - 1) >> bits) + 1];
+        let heads = &page.heads()[touched(from, from + copied, bits)];
         heads.iter().for_each(set_written);
         if !page.is_uptodate() {
             page.note_uptodate();

@@ -28,7 +28,7 @@ fn what_a_guard_changes_is_on_the_disk_after_sync() {
         assert_eq!(bytes[(3 << bits) + 5], 1);
         assert_eq!(bytes[(3 << bits) + 4], GARBAGE);
         assert_eq!(bytes[6 << bits..][..3], [2, 0, 0]);
-        assert_eq!(bytes[(7 << bits)], GARBAGE);
+        assert_eq!(bytes[7 << bits], GARBAGE);
         assert_eq!(bytes[(6 << bits) - 1], GARBAGE);
     }
 }

@@ -104,7 +104,7 @@ fn a_background_sweep_stops_and_goes_on() {
     let mut control = WritebackControl::background(40);
     mpage_writepages(&fs.mapping, &fs, &mut control).unwrap();
     assert_eq!((control.pages_written, control.nr_to_write), (40, 0));
-    assert!(fs.mapping.find_get_page(PageIndex(39)).unwrap().is_dirty() == false);
+    assert!(!fs.mapping.find_get_page(PageIndex(39)).unwrap().is_dirty());
     assert!(fs.mapping.find_get_page(PageIndex(40)).unwrap().is_dirty());
     mpage_writepages(&fs.mapping, &fs, &mut WritebackControl::background(1000)).unwrap();
     assert!(!fs.mapping.has_dirty());
