@@ -66,6 +66,6 @@ pub use flags::{FMode, OpenFlags};
 pub use inode::{Directory, Inode, RenameFlags, Symlink, same_inode};
 pub use mount::{Mount, Path, WriteAccess, mount_at, unmount, unmount_all};
 pub use superblock::{
-    FileSystemType, MountFlags, SuperBlock, filesystems, find_filesystem, register_filesystem,
+    FileSystemType, MountFlags, SuperBlock, anonymous_dev, filesystems, find_filesystem, register_filesystem,
 };
 pub use write_checks::generic_write_checks;

@@ -6,6 +6,7 @@
 use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
+use core::sync::atomic::{AtomicU32, Ordering};
 
 use base::{DevId, Errno, Result};
 use bitflags::bitflags;
@@ -90,6 +91,13 @@ pub trait FileSystemType: Send + Sync {
         flags: MountFlags,
         options: &str,
     ) -> Result<Arc<dyn SuperBlock>>;
+}
+
+static NEXT_ANONYMOUS: AtomicU32 = AtomicU32::new(1);
+
+/// A device number for a file system without a disk: major 0, a minor of its own.
+pub fn anonymous_dev() -> DevId {
+    DevId::new(0, NEXT_ANONYMOUS.fetch_add(1, Ordering::Relaxed) & 0xf_ffff)
 }
 
 static TYPES: SpinLock<Vec<&'static dyn FileSystemType>> = SpinLock::new(Vec::new());

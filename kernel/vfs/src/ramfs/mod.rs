@@ -31,7 +31,7 @@ use crate::attr::{Attr, FileType, Ownership, S_IALLUGO, S_IFMT, SetAttr, StatFs}
 use crate::file_ops::FileOperations;
 use crate::flags::OpenFlags;
 use crate::inode::{Directory, Inode, Symlink};
-use crate::superblock::{FileSystemType, MountFlags, SuperBlock};
+use crate::superblock::{FileSystemType, MountFlags, SuperBlock, anonymous_dev};
 
 /// The largest file: what a 64-bit position can name, in whole pages.
 const MAX_BYTES: u64 = i64::MAX as u64 & !(PAGE_SIZE as u64 - 1);
@@ -75,15 +75,11 @@ pub struct RamFs {
     root: Arc<Node>,
 }
 
-/// Minor numbers of file systems without a disk, as Linux's anonymous devices 0:n.
-static NEXT_MINOR: AtomicU64 = AtomicU64::new(64);
-
 impl RamFs {
     /// An empty one whose root is owned by root with mode 0755.
     pub fn new() -> Arc<RamFs> {
-        let minor = NEXT_MINOR.fetch_add(1, Ordering::Relaxed);
         Arc::new_cyclic(|fs: &Weak<RamFs>| RamFs {
-            dev: DevId::new(0, (minor & 0xf_ffff) as u32),
+            dev: anonymous_dev(),
             next_ino: AtomicU64::new(2),
             inodes: AtomicU64::new(0),
             read_only: AtomicBool::new(false),
