@@ -117,7 +117,8 @@ pub trait UserPageTable: Send + Sync {
     fn map(&self, addr: UserAddr, frame: Frame, protection: Protection) -> Result<()>;
     /// Takes away every page of `[addr, addr + len)`.
     fn unmap(&self, addr: UserAddr, len: u64);
-    /// Changes the protection of every page that is there in `[addr, addr + len)`.
+    /// Changes the protection of every page that is there in `[addr, addr + len)`. When `execute` is
+    /// set the caches are made coherent for instruction fetch first.
     fn protect(&self, addr: UserAddr, len: u64, protection: Protection);
     /// The page at `addr`, if one is mapped.
     fn lookup(&self, addr: UserAddr) -> Option<(Frame, Protection)>;

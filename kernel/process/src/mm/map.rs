@@ -178,18 +178,8 @@ impl Mm {
 
     /// Tells the page table what an area now allows.
     fn protect_pages(&self, area: &Vma) {
-        let mut rest = area.span;
-        while let Some(at) = self.resident.first(rest) {
-            if !area.flags.contains(VmFlags::EXEC) {
-                self.table.protect(UserAddr(at), area.span.end - at, area.protection_of_present());
-                return;
-            }
-            // A page that becomes executable may hold what was written since it was mapped.
-            if let Some((frame, _)) = self.table.lookup(UserAddr(at)) {
-                self.machine.sync_instructions(&frame);
-            }
-            self.table.protect(UserAddr(at), PAGE, area.protection_of_present());
-            rest.start = at + PAGE;
+        if let Some(first) = self.resident.first(area.span) {
+            self.table.protect(UserAddr(first), area.span.end - first, area.protection_of_present());
         }
     }
 }

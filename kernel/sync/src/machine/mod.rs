@@ -178,10 +178,8 @@ pub fn need_resched() -> bool {
 pub fn tick(now_ns: u64) -> bool {
     let mut state = SCHED.lock();
     state.sched.expire(now_ns);
-    // The timer has fired, or is taken as if: `changed` sets it anew.
-    if state.timer.is_some_and(|t| t <= now_ns) {
-        state.timer = None;
-    }
+    // Whether it has fired or not, its handler may have silenced it: `changed` sets it anew.
+    state.timer = None;
     state.changed();
     need_resched()
 }
