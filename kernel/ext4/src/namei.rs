@@ -34,6 +34,7 @@ use vfs::{Cred, Directory, FileType, Inode, Ownership, RenameFlags};
 
 use crate::dir::{self, Found};
 use crate::disk::feature::RoCompat;
+use crate::disk::inode::InodeFlags;
 use crate::inode::{Ext4Inode, LINK_MAX, Touch};
 use crate::symlink;
 
@@ -91,6 +92,10 @@ impl Directory for Ext4Inode {
     fn link(&self, name: &[u8], inode: &Arc<dyn Inode>) -> Result<()> {
         self.fs().check_writable()?;
         let inode = ext4_inode(inode)?;
+        self.check_may_add()?;
+        if inode.flags().intersects(FIXED) {
+            return Err(Errno::EPERM);
+        }
         inode.inc_nlink()?;
         inode.touch(Touch::Changed);
         let added = self.add_entry(name, inode);
@@ -105,6 +110,7 @@ impl Directory for Ext4Inode {
         self.fs().check_writable()?;
         let found = self.find(name)?.ok_or(Errno::ENOENT)?;
         let inode = self.target(&found)?;
+        self.check_may_remove(&inode)?;
         self.remove_entry(&found)?;
         inode.drop_name()
     }
@@ -116,6 +122,7 @@ impl Directory for Ext4Inode {
         if inode.kind() != FileType::Directory {
             return Err(Errno::ENOTDIR);
         }
+        self.check_may_remove(&inode)?;
         if !dir::is_empty(&NodeDir::new(&inode))? {
             return Err(Errno::ENOTEMPTY);
         }
@@ -156,7 +163,8 @@ impl Ext4Inode {
         }
         match self.fs().iget(Ino(u64::from(found.ino))) {
             Err(Errno::ESTALE) => {
-                Err(self.corrupt(format_args!("a name in the directory leads to the free inode {}", found.ino)))
+                Err(self
+                    .corrupt(format_args!("a name in the directory leads to the free inode {}", found.ino)))
             }
             other => other,
         }
@@ -165,10 +173,11 @@ impl Ext4Inode {
     /// A new inode for this directory, not yet named.
     fn new_child(&self, name: &[u8], kind: FileType, mode: u32, cred: &Cred) -> Result<Arc<Ext4Inode>> {
         self.fs().check_writable()?;
+        self.check_may_add()?;
         let (mode_here, uid, gid) = self.with_meta(|m| (u32::from(m.mode), m.uid, m.gid));
         let here = Ownership { mode: mode_here, uid, gid };
         let mut owner = cred.init_owner(&here, kind.mode() | (mode & vfs::S_IALLUGO));
-        if self.fs().bsd_groups() {
+        if self.fs().options().bsd_groups.unwrap_or(self.fs().geometry().bsd_groups) {
             owner.gid = gid;
         }
         self.fs().new_inode(self, owner, name)
@@ -219,6 +228,16 @@ impl Ext4Inode {
         if self.nlink() == 0 { self.add_orphan() } else { Ok(()) }
     }
 
+    /// EPERM for an immutable directory (chattr +i).
+    fn check_may_add(&self) -> Result<()> {
+        if self.flags().contains(InodeFlags::IMMUTABLE) { Err(Errno::EPERM) } else { Ok(()) }
+    }
+
+    /// EPERM when this directory or the inode is immutable or append-only (chattr +i, +a).
+    fn check_may_remove(&self, inode: &Ext4Inode) -> Result<()> {
+        if (self.flags() | inode.flags()).intersects(FIXED) { Err(Errno::EPERM) } else { Ok(()) }
+    }
+
     /// EMLINK when this directory cannot take another directory.
     fn check_room_for_subdirectory(&self) -> Result<()> {
         let many = self.fs().geometry().has_ro_compat(RoCompat::DIR_NLINK);
@@ -234,6 +253,9 @@ impl Ext4Inode {
         Ok(())
     }
 }
+
+/// The flags that keep names from being taken away.
+const FIXED: InodeFlags = InodeFlags::IMMUTABLE.union(InodeFlags::APPEND);
 
 /// Frees a new inode that could not be named, and hands the reason on.
 fn discard(inode: &Ext4Inode, error: Errno) -> Errno {

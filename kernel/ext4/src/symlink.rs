@@ -17,7 +17,7 @@ use vfs::Symlink;
 
 use crate::dir::DirBlocks;
 use crate::disk::inode::{BLOCK_SIZE, InodeFlags};
-use crate::inode::{Ext4Inode, Node};
+use crate::inode::Ext4Inode;
 use crate::namei::NodeDir;
 
 /// The longest target of a fast link: one byte of `i_block` is left for a NUL.
@@ -44,7 +44,7 @@ pub(crate) fn write_target(inode: &Ext4Inode, target: &[u8]) -> Result<()> {
 impl Symlink for Ext4Inode {
     fn readlink(&self) -> Result<Vec<u8>> {
         let size = usize::try_from(self.size()).map_err(|_| Errno::EUCLEAN)?;
-        let target = if is_fast(self) {
+        let target = if self.is_fast_symlink() {
             let block = self.with_meta(|m| m.block);
             block.get(..size).filter(|_| size <= FAST_MAX).map(<[u8]>::to_vec)
         } else {
@@ -58,10 +58,4 @@ impl Symlink for Ext4Inode {
         }
         Ok(target)
     }
-}
-
-/// Whether the target lies in the inode: the link has no blocks but perhaps one of attributes.
-pub(crate) fn is_fast(node: &Node) -> bool {
-    let attributes = (node.fs().geometry().block_size() / 512) as u64;
-    node.with_meta(|m| m.blocks == if m.file_acl == 0 { 0 } else { attributes })
 }

@@ -17,7 +17,7 @@ pub struct Image {
 impl Image {
     /// A new file system of `size` bytes, by `mke2fs -t ext4` with more arguments.
     pub fn mkfs(size: u64, args: &[&str]) -> Result<Image, Trouble> {
-        let file = tempfile::NamedTempFile::new()?;
+        let file = scratch()?;
         file.as_file().set_len(size)?;
         tools::mke2fs(file.path(), args)?;
         Ok(Image { bytes: fs::read(file.path())? })
@@ -33,7 +33,7 @@ impl Image {
 
     /// Does something with the image as a file.
     pub fn as_file<R>(&self, f: impl FnOnce(&Path) -> Result<R, Trouble>) -> Result<R, Trouble> {
-        let file = tempfile::NamedTempFile::new()?;
+        let file = scratch()?;
         fs::write(file.path(), &self.bytes)?;
         f(file.path())
     }
@@ -91,4 +91,15 @@ impl Image {
             .map(|value| value.trim().to_string())
             .ok_or_else(|| Trouble(format!("debugfs stats tells no {name:?}")))
     }
+}
+
+/// A temporary file, in memory where the host offers that: e2fsprogs waits for the disk.
+fn scratch() -> std::io::Result<tempfile::NamedTempFile> {
+    let memory = Path::new("/dev/shm");
+    if memory.is_dir()
+        && let Ok(file) = tempfile::NamedTempFile::new_in(memory)
+    {
+        return Ok(file);
+    }
+    tempfile::NamedTempFile::new()
 }

@@ -37,7 +37,7 @@ mod tree;
 pub use faults::{Fault, FaultDisk};
 pub use image::Image;
 pub use logger::{quiet, take_log};
-pub use machine::{Machine, Options, read_all, write_all};
+pub use machine::{Machine, Name, Options, read_all, write_all};
 pub use model::{Model, ModelNode};
 pub use random::Rng;
 pub use run::{Run, Weights};

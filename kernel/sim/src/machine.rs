@@ -15,13 +15,16 @@ use block::{Disk, Limits, RamDisk};
 use pagecache::BlockDevice;
 use vfs::namei::{self, At, LookupFlags};
 use vfs::{
-    Attr, Cred, DirEntry, File, FileType, MountFlags, Mount, OpenFlags, Path, StatFs, attr_ops, fsync, iterate_dir,
-    read_write,
+    Attr, Cred, DirEntry, File, FileType, Mount, MountFlags, OpenFlags, Path, StatFs, attr_ops, fsync,
+    iterate_dir, read_write,
 };
 
 use crate::faults::FaultDisk;
 use crate::image::Image;
 use crate::tracer::Tracer;
+
+/// A name of a directory, its inode, and its kind where the directory tells it.
+pub type Name = (Vec<u8>, u64, Option<FileType>);
 
 /// How to mount.
 #[derive(Clone, Debug, Default)]
@@ -65,7 +68,7 @@ impl Machine {
         let disk = Disk::new(&format!("sim{number}"), DevId::new(240, number), tracer.clone(), elevator)?;
         let flags = if options.read_only { MountFlags::RDONLY } else { MountFlags::empty() };
         let device = BlockDevice::of(&disk);
-        let sb = vfs::FileSystemType::mount(&ext4::FS_TYPE, Some(device), flags, &options.options)?;
+        let sb = ext4::FS_TYPE.mount(Some(device), flags, &options.options)?;
         let mount = Mount::new_root(sb, flags, "/dev/sim");
         let root = mount.root();
         Ok(Machine { ram, faults, tracer, mount, root, cred: Cred::ROOT })
@@ -243,16 +246,12 @@ impl Machine {
     }
 
     /// All names of a directory with inode and kind, in the order getdents tells them.
-    pub fn read_dir(&self, path: impl AsRef<[u8]>) -> Result<Vec<(Vec<u8>, u64, Option<FileType>)>> {
+    pub fn read_dir(&self, path: impl AsRef<[u8]>) -> Result<Vec<Name>> {
         self.read_dir_by(path, usize::MAX)
     }
 
     /// The same with a buffer for so many names.
-    pub fn read_dir_by(
-        &self,
-        path: impl AsRef<[u8]>,
-        at_once: usize,
-    ) -> Result<Vec<(Vec<u8>, u64, Option<FileType>)>> {
+    pub fn read_dir_by(&self, path: impl AsRef<[u8]>, at_once: usize) -> Result<Vec<Name>> {
         let file = self.open(path, OpenFlags::DIRECTORY, 0)?;
         let mut names = Vec::new();
         loop {

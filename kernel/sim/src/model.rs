@@ -112,10 +112,14 @@ impl Model {
 
     /// Bytes in all files that have a name.
     pub fn total(&self) -> usize {
-        self.inodes.iter().filter(|i| i.nlink > 0).map(|i| match &i.node {
-            ModelNode::File(bytes) => bytes.len(),
-            _ => 0,
-        }).sum()
+        self.inodes
+            .iter()
+            .filter(|i| i.nlink > 0)
+            .map(|i| match &i.node {
+                ModelNode::File(bytes) => bytes.len(),
+                _ => 0,
+            })
+            .sum()
     }
 
     fn make(&mut self, path: &[u8], node: ModelNode, mode: u32) -> Result<Id> {

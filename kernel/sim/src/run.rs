@@ -390,7 +390,8 @@ impl Run {
         let verb = if remove { "remove" } else { "make" };
         self.note(format!("{verb} many-{first} and {count} more in {}", dir.escape_ascii()));
         for number in first..first + count {
-            let path = [&dir[..], b"/", format!("many names make a directory large {number}").as_bytes()].concat();
+            let path =
+                [&dir[..], b"/", format!("many names make a directory large {number}").as_bytes()].concat();
             let (real, expected) = if remove {
                 (self.machine().unlink(&path), self.model.unlink(&path))
             } else {
@@ -431,7 +432,9 @@ impl Run {
         match Tree::of_machine(self.machine()) {
             Ok(tree) => {
                 if let Some(text) = tree.without_times().difference(&self.model.tree()) {
-                    self.fail(&format!("the trees differ (first the file system's, then the model's)\n{text}"));
+                    self.fail(&format!(
+                        "the trees differ (first the file system's, then the model's)\n{text}"
+                    ));
                 }
             }
             Err(errno) => self.fail(&format!("the tree cannot be read: {errno}")),

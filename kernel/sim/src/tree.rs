@@ -170,7 +170,10 @@ fn brief(entry: Option<&Entry>) -> String {
         Kind::Special(kind, rdev) => format!("special {kind:o} {rdev:#x}"),
     };
     let same = String::from_utf8_lossy(&e.same_as);
-    format!("{kind}, mode {:o}, owner {:?}, {} names, as {same}, mtime {:?}", e.mode, e.owner, e.nlink, e.mtime)
+    format!(
+        "{kind}, mode {:o}, owner {:?}, {} names, as {same}, mtime {:?}",
+        e.mode, e.owner, e.nlink, e.mtime
+    )
 }
 
 fn where_bytes_differ(a: Option<&Entry>, b: Option<&Entry>) -> String {

@@ -48,7 +48,10 @@ fn fsync_ends_with_a_flush() {
     m.fsync("/f").unwrap();
     let trace: Vec<Trace> = m.tracer().take();
     assert_eq!(trace.last().map(|t| t.op), Some(BioOp::Flush), "{trace:?}");
-    assert!(trace.iter().any(|t| t.op == BioOp::Write && t.sectors >= 64), "data goes in large pieces: {trace:?}");
+    assert!(
+        trace.iter().any(|t| t.op == BioOp::Write && t.sectors >= 64),
+        "data goes in large pieces: {trace:?}"
+    );
     m.unmount().unwrap();
 }
 

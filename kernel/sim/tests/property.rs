@@ -12,7 +12,11 @@ const MATRIX: [(&str, &[&str], u64); 12] = [
     ("1k ^64bit", &["-b", "1024", "-O", "^64bit"], 16),
     ("2k ^dir_index", &["-b", "2048", "-O", "^dir_index"], 16),
     ("4k ^has_journal", &["-b", "4096", "-O", "^has_journal"], 16),
-    ("1k ^has_journal,^flex_bg,^resize_inode", &["-b", "1024", "-O", "^has_journal,^flex_bg,^resize_inode"], 16),
+    (
+        "1k ^has_journal,^flex_bg,^resize_inode",
+        &["-b", "1024", "-O", "^has_journal,^flex_bg,^resize_inode"],
+        16,
+    ),
     ("1k 128-byte inodes", &["-b", "1024", "-I", "128"], 16),
     ("4k ^filetype,^dir_nlink,large_dir", &["-b", "4096", "-O", "^filetype,^dir_nlink,large_dir"], 24),
     ("1k small groups", &["-b", "1024", "-g", "1024", "-N", "512"], 16),

@@ -46,7 +46,11 @@ fn fsync_alone_brings_a_file_to_the_disk() {
 
 #[test]
 fn five_thousand_files_in_a_directory() {
-    for args in [&["-b", "1024", "-N", "6000"][..], &["-b", "4096", "-N", "6000"], &["-b", "1024", "-N", "6000", "-O", "^metadata_csum"]] {
+    for args in [
+        &["-b", "1024", "-N", "6000"][..],
+        &["-b", "4096", "-N", "6000"],
+        &["-b", "1024", "-N", "6000", "-O", "^metadata_csum"],
+    ] {
         let m = Machine::mount(&image(24, args)).unwrap();
         m.mkdir("/d").unwrap();
         for i in 0..5000 {
@@ -291,7 +295,10 @@ fn special_files() {
     m.mknod("/pipe", 0o010600, DevId::default()).unwrap();
     m.mknod("/sock", 0o140600, DevId::default()).unwrap();
     let image = done(m);
-    assert!(image.debugfs("stat /null").unwrap().contains("(New-style) 01:03") || image.debugfs("stat /null").unwrap().contains("01:03"));
+    assert!(
+        image.debugfs("stat /null").unwrap().contains("(New-style) 01:03")
+            || image.debugfs("stat /null").unwrap().contains("01:03")
+    );
     let m = Machine::mount(&image).unwrap();
     assert_eq!(m.stat("/null").unwrap().rdev, DevId::new(1, 3));
     assert_eq!(m.stat("/big").unwrap().rdev, DevId::new(300, 70_000));
@@ -354,7 +361,7 @@ fn owners_and_setgid_directories() {
 fn times_of_directories_move() {
     let m = Machine::mount(&image(16, &[])).unwrap();
     let places = ["/d", "/e"];
-    places.map(|d| m.mkdir(d).unwrap());
+    places.iter().for_each(|d| m.mkdir(d).unwrap());
     let old = base::Timespec { sec: 1000, nsec: 0 };
     let reset = |path: &str| {
         let place = m.place(path).unwrap();
@@ -372,7 +379,7 @@ fn times_of_directories_move() {
         (&|| m.rmdir("/e/sub").unwrap(), false, true),
     ];
     for (number, (step, d, e)) in steps.iter().enumerate() {
-        places.map(reset);
+        places.iter().for_each(|d| reset(d));
         step();
         assert_eq!((moved("/d"), moved("/e")), (*d, *e), "step {number}");
     }

@@ -213,7 +213,8 @@ mod tests {
     #[test]
     fn the_major_is_even() {
         for n in 0..5000u32 {
-            let h = Hasher { kind: HashKind::Tea, unsigned: false, seed: [n, 2, 3, 4] }.hash(&n.to_le_bytes());
+            let h =
+                Hasher { kind: HashKind::Tea, unsigned: false, seed: [n, 2, 3, 4] }.hash(&n.to_le_bytes());
             assert!(h.major.is_multiple_of(2) && h.major != EOF);
         }
     }

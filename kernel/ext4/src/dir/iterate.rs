@@ -70,11 +70,7 @@ pub(crate) fn iterate(
     }
 }
 
-fn by_offset(
-    dir: &impl DirBlocks,
-    pos: &mut u64,
-    visit: &mut dyn FnMut(&Visit<'_>) -> bool,
-) -> Result<()> {
+fn by_offset(dir: &impl DirBlocks, pos: &mut u64, visit: &mut dyn FnMut(&Visit<'_>) -> bool) -> Result<()> {
     let size = dir.shape().layout.block_size as u64;
     while let Some(block) = u32::try_from(*pos / size).ok().filter(|&block| block < dir.count()) {
         let group = Group::read_block(dir, block, |_| 0)?;
@@ -130,11 +126,7 @@ fn by_hash(
 }
 
 /// Gives out `.` and `..`; false when the sink is full.
-fn give_dots(
-    dir: &impl DirBlocks,
-    pos: &mut u64,
-    visit: &mut dyn FnMut(&Visit<'_>) -> bool,
-) -> Result<bool> {
+fn give_dots(dir: &impl DirBlocks, pos: &mut u64, visit: &mut dyn FnMut(&Visit<'_>) -> bool) -> Result<bool> {
     let dots = super::first_dots(dir)?;
     for (at, name, ino) in [(0, &b"."[..], dots.own), (1, &b".."[..], dots.parent)] {
         if *pos == at {
@@ -230,6 +222,7 @@ impl Group {
                 if entry.ino == 0 {
                     continue;
                 }
+                entry.check_name()?;
                 let start = group.names.len();
                 group.names.extend_from_slice(entry.name);
                 group.items.push(Item {
@@ -250,10 +243,10 @@ impl Group {
         let base = self.names.len();
         self.names.extend_from_slice(&other.names);
         self.items.extend(
-            other.items.into_iter().map(|item| Item {
-                name: item.name.start + base..item.name.end + base,
-                ..item
-            }),
+            other
+                .items
+                .into_iter()
+                .map(|item| Item { name: item.name.start + base..item.name.end + base, ..item }),
         );
     }
 

@@ -274,13 +274,12 @@ fn add_to(dir: &impl DirBlocks, block: u32, new: &NewEntry<'_>) -> Result<bool> 
     match place.map_err(|e| dir.corrupt(block, e))? {
         linear::Place::Taken => Err(Errno::EEXIST),
         linear::Place::Full => Ok(false),
-        linear::Place::At { offset } => {
-            dir.modify(block, |bytes| {
+        linear::Place::At { offset } => dir
+            .modify(block, |bytes| {
                 linear::add_at(layout, bytes, offset, new)?;
                 disk::seal(layout, bytes);
                 Ok(true)
             })?
-            .map_err(|e| dir.corrupt(block, e))
-        }
+            .map_err(|e| dir.corrupt(block, e)),
     }
 }

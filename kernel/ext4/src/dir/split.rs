@@ -14,9 +14,9 @@ use alloc::vec::Vec;
 use base::{Errno, Result};
 use log::warn;
 
+use super::DirBlocks;
 use super::hash::Hasher;
 use super::htree::{Frame, Path};
-use super::DirBlocks;
 use crate::disk::dir::{self, DirError, Layout, entries, entry_len};
 use crate::disk::dx::{Index, IndexKind, IndexMut, RootInfo, Slot};
 
@@ -121,7 +121,10 @@ fn split_node(dir: &impl DirBlocks, parent: &Frame, node: &Frame) -> Result<()> 
 fn add_level(dir: &impl DirBlocks, path: &Path) -> Result<()> {
     let shape = dir.shape();
     if path.info.levels >= shape.max_levels() {
-        warn!("ext4: directory index full{}", if shape.large_dir { "" } else { ", large_dir is not enabled" });
+        warn!(
+            "ext4: directory index full{}",
+            if shape.large_dir { "" } else { ", large_dir is not enabled" }
+        );
         return Err(Errno::ENOSPC);
     }
     let Some(root) = path.frames.first() else { return Err(Errno::EUCLEAN) };

@@ -173,6 +173,14 @@ impl Entry<'_> {
     pub fn used(&self) -> usize {
         if self.ino == 0 { 0 } else { entry_len(self.name.len()) }
     }
+
+    /// Whether programs may see the name. A search needs no such check: it compares with a good one.
+    pub fn check_name(&self) -> Result<(), DirError> {
+        if self.name.iter().any(|&b| b == b'/' || b == 0) {
+            return Err(DirError::NameHasSlashOrNul);
+        }
+        Ok(())
+    }
 }
 
 /// Walks the entries of a block, used and unused.
@@ -243,9 +251,6 @@ impl<'a> Entries<'a> {
         if name.is_empty() {
             return Err(DirError::NameEmpty);
         }
-        if name.iter().any(|&b| b == b'/' || b == 0) {
-            return Err(DirError::NameHasSlashOrNul);
-        }
         let file_type = if self.layout.filetype { raw.file_type & 7 } else { 0 };
         Ok(Entry { offset, rec_len, ino, file_type, name })
     }
@@ -253,7 +258,14 @@ impl<'a> Entries<'a> {
 
 /// Writes an entry. `rec_len` must hold the name and lie inside the block: the caller took both from
 /// a checked [`Entry`].
-pub(crate) fn put_entry(block: &mut [u8], offset: usize, rec_len: usize, ino: u32, file_type: u8, name: &[u8]) {
+pub(crate) fn put_entry(
+    block: &mut [u8],
+    offset: usize,
+    rec_len: usize,
+    ino: u32,
+    file_type: u8,
+    name: &[u8],
+) {
     let raw = RawEntry {
         inode: ino.into(),
         rec_len: (rec_len as u16).into(),
@@ -390,7 +402,7 @@ mod tests {
         let with = |at: usize, bytes: &[u8]| {
             let mut bad = good.clone();
             bad[at..at + bytes.len()].copy_from_slice(bytes);
-            entries(&l, &bad).find_map(Result::err)
+            entries(&l, &bad).find_map(|e| e.and_then(|e| e.check_name()).err())
         };
         assert_eq!(with(4, &[8]), Some(DirError::RecLenTooSmall));
         assert_eq!(with(4, &[14]), Some(DirError::RecLenMisaligned));

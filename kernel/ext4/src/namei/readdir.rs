@@ -27,9 +27,10 @@ impl FileOperations for DirFile {
     fn iterate(&self, _file: &File, ctx: &mut DirContext<'_>) -> Result<()> {
         let mut cursor = self.cursor.lock();
         let mut pos = ctx.pos;
-        let done = dir::iterate(&NodeDir::new(&self.inode), &mut cursor, &mut pos, &mut |visit: &Visit<'_>| {
-            ctx.emit(visit.name, Ino(u64::from(visit.ino)), kind_of(visit.file_type), visit.next)
-        });
+        let done =
+            dir::iterate(&NodeDir::new(&self.inode), &mut cursor, &mut pos, &mut |visit: &Visit<'_>| {
+                ctx.emit(visit.name, Ino(u64::from(visit.ino)), kind_of(visit.file_type), visit.next)
+            });
         ctx.pos = pos;
         done
     }

@@ -19,7 +19,12 @@ use crate::dir::{self, Found};
 use crate::inode::{Ext4Inode, Touch};
 
 /// Gives `old_name` of `old_dir` the name `new_name` in `new_dir`.
-pub(super) fn rename(old_dir: &Ext4Inode, old_name: &[u8], new_dir: &Ext4Inode, new_name: &[u8]) -> Result<()> {
+pub(super) fn rename(
+    old_dir: &Ext4Inode,
+    old_name: &[u8],
+    new_dir: &Ext4Inode,
+    new_name: &[u8],
+) -> Result<()> {
     let old = old_dir.find(old_name)?.ok_or(Errno::ENOENT)?;
     let inode = old_dir.target(&old)?;
     let new = new_dir.find(new_name)?;
@@ -29,6 +34,11 @@ pub(super) fn rename(old_dir: &Ext4Inode, old_name: &[u8], new_dir: &Ext4Inode, 
     }
     let is_dir = inode.kind() == FileType::Directory;
     let moves = old_dir.ino32() != new_dir.ino32();
+    old_dir.check_may_remove(&inode)?;
+    match &victim {
+        Some(victim) => new_dir.check_may_remove(victim)?,
+        None => new_dir.check_may_add()?,
+    }
     if let Some(victim) = &victim {
         check_kinds(&inode, victim)?;
     } else if is_dir && moves {
@@ -69,6 +79,8 @@ pub(super) fn exchange(a_dir: &Ext4Inode, a_name: &[u8], b_dir: &Ext4Inode, b_na
     if a.ino32() == b.ino32() {
         return Ok(());
     }
+    a_dir.check_may_remove(&a)?;
+    b_dir.check_may_remove(&b)?;
     let moves = a_dir.ino32() != b_dir.ino32();
     let [a_is_dir, b_is_dir] = [&a, &b].map(|inode| inode.kind() == FileType::Directory);
     if moves {
