@@ -105,7 +105,10 @@ impl fmt::Display for SuperError {
             SuperError::FirstDataBlock(v) => write!(f, "s_first_data_block {v} does not fit the block size"),
             SuperError::BlocksCount(v) => write!(f, "s_blocks_count {v} is impossible"),
             SuperError::Truncated(want, have) => {
-                write!(f, "s_blocks_count is {want}, but the device ends after {have} blocks: truncated image?")
+                write!(
+                    f,
+                    "s_blocks_count is {want}, but the device ends after {have} blocks: truncated image?"
+                )
             }
             SuperError::InodesCount(v, want) => write!(f, "s_inodes_count is {v}, the groups hold {want}"),
             SuperError::InodeSize(v) => write!(f, "s_inode_size {v} is impossible"),
@@ -405,7 +408,8 @@ impl Geometry {
             let holds = group == first || group == first.saturating_add(1) || group == first + per_block - 1;
             return copy + u32::from(holds);
         }
-        let table = if self.has_incompat(Incompat::META_BG) { self.first_meta_bg } else { self.desc_blocks() };
+        let table =
+            if self.has_incompat(Incompat::META_BG) { self.first_meta_bg } else { self.desc_blocks() };
         copy * (1 + table + self.reserved_gdt)
     }
 
@@ -416,6 +420,15 @@ impl Geometry {
         }
         let group = n * self.descs_per_block();
         FsBlock(self.group_first_block(group).0 + u64::from(self.has_super(group)))
+    }
+
+    /// The largest file: 2^32 - 1 blocks, and without huge_file what 32 bits of sectors count
+    /// (`ext4_max_size`).
+    pub fn max_bytes(&self) -> u64 {
+        let blocks = u64::from(u32::MAX);
+        let counted =
+            if self.has_ro_compat(RoCompat::HUGE_FILE) { blocks } else { blocks >> (self.block_bits - 9) };
+        counted << self.block_bits
     }
 
     /// The block that holds the superblock.
@@ -528,7 +541,8 @@ fn check_inode_size(sb: &Superblock, block_bits: u32) -> Result<usize, SuperErro
         raw::GOOD_OLD_REV => raw::GOOD_OLD_INODE_SIZE,
         _ => sb.s_inode_size.get(),
     };
-    let fits = size.is_power_of_two() && size >= raw::GOOD_OLD_INODE_SIZE && usize::from(size) <= 1 << block_bits;
+    let fits =
+        size.is_power_of_two() && size >= raw::GOOD_OLD_INODE_SIZE && usize::from(size) <= 1 << block_bits;
     if fits { Ok(usize::from(size)) } else { Err(SuperError::InodeSize(size)) }
 }
 
@@ -591,3 +605,11 @@ fn is_power_of(mut n: u32, base: u32) -> bool {
 #[cfg(test)]
 #[path = "geometry_tests.rs"]
 mod tests;
+
+#[cfg(test)]
+pub mod testing {
+    //! A geometry for tests that need no disk: 64 MiB of 1 KiB blocks with metadata_csum.
+    pub fn geometry() -> super::Geometry {
+        super::Geometry::check(&super::tests::sample(), 64 << 20).unwrap()
+    }
+}

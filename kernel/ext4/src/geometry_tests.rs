@@ -4,7 +4,7 @@ use zerocopy::FromZeros;
 const MIB: u64 = 1 << 20;
 
 /// The worked example of the module's head.
-fn sample() -> Superblock {
+pub fn sample() -> Superblock {
     let mut sb = Superblock::new_zeroed();
     sb.s_magic = raw::MAGIC.into();
     sb.s_rev_level = raw::DYNAMIC_REV.into();

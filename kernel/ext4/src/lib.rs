@@ -1,4 +1,42 @@
 //! ext4: Linux's on-disk format, read and written.
+//!
+//! # The rooms
+//! ```text
+//!   mount.rs  geometry.rs  options.rs     the door: superblock to Geometry to Ext4Fs
+//!   fs.rs  superblock.rs  error.rs        what a mounted file system shares; sync, statfs, unmount; errors=
+//!   group.rs  zones.rs  balloc/           groups, where metadata lies, giving out blocks and inodes
+//!   inode/  orphan.rs  truncate.rs        inodes in memory and their end
+//!   extent/  indirect/                    where a file's blocks lie
+//!   aops/  file.rs  seek.rs               a file's pages, a file opened
+//!   dir/  namei.rs  symlink.rs            names
+//!   disk/  checksum.rs                    the bytes
+//! ```
+//!
+//! # How to use it
+//! `vfs::register_filesystem(ext4::FS_TYPE)`, or `ext4::mount(&device, read_only, "errors=remount-ro")`.
+//!
+//! # Locks
+//! ```text
+//!   i_rwsem (per inode) → page lock → data_sem (per inode) → group lock (one) → buffer guard (one) → spin
+//!   orphan chain → buffer guard          inode cache slots: held alone
+//! ```
+//! Which lock orders a pair of operations:
+//!
+//! | | write | truncate | map (read) | writeback | unlink, rename | create | evict | sync |
+//! |---|---|---|---|---|---|---|---|---|
+//! | **write** | i_rwsem | i_rwsem | data_sem | page lock | none: other fields | group | i_rwsem¹ | buffer |
+//! | **truncate** | | i_rwsem | data_sem | page lock² | i_rwsem | group | i_rwsem¹ | buffer |
+//! | **map (read)** | | | shared | shared | – | – | page lock² | – |
+//! | **unlink, rename** | | | | | i_rwsem of the directories | i_rwsem of the directory | cache slot | buffer |
+//! | **create** | | | | | | group, then the cache slot | cache slot | buffer |
+//! | **evict** | | | | | | | begun once (cache slot) | buffer |
+//!
+//! ¹ nobody uses an inode that is evicted. ² pages are gone, and I/O on them over, before blocks are freed.
+//!
+//! # Errors
+//! Checks of the disk's bytes have an enum of their own per door (`SuperError`, `GroupError`,
+//! `InodeError`, `NodeError`, `DirError`); [`Ext4Fs::corrupt`] tells them, notes them in the superblock
+//! and turns them into EUCLEAN.
 #![no_std]
 #![forbid(unsafe_code)]
 
@@ -6,6 +44,30 @@ extern crate alloc;
 #[cfg(test)]
 extern crate std;
 
+mod aops;
+mod balloc;
 pub mod checksum;
+mod dead;
+mod dir;
 mod disk;
+mod error;
+mod extent;
+mod file;
+mod fs;
 mod geometry;
+mod group;
+mod indirect;
+mod inode;
+mod mount;
+mod namei;
+mod options;
+mod orphan;
+mod seek;
+mod superblock;
+mod symlink;
+mod truncate;
+mod zones;
+
+pub use fs::Ext4Fs;
+pub use inode::Ext4Inode;
+pub use mount::{FS_TYPE, mount};

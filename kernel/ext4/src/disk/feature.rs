@@ -54,7 +54,8 @@ bitflags! {
 
         /// What Quill can mount. RECOVER is here because the mount turns it into "read-only".
         const SUPPORTED = Self::FILETYPE.bits() | Self::RECOVER.bits() | Self::META_BG.bits()
-            | Self::EXTENTS.bits() | Self::BIT64.bits() | Self::FLEX_BG.bits() | Self::CSUM_SEED.bits();
+            | Self::EXTENTS.bits() | Self::BIT64.bits() | Self::FLEX_BG.bits() | Self::CSUM_SEED.bits()
+            | Self::LARGEDIR.bits();
     }
 }
 

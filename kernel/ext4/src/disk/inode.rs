@@ -13,23 +13,6 @@ pub const BLOCK_SIZE: usize = 60;
 /// The inode of the root directory.
 pub const ROOT_INO: u32 = 2;
 
-/// The type bits of `i_mode`.
-pub const S_IFMT: u16 = 0o170000;
-/// `i_mode`: a socket.
-pub const S_IFSOCK: u16 = 0o140000;
-/// `i_mode`: a symbolic link.
-pub const S_IFLNK: u16 = 0o120000;
-/// `i_mode`: a regular file.
-pub const S_IFREG: u16 = 0o100000;
-/// `i_mode`: a block device.
-pub const S_IFBLK: u16 = 0o060000;
-/// `i_mode`: a directory.
-pub const S_IFDIR: u16 = 0o040000;
-/// `i_mode`: a character device.
-pub const S_IFCHR: u16 = 0o020000;
-/// `i_mode`: a FIFO.
-pub const S_IFIFO: u16 = 0o010000;
-
 bitflags! {
     /// `i_flags`.
     #[derive(Clone, Copy, PartialEq, Eq, Debug)]

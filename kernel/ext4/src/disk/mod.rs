@@ -9,6 +9,8 @@
 //! Source: kernel.org, Documentation/filesystems/ext4 ("Data Structures and Algorithms"), one section
 //! per file here.
 
+pub(crate) mod dir;
+pub(crate) mod dx;
 pub mod extent;
 pub mod feature;
 pub mod group_desc;

@@ -18,11 +18,7 @@ pub const CHECKSUM_OFFSET: usize = 0x3fc;
 pub const STATE_VALID: u16 = 1;
 /// `s_state`: errors were found.
 pub const STATE_ERROR: u16 = 2;
-/// `s_state`: orphans are being recovered.
-pub const STATE_ORPHAN: u16 = 4;
 
-/// `s_flags`: the directory hash treats characters as signed.
-pub const FLAG_SIGNED_HASH: u32 = 1;
 /// `s_flags`: the directory hash treats characters as unsigned.
 pub const FLAG_UNSIGNED_HASH: u32 = 2;
 

@@ -1,0 +1,63 @@
+//! Immediate allocation: a page that a write call dirties has its blocks at once
+//! (`ext4_write_begin` without delalloc).
+//!
+//! # Order
+//! `write_begin` maps the page's blocks (once per extent: the rest of the call goes along as a hint),
+//! the bytes are copied, `write_end` publishes i_size while the page is still locked, so that
+//! writeback never sees a dirty block behind the end. The inode goes to its table once per call, in
+//! [`crate::file`].
+
+use alloc::sync::Arc;
+
+use base::{FileBlock, Result};
+use block::Disk;
+use pagecache::{AddressSpace, AddressSpaceOperations, Extent, LockedPage, MapMode};
+
+use crate::inode::Node;
+
+impl AddressSpaceOperations for Node {
+    fn block_bits(&self) -> u32 {
+        self.fs().geometry().block_bits
+    }
+
+    fn disk(&self) -> &Arc<Disk> {
+        self.fs().device().disk()
+    }
+
+    fn size(&self) -> u64 {
+        Node::size(self)
+    }
+
+    fn map(&self, first: FileBlock, count: u64, how: MapMode) -> Result<Extent> {
+        let extent = self.map_blocks(first, count, how);
+        if how == MapMode::Writeback {
+            self.store_if_stale();
+        }
+        extent
+    }
+
+    fn write_end(
+        &self,
+        mapping: &AddressSpace,
+        page: LockedPage,
+        pos: u64,
+        len: usize,
+        copied: usize,
+    ) -> Result<usize> {
+        let done = pagecache::block_write_end(mapping, &page, pos, len, copied);
+        let end = pos.saturating_add(done as u64);
+        if done > 0 && end > Node::size(self) {
+            self.set_size(end);
+            self.set_stale();
+        }
+        drop(page);
+        if done > 0 {
+            self.mark_pages_dirty();
+        }
+        Ok(done)
+    }
+
+    fn balance_dirty(&self, pages: usize) {
+        writeback::balance_dirty_pages_ratelimited(self.fs().bdi(), pages);
+    }
+}

@@ -1,0 +1,190 @@
+//! Runs of bits in a bitmap: bit `i` is bit `i % 8` of byte `i / 8`; set means in use.
+//!
+//! ```text
+//!   find_run(bits, from 3, end 16, want 4)   bits 0b0000_0111 0b0000_0001
+//!   → Run { start: 3, len: 4 }: the free run 3..8 is long enough and is cut to what is wanted
+//! ```
+//! Bits past the slice count as in use. Eight bytes are looked at in one step.
+
+/// Free bits in a row.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Run {
+    /// The first.
+    pub start: u32,
+    /// How many, at least 1.
+    pub len: u32,
+}
+
+/// Whether a bit is set.
+pub fn is_set(bits: &[u8], at: u32) -> bool {
+    bits.get(at as usize / 8).is_none_or(|byte| byte & (1 << (at % 8)) != 0)
+}
+
+/// The first clear bit in `from..end`.
+pub fn next_clear(bits: &[u8], from: u32, end: u32) -> Option<u32> {
+    next(bits, from, end, u64::MAX)
+}
+
+/// The first set bit in `from..end`.
+pub fn next_set(bits: &[u8], from: u32, end: u32) -> Option<u32> {
+    next(bits, from, end, 0)
+}
+
+/// The first bit in `from..end` that is set in `word ^ flip`.
+fn next(bits: &[u8], from: u32, end: u32, flip: u64) -> Option<u32> {
+    let mut at = from;
+    while at < end {
+        let base = at & !63;
+        let word = (load(bits, base) ^ flip) & (u64::MAX << (at - base));
+        if word != 0 {
+            let hit = base + word.trailing_zeros();
+            return (hit < end).then_some(hit);
+        }
+        at = base.checked_add(64)?;
+    }
+    None
+}
+
+/// The 64 bits from `base` on; what lies past the slice is set.
+fn load(bits: &[u8], base: u32) -> u64 {
+    let start = base as usize / 8;
+    let mut word = [0xff; 8];
+    let tail = bits.get(start..).unwrap_or(&[]);
+    let n = tail.len().min(8);
+    word[..n].copy_from_slice(&tail[..n]);
+    u64::from_le_bytes(word)
+}
+
+/// The first free run of at least `want` bits in `from..end`, cut to `want`; or else the longest there
+/// is, and then the second value is its length: no run in `from..end` is longer.
+pub fn find_run(bits: &[u8], from: u32, end: u32, want: u32) -> (Option<Run>, Option<u32>) {
+    let mut best: Option<Run> = None;
+    let mut at = from;
+    while let Some(start) = next_clear(bits, at, end) {
+        let stop = next_set(bits, start, end.min(start.saturating_add(want)))
+            .unwrap_or(end.min(start.saturating_add(want)));
+        let run = Run { start, len: stop - start };
+        if run.len >= want {
+            return (Some(run), None);
+        }
+        if best.is_none_or(|b| run.len > b.len) {
+            best = Some(run);
+        }
+        at = stop;
+    }
+    (best, Some(best.map_or(0, |b| b.len)))
+}
+
+/// The free run that begins exactly at `at`, at most `want` bits of it.
+pub fn run_at(bits: &[u8], at: u32, end: u32, want: u32) -> Option<Run> {
+    if at >= end || is_set(bits, at) {
+        return None;
+    }
+    let limit = end.min(at.saturating_add(want));
+    let stop = next_set(bits, at, limit).unwrap_or(limit);
+    Some(Run { start: at, len: stop - at })
+}
+
+/// Clear bits in `0..end`.
+pub fn count_clear(bits: &[u8], end: u32) -> u32 {
+    let mut free = 0;
+    let mut base = 0;
+    while base < end {
+        let mut word = load(bits, base);
+        if end - base < 64 {
+            word |= u64::MAX << (end - base);
+        }
+        free += word.count_zeros();
+        base += 64;
+    }
+    free
+}
+
+/// Sets `len` bits from `start` on. Returns the first that was set already; then nothing changed.
+pub fn set(bits: &mut [u8], start: u32, len: u32) -> Result<(), u32> {
+    let end = start.saturating_add(len);
+    if let Some(taken) = next_set(bits, start, end) {
+        return Err(taken);
+    }
+    each_byte(bits, start, end, |byte, mask| *byte |= mask);
+    Ok(())
+}
+
+/// Clears `len` bits from `start` on. Returns the first that was clear already; then nothing changed.
+pub fn clear(bits: &mut [u8], start: u32, len: u32) -> Result<(), u32> {
+    let end = start.saturating_add(len);
+    if let Some(free) = next_clear(bits, start, end) {
+        return Err(free);
+    }
+    if end as usize > bits.len().saturating_mul(8) {
+        return Err(start);
+    }
+    each_byte(bits, start, end, |byte, mask| *byte &= !mask);
+    Ok(())
+}
+
+/// Sets bits whatever they were: for bitmaps that are made up.
+pub fn force_set(bits: &mut [u8], start: u32, len: u32) {
+    each_byte(bits, start, start.saturating_add(len), |byte, mask| *byte |= mask);
+}
+
+fn each_byte(bits: &mut [u8], start: u32, end: u32, change: impl Fn(&mut u8, u8)) {
+    let mut at = start;
+    while at < end {
+        let stop = ((at & !7) + 8).min(end);
+        let mask = ((1u16 << (stop - (at & !7))) - 1) as u8 & (0xffu8 << (at % 8));
+        match bits.get_mut(at as usize / 8) {
+            Some(byte) => change(byte, mask),
+            None => return,
+        }
+        at = stop;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use std::vec::Vec;
+
+    #[test]
+    fn the_worked_example() {
+        let bits = [0b0000_0111, 0b0000_0001];
+        assert_eq!(find_run(&bits, 3, 16, 4), (Some(Run { start: 3, len: 4 }), None));
+        assert_eq!(find_run(&bits, 0, 16, 9), (Some(Run { start: 9, len: 7 }), Some(7)));
+        assert_eq!(run_at(&bits, 9, 16, 100), Some(Run { start: 9, len: 7 }));
+        assert_eq!(run_at(&bits, 8, 16, 1), None);
+    }
+
+    #[test]
+    fn nothing_is_free_past_the_end() {
+        assert_eq!(next_clear(&[0xff], 0, 100), None);
+        assert!(is_set(&[0], 8));
+        assert_eq!(clear(&mut [0xff], 4, 10), Err(4));
+        assert_eq!(find_run(&[], 0, 64, 1), (None, Some(0)));
+    }
+
+    proptest! {
+        #[test]
+        fn it_agrees_with_a_vector_of_bools(bytes in prop::collection::vec(any::<u8>(), 1..40), a in 0u32..320, n in 1u32..70) {
+            let end = bytes.len() as u32 * 8;
+            let naive: Vec<bool> = (0..end).map(|i| bytes[i as usize / 8] >> (i % 8) & 1 == 1).collect();
+            let clear_at = (a..end).find(|&i| !naive[i as usize]);
+            prop_assert_eq!(next_clear(&bytes, a, end), clear_at);
+            prop_assert_eq!(next_set(&bytes, a, end), (a..end).find(|&i| naive[i as usize]));
+            prop_assert_eq!(count_clear(&bytes, end.min(a)), naive[..end.min(a) as usize].iter().filter(|b| !**b).count() as u32);
+            let mut changed = bytes.clone();
+            let all_clear = (a..a + n).all(|i| i < end && !naive[i as usize]);
+            prop_assert_eq!(set(&mut changed, a, n).is_ok(), all_clear);
+            if all_clear {
+                prop_assert!((0..end).all(|i| is_set(&changed, i) == (naive[i as usize] || (a..a + n).contains(&i))));
+                prop_assert_eq!(clear(&mut changed, a, n), Ok(()));
+                prop_assert_eq!(&changed, &bytes);
+            }
+            if let (Some(run), exact) = find_run(&bytes, a, end, n) {
+                prop_assert!((run.start..run.start + run.len).all(|i| !naive[i as usize]));
+                prop_assert!(run.len == n || exact == Some(run.len));
+            }
+        }
+    }
+}

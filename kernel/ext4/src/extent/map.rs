@@ -1,0 +1,207 @@
+//! Where a range of a file lies: what the page cache, directories and lseek ask.
+//!
+//! # What it is
+//! [`Node::map_blocks`] answers for the longest run it knows. For a write into a hole it allocates: the
+//! blocks asked for become a written extent, and when the write call goes on (`ahead`) the blocks
+//! after them are taken in the same breath as an *unwritten* extent, which the next questions turn
+//! into written ones piece by piece. So a large write takes its blocks in one run and touches the
+//! bitmaps once, and a crash in the middle shows zeros, never somebody else's old bytes.
+//!
+//! # Locking
+//! `data_sem` shared to look, alone to allocate or convert. A look that the extent cache answers takes
+//! no sleeping lock.
+
+use base::{Errno, FileBlock, FsBlock, Result};
+use pagecache::{Extent, ExtentKind, MapMode};
+
+use super::node::{Entry, MAX_BLOCKS};
+use super::tree::{Lookup, Tree};
+use crate::balloc::blocks::{self, Claimant, Request};
+use crate::disk::extent::MAX_UNWRITTEN;
+use crate::disk::inode::InodeFlags;
+use crate::indirect;
+use crate::inode::Node;
+use vfs::FileType;
+
+impl Node {
+    /// Where the blocks from `first` on lie; at least 1 of the `count >= 1` asked for is answered.
+    /// With [`MapMode::Read`] nothing changes. Else the answer is mapped, and `new` when the blocks
+    /// came with this call. ENOSPC, EFBIG, EROFS, EIO, EUCLEAN; EOPNOTSUPP for a block-mapped file that
+    /// would have to grow. After a call that may allocate, the caller brings the inode to its table
+    /// ([`Node::store_if_stale`]).
+    pub fn map_blocks(&self, first: FileBlock, count: u64, how: MapMode) -> Result<Extent> {
+        let Some(block) = u32::try_from(first.0).ok().filter(|&b| u64::from(b) < MAX_BLOCKS) else {
+            return match how {
+                MapMode::Read => Ok(Extent { kind: ExtentKind::Hole, len: count.max(1), new: false }),
+                _ => Err(Errno::EFBIG),
+            };
+        };
+        if let Some(entry) = self.extents.find(block)
+            && !(entry.unwritten && how != MapMode::Read)
+        {
+            return Ok(answer(&entry, block, false));
+        }
+        if !self.flags().contains(InodeFlags::EXTENTS) {
+            return self.map_indirect(block, count, how);
+        }
+        match how {
+            MapMode::Read => {
+                let _shared = self.data_sem().read();
+                self.look(block)
+            }
+            MapMode::Write { ahead } => self.map_for_write(block, count, ahead),
+            MapMode::Writeback => self.map_for_write(block, count, 0),
+        }
+    }
+
+    /// A look into the tree; what is found is remembered.
+    fn look(&self, block: u32) -> Result<Extent> {
+        match Tree::of(self).lookup(block)? {
+            Lookup::Found(entry) => {
+                self.extents.put(entry);
+                Ok(answer(&entry, block, false))
+            }
+            Lookup::Hole { next, .. } => {
+                let len = next.saturating_sub(u64::from(block)).max(1);
+                Ok(Extent { kind: ExtentKind::Hole, len, new: false })
+            }
+        }
+    }
+
+    fn map_for_write(&self, block: u32, count: u64, ahead: u64) -> Result<Extent> {
+        {
+            // Most blocks that are written are there already: no need to keep other readers out.
+            let _shared = self.data_sem().read();
+            let seen = self.look(block)?;
+            if matches!(seen.kind, ExtentKind::Mapped { .. }) {
+                return Ok(seen);
+            }
+        }
+        self.fs().check_writable()?;
+        let _alone = self.data_sem().write();
+        let answer = match Tree::of(self).lookup(block)? {
+            Lookup::Found(entry) if entry.unwritten => self.convert(&entry, block, count),
+            Lookup::Found(entry) => return Ok(answer(&entry, block, false)),
+            Lookup::Hole { before, next } => self.fill_hole(block, count, ahead, before, next),
+        };
+        // Even a failure may have left the tree with one node more.
+        self.set_stale();
+        answer
+    }
+
+    /// Turns the part of an unwritten extent that is asked for into a written one.
+    fn convert(&self, entry: &Entry, block: u32, count: u64) -> Result<Extent> {
+        let left = entry.end() - u64::from(block);
+        // At most the entry's length, a u32.
+        let len = left.min(count.max(1)) as u32;
+        self.extents.forget(entry.block, entry.end());
+        Tree::of(self).convert(block, len)?;
+        let written = Entry { unwritten: false, ..entry.part(block, len) };
+        self.extents.put(written);
+        Ok(answer(&written, block, true))
+    }
+
+    /// Allocates for a hole that ends at `next`.
+    fn fill_hole(
+        &self,
+        block: u32,
+        count: u64,
+        ahead: u64,
+        before: Option<Entry>,
+        next: u64,
+    ) -> Result<Extent> {
+        let tree = Tree::of(self);
+        let room = next.saturating_sub(u64::from(block)).min(u64::from(MAX_UNWRITTEN));
+        let count = count.clamp(1, room.max(1));
+        // At most MAX_UNWRITTEN, a u32.
+        let want = count.saturating_add(ahead).min(room.max(1)) as u32;
+        let who = self.claimant();
+        let (start, got) =
+            blocks::allocate(self.fs(), &Request { goal: tree.goal(block, before), want, who })?;
+        let len = u64::from(got).min(count) as u32;
+        let run = Entry { block, len: got, start: start.0, unwritten: false };
+        let written = run.part(block, len);
+        if let Err(e) = tree.insert(written) {
+            blocks::free(self.fs(), self.ino32(), start, u64::from(got))?;
+            return Err(e);
+        }
+        self.add_blocks(i64::from(len));
+        if got > len {
+            self.keep_ahead(&run, len)?;
+        }
+        self.extents.put(written);
+        Ok(answer(&written, block, true))
+    }
+
+    /// Puts the rest of a run, behind its first `len` blocks, into the tree as unwritten; or gives it
+    /// back when the tree has no room for it.
+    fn keep_ahead(&self, run: &Entry, len: u32) -> Result<()> {
+        let rest = Entry { unwritten: true, ..run.part(run.block + len, run.len - len) };
+        match Tree::of(self).insert(rest) {
+            Ok(()) => {
+                self.add_blocks(i64::from(rest.len));
+                Ok(())
+            }
+            Err(_) => blocks::free(self.fs(), self.ino32(), FsBlock(rest.start), u64::from(rest.len)),
+        }
+    }
+
+    fn map_indirect(&self, block: u32, count: u64, how: MapMode) -> Result<Extent> {
+        let _shared = self.data_sem().read();
+        let found = indirect::lookup(self, block, count)?;
+        if how != MapMode::Read && !matches!(found.kind, ExtentKind::Mapped { .. }) {
+            log::warn!(
+                "EXT4-fs ({}): inode #{}: block-mapped files cannot grow yet",
+                self.fs().disk_name(),
+                self.ino()
+            );
+            return Err(Errno::EOPNOTSUPP);
+        }
+        Ok(found)
+    }
+
+    fn claimant(&self) -> Claimant {
+        if self.privileged() { Claimant::Root } else { Claimant::User }
+    }
+
+    /// Whether `i_block` maps blocks: files, directories and symbolic links that are not fast ones.
+    pub(crate) fn is_mapped(&self) -> bool {
+        match self.kind() {
+            FileType::Regular | FileType::Directory => true,
+            FileType::Symlink => !self.is_fast_symlink(),
+            _ => false,
+        }
+    }
+
+    /// Whether this is a symbolic link whose target lies in the inode: it has no block, but perhaps one
+    /// with attributes.
+    pub fn is_fast_symlink(&self) -> bool {
+        let attributes = 1u64 << (self.fs().geometry().block_bits - 9);
+        self.kind() == FileType::Symlink
+            && self.with_meta(|m| m.blocks == if m.file_acl != 0 { attributes } else { 0 })
+    }
+
+    /// Changes `i_blocks` by a number of blocks of the file system.
+    pub(crate) fn add_blocks(&self, blocks: i64) {
+        let sectors = blocks << (self.fs().geometry().block_bits - 9);
+        self.with_meta(|m| m.blocks = m.blocks.saturating_add_signed(sectors));
+    }
+
+    /// Where a file's first block would be best: the start of its inode's group.
+    pub(crate) fn home_block(&self) -> FsBlock {
+        let geometry = self.fs().geometry();
+        let group = geometry.locate_inode(self.ino()).map_or(0, |(group, _)| group);
+        geometry.group_first_block(group)
+    }
+}
+
+/// What an extent says from `block` on.
+fn answer(entry: &Entry, block: u32, new: bool) -> Extent {
+    let len = entry.end() - u64::from(block);
+    let kind = if entry.unwritten {
+        ExtentKind::Unwritten
+    } else {
+        ExtentKind::Mapped { block: FsBlock(entry.start + u64::from(block - entry.block)) }
+    };
+    Extent { kind, len, new }
+}

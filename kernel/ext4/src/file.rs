@@ -1,0 +1,175 @@
+//! Regular files, opened: `ext4_file_read_iter`, `ext4_file_write_iter`, seeks, fsync.
+//!
+//! # Locking
+//! Writes take `rwsem` alone, from the checks (O_APPEND's position among them) to the last byte;
+//! reads take no lock of the inode, as in Linux: a page's own lock orders a reader with a writer of
+//! the same page. fsync takes none.
+
+use alloc::sync::Arc;
+
+use base::{Errno, IovIter, Result};
+use pagecache::{AddressSpace, generic_file_read, generic_perform_write};
+use vfs::{File, FileOperations, Kiocb, KiocbFlags, Mmap, MountFlags, S_ISGID, S_ISUID, S_IXGRP, Whence};
+
+use crate::inode::{Ext4Inode, Node, Touch};
+use crate::seek;
+
+/// A regular file, opened.
+pub(crate) struct RegularFile {
+    inode: Arc<Ext4Inode>,
+}
+
+impl RegularFile {
+    /// Of an inode that is a regular file.
+    pub fn new(inode: Arc<Ext4Inode>) -> Arc<RegularFile> {
+        Arc::new(RegularFile { inode })
+    }
+}
+
+impl FileOperations for RegularFile {
+    fn can_read(&self) -> bool {
+        true
+    }
+
+    fn can_write(&self) -> bool {
+        true
+    }
+
+    fn read_iter(&self, file: &File, iocb: &mut Kiocb, to: &mut IovIter<'_>) -> Result<usize> {
+        if to.count() == 0 {
+            return Ok(0);
+        }
+        let node: &Node = &self.inode;
+        let done = generic_file_read(node.mapping(), node, iocb.pos, to)?;
+        iocb.pos += done as u64;
+        if !iocb.flags.contains(KiocbFlags::NOATIME) {
+            node.accessed(file.path().mount.flags());
+        }
+        Ok(done)
+    }
+
+    fn write_iter(&self, file: &File, iocb: &mut Kiocb, from: &mut IovIter<'_>) -> Result<usize> {
+        let start;
+        let done = {
+            let _alone = self.inode.rwsem().write();
+            self.inode.write_checks(iocb, from)?;
+            if from.count() == 0 {
+                return Ok(0);
+            }
+            start = iocb.pos;
+            self.inode.write_locked(iocb, from)?
+        };
+        iocb.pos = start + done as u64;
+        if done > 0 && iocb.flags.intersects(KiocbFlags::DSYNC.union(KiocbFlags::SYNC)) {
+            let datasync = !iocb.flags.contains(KiocbFlags::SYNC);
+            vfs::fsync::fsync_range(file, start, iocb.pos - 1, datasync)?;
+        }
+        Ok(done)
+    }
+
+    fn llseek(&self, file: &File, pos: u64, offset: i64, whence: Whence) -> Result<u64> {
+        match whence {
+            Whence::Data => seek::data(&self.inode, offset),
+            Whence::Hole => seek::hole(&self.inode, offset),
+            _ => vfs::lseek::generic_file(file, pos, offset, whence),
+        }
+    }
+
+    fn fsync(&self, _file: &File, start: u64, end: u64, datasync: bool) -> Result<()> {
+        self.inode.fsync(start, end, datasync)
+    }
+
+    fn mapping(&self) -> Option<&Arc<AddressSpace>> {
+        Some(self.inode.mapping())
+    }
+
+    fn mmap(&self, file: &File) -> Result<Mmap> {
+        self.inode.accessed(file.path().mount.flags());
+        let ops = self.inode.arc().ok_or(Errno::EIO)?;
+        Ok(Mmap::Pages { mapping: self.inode.mapping().clone(), ops })
+    }
+}
+
+impl Node {
+    /// What a write must pass before its first byte (`generic_write_checks`): O_APPEND's position, the
+    /// limits on size. Cuts `from` to what may be written.
+    fn write_checks(&self, iocb: &mut Kiocb, from: &mut IovIter<'_>) -> Result<()> {
+        self.fs().check_writable()?;
+        if from.count() == 0 {
+            return Ok(());
+        }
+        if iocb.flags.contains(KiocbFlags::APPEND) {
+            iocb.pos = self.size();
+        }
+        let limit = iocb.fsize_limit.min(self.max_bytes());
+        let room = limit.checked_sub(iocb.pos).filter(|&room| room > 0).ok_or(Errno::EFBIG)?;
+        from.truncate(usize::try_from(room).unwrap_or(usize::MAX));
+        Ok(())
+    }
+
+    /// The write itself, `rwsem` held alone: privileges, times, bytes, and the inode to its table.
+    fn write_locked(&self, iocb: &Kiocb, from: &mut IovIter<'_>) -> Result<usize> {
+        let plain = iocb.flags.contains(KiocbFlags::KILL_PRIV);
+        if plain {
+            self.remove_privileges();
+        }
+        self.set_privileged(!plain);
+        if self.touch(Touch::Modified) {
+            self.set_stale();
+        }
+        let wanted = from.count();
+        let done = generic_perform_write(self.mapping(), self, iocb.pos, from);
+        let end = iocb.pos.saturating_add(wanted as u64);
+        if done.as_ref().map_or(0, |&n| n) < wanted && end > self.size() {
+            // Blocks that were taken for bytes that never came.
+            self.trim()?;
+        }
+        self.store_if_stale();
+        done
+    }
+
+    /// A write by somebody without CAP_FSETID takes suid and sgid away (`file_remove_privs`).
+    fn remove_privileges(&self) {
+        let changed = self.with_meta(|m| {
+            let old = u32::from(m.mode);
+            let mut new = old & !S_ISUID;
+            if new & S_IXGRP != 0 {
+                new &= !S_ISGID;
+            }
+            // Only bits were taken away.
+            m.mode = new as u16;
+            new != old
+        });
+        if changed {
+            self.set_stale();
+        }
+    }
+
+    /// The content was read: atime, when it is older than the last change or than a day (relatime).
+    pub(crate) fn accessed(&self, mount: MountFlags) {
+        const DAY: i64 = 24 * 60 * 60;
+        if mount.intersects(MountFlags::NOATIME.union(MountFlags::RDONLY)) || self.fs().read_only() {
+            return;
+        }
+        let now = base::time::coarse_now();
+        let due =
+            self.with_meta(|m| m.atime <= m.mtime || m.atime <= m.ctime || now.sec - m.atime.sec >= DAY);
+        if due && self.touch(Touch::Read) {
+            self.mark_dirty();
+        }
+    }
+
+    /// Brings the bytes `start..=end`, the inode and the metadata to the medium. Without a journal all
+    /// of the device's dirty metadata is written: the inode may depend on any of it. One FLUSH.
+    pub fn fsync(&self, start: u64, end: u64, datasync: bool) -> Result<()> {
+        let fs = self.fs();
+        if fs.read_only() {
+            return Ok(());
+        }
+        let pages = fs.bdi().write_inode_now(self, start..end.saturating_add(1), datasync);
+        self.store_if_stale();
+        let metadata = fs.device().sync();
+        pages.and(metadata)?;
+        fs.device().flush()
+    }
+}

@@ -1,0 +1,275 @@
+//! A mounted ext4: what all its inodes share.
+//!
+//! # What it is
+//! [`Ext4Fs`] joins the checked geometry, the block device's cache, the flusher, the groups, the inode
+//! cache and the orphan list. `mount.rs` makes one, `unmount.rs` ends it; this file is the meeting
+//! point in between.
+//!
+//! # Locking
+//! No lock stands around the file system. `state` and the counters are atomics; the superblock's
+//! bytes are reached through its buffer's guard alone, for the length of one closure.
+//!
+//! # Invariants
+//! 1. `free_blocks + claimed blocks == sum of the groups' free counts`: a writer claims blocks from
+//!    the counter first and only then looks for them, so that the search cannot come too late.
+//! 2. Once `state` is read-only it never goes back by itself.
+
+use alloc::string::String;
+use alloc::sync::{Arc, Weak};
+use core::sync::atomic::{AtomicBool, AtomicU16, AtomicU32, AtomicU64, Ordering};
+
+use base::{Errno, Ino, Result};
+use pagecache::{BlockDevice, Buffer};
+use sync::SpinLock;
+use writeback::Bdi;
+use zerocopy::{FromBytes, IntoBytes};
+
+use crate::disk::superblock::{SIZE, Superblock};
+use crate::geometry::{ErrorPolicy, Geometry, super_checksum};
+use crate::group::Groups;
+use crate::inode::cache::InodeCache;
+use crate::inode::{Ext4Inode, Node};
+use crate::options::Options;
+use crate::orphan::Orphans;
+use crate::zones::Zones;
+
+/// A mounted ext4 file system.
+pub struct Ext4Fs {
+    me: Weak<Ext4Fs>,
+    geometry: Geometry,
+    device: Arc<BlockDevice>,
+    bdi: Arc<Bdi>,
+    superblock: Buffer,
+    pub(crate) groups: Groups,
+    pub(crate) zones: Zones,
+    pub(crate) inodes: InodeCache,
+    pub(crate) orphans: Orphans,
+    options: SpinLock<Options>,
+    read_only: AtomicBool,
+    /// Nothing on the disk may ever be written, whatever a remount asks.
+    must_not_write: bool,
+    /// Free blocks that nobody has claimed.
+    pub(crate) free_blocks: AtomicU64,
+    pub(crate) free_inodes: AtomicU32,
+    /// Sectors the disk had written when it was mounted, for `s_kbytes_written`.
+    pub(crate) sectors_at_mount: u64,
+    kbytes_at_mount: u64,
+    /// `s_state` before the mount changed it.
+    state_at_mount: AtomicU16,
+    /// The root directory's use by the mount; taken at unmount.
+    root: SpinLock<Option<Arc<Ext4Inode>>>,
+    /// Feeds generations and the search's starting points.
+    random: AtomicU64,
+}
+
+/// What `mount.rs` puts together.
+pub(crate) struct Parts {
+    pub geometry: Geometry,
+    pub device: Arc<BlockDevice>,
+    pub bdi: Arc<Bdi>,
+    pub superblock: Buffer,
+    pub groups: Groups,
+    pub zones: Zones,
+    pub options: Options,
+    pub read_only: bool,
+    pub must_not_write: bool,
+}
+
+impl Ext4Fs {
+    pub(crate) fn new(parts: Parts) -> Arc<Ext4Fs> {
+        let (free_blocks, free_inodes) = parts.groups.totals();
+        let sectors_at_mount = crate::mount::sectors_written(parts.device.disk());
+        let seed = base::time::now().as_ns().unwrap_or(0) ^ u64::from(parts.geometry.csum_seed);
+        let kbytes_at_mount = superblock_in(&parts.superblock, &parts.geometry).s_kbytes_written.get();
+        Arc::new_cyclic(|me| Ext4Fs {
+            me: me.clone(),
+            geometry: parts.geometry,
+            device: parts.device,
+            bdi: parts.bdi,
+            superblock: parts.superblock,
+            groups: parts.groups,
+            zones: parts.zones,
+            inodes: InodeCache::new(),
+            orphans: Orphans::new(),
+            options: SpinLock::new(parts.options),
+            read_only: AtomicBool::new(parts.read_only),
+            must_not_write: parts.must_not_write,
+            free_blocks: AtomicU64::new(free_blocks),
+            free_inodes: AtomicU32::new(free_inodes),
+            sectors_at_mount,
+            kbytes_at_mount,
+            state_at_mount: AtomicU16::new(0),
+            root: SpinLock::new(None),
+            random: AtomicU64::new(seed),
+        })
+    }
+
+    /// The checked superblock.
+    pub fn geometry(&self) -> &Geometry {
+        &self.geometry
+    }
+
+    /// The block device's cache: all metadata lives there.
+    pub fn device(&self) -> &Arc<BlockDevice> {
+        &self.device
+    }
+
+    /// The flusher of the disk.
+    pub fn bdi(&self) -> &Arc<Bdi> {
+        &self.bdi
+    }
+
+    /// "vda", for messages.
+    pub fn disk_name(&self) -> &str {
+        self.device.disk().name()
+    }
+
+    /// A counted handle. None only while it is being dropped.
+    pub(crate) fn arc(&self) -> Option<Arc<Ext4Fs>> {
+        self.me.upgrade()
+    }
+
+    /// The inode of a number, from memory or from the disk (`ext4_iget`). ESTALE for one that is
+    /// free, EUCLEAN for one that is damaged or out of range.
+    pub fn iget(&self, ino: Ino) -> Result<Arc<Ext4Inode>> {
+        let fs = self.arc().ok_or(Errno::EIO)?;
+        InodeCache::get(&fs, ino)
+    }
+
+    /// A new inode near `parent`, with one name (a directory: still one; set 2 yourself), no size,
+    /// an empty extent map when it is a file, directory or symbolic link, and its bytes in the table.
+    /// `owner` is what [`vfs::Cred::init_owner`] gave, its mode with the type. ENOSPC, EROFS, EIO.
+    pub fn new_inode(&self, parent: &Node, owner: vfs::Ownership, name: &[u8]) -> Result<Arc<Ext4Inode>> {
+        let fs = self.arc().ok_or(Errno::EIO)?;
+        crate::balloc::inodes::create(&fs, parent, owner, name)
+    }
+
+    /// Whether nothing may be written.
+    pub fn read_only(&self) -> bool {
+        self.read_only.load(Ordering::Acquire)
+    }
+
+    /// EROFS when nothing may be written: the first line of everything that changes the disk.
+    pub fn check_writable(&self) -> Result<()> {
+        if self.read_only() { Err(Errno::EROFS) } else { Ok(()) }
+    }
+
+    /// From now on nothing is changed any more.
+    pub(crate) fn become_read_only(&self, why: &str) {
+        if !self.read_only.swap(true, Ordering::AcqRel) {
+            log::error!("EXT4-fs (device {}): remounting read-only: {why}", self.disk_name());
+        }
+    }
+
+    /// Sets the read-only state for a remount. EROFS when the disk must not be written.
+    pub(crate) fn set_read_only(&self, yes: bool) -> Result<()> {
+        if !yes && self.must_not_write {
+            return Err(Errno::EROFS);
+        }
+        self.read_only.store(yes, Ordering::Release);
+        Ok(())
+    }
+
+    /// The mount options now.
+    pub fn options(&self) -> Options {
+        self.options.lock().clone()
+    }
+
+    /// Whether new files take their directory's group.
+    pub fn bsd_groups(&self) -> bool {
+        self.options.lock().bsd_groups.unwrap_or(self.geometry.bsd_groups)
+    }
+
+    /// Other options, for a remount.
+    pub(crate) fn set_options(&self, options: Options) {
+        *self.options.lock() = options;
+    }
+
+    /// What to do on contradictions: `errors=`, or else the superblock's word.
+    pub fn error_policy(&self) -> ErrorPolicy {
+        self.options.lock().errors.unwrap_or(self.geometry.errors)
+    }
+
+    /// A copy of the superblock's bytes as they are now.
+    pub(crate) fn superblock(&self) -> Superblock {
+        superblock_in(&self.superblock, &self.geometry)
+    }
+
+    /// `s_kbytes_written` at mount.
+    pub(crate) fn kbytes_at_mount(&self) -> u64 {
+        self.kbytes_at_mount
+    }
+
+    /// `s_state` before the mount changed it.
+    pub(crate) fn state_at_mount(&self) -> u16 {
+        self.state_at_mount.load(Ordering::Relaxed)
+    }
+
+    /// Remembers `s_state` before the mount changes it.
+    pub(crate) fn note_state_at_mount(&self, state: u16) {
+        self.state_at_mount.store(state, Ordering::Relaxed);
+    }
+
+    /// Changes the superblock and renews its checksum; the buffer becomes dirty.
+    pub(crate) fn with_superblock(&self, change: impl FnOnce(&mut Superblock)) {
+        let mut block = self.superblock.write();
+        let at = self.geometry.super_offset();
+        let Some(bytes) = block.get_mut(at..at + SIZE) else { return };
+        let Ok(mut sb) = Superblock::read_from_bytes(bytes) else { return };
+        change(&mut sb);
+        if self.geometry.metadata_csum() {
+            sb.s_checksum = super_checksum(&sb).into();
+        }
+        bytes.copy_from_slice(sb.as_bytes());
+    }
+
+    /// The buffer that holds the superblock.
+    pub(crate) fn superblock_buffer(&self) -> &Buffer {
+        &self.superblock
+    }
+
+    /// The root directory as the mount holds it.
+    pub(crate) fn root_inode(&self) -> Option<Arc<Ext4Inode>> {
+        self.root.lock().clone()
+    }
+
+    /// Sets or takes the mount's use of the root directory; the old one is returned, so that it is
+    /// dropped outside the lock.
+    pub(crate) fn set_root(&self, root: Option<Arc<Ext4Inode>>) -> Option<Arc<Ext4Inode>> {
+        core::mem::replace(&mut self.root.lock(), root)
+    }
+
+    /// A number nobody can easily guess (xorshift64*): generations, starting points. No secret.
+    pub(crate) fn random(&self) -> u32 {
+        let step = |x: u64| {
+            let mut x = x | 1;
+            x ^= x >> 12;
+            x ^= x << 25;
+            x ^= x >> 27;
+            Some(x)
+        };
+        let old = self.random.fetch_update(Ordering::Relaxed, Ordering::Relaxed, step).unwrap_or(1);
+        (old.wrapping_mul(0x2545_f491_4f6c_dd1d) >> 32) as u32
+    }
+
+    /// A line of the mount's kind in the log.
+    pub(crate) fn say(&self, text: core::fmt::Arguments<'_>) {
+        log::info!("EXT4-fs ({}): {text}", self.disk_name());
+    }
+
+    /// The options as /proc/mounts shows them.
+    pub(crate) fn options_text(&self) -> String {
+        self.options.lock().text()
+    }
+}
+
+/// The superblock's bytes in its buffer.
+fn superblock_in(buffer: &Buffer, geometry: &Geometry) -> Superblock {
+    let block = buffer.read();
+    let at = geometry.super_offset();
+    // The buffer holds a whole block, and a block from 1 KiB on holds the superblock.
+    match block.get(at..at + SIZE).map(Superblock::read_from_bytes) {
+        Some(Ok(sb)) => sb,
+        _ => zerocopy::FromZeros::new_zeroed(),
+    }
+}

@@ -1,0 +1,270 @@
+//! The inode cache: one [`Node`] and one [`Ext4Inode`] per number.
+//!
+//! # Locking
+//! `slots` is held for a look-up or a change of one slot, never across I/O; nothing is dropped under
+//! it that could be a last use. Who finds a slot that is being loaded or evicted sleeps in `settled`
+//! until it is not.
+
+use alloc::sync::{Arc, Weak};
+use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use base::{Errno, FsBlock, Ino, Result};
+use hashbrown::HashMap;
+use pagecache::{AddressSpace, Buffer};
+use sync::{Mutex, RwLock, SpinLock, WaitQueue};
+use writeback::DirtyState;
+
+use super::raw::{self, Decoded, InodeError};
+use super::{Ext4Inode, Node};
+use crate::disk::inode::ROOT_INO;
+use crate::error::Site;
+use crate::fs::Ext4Fs;
+
+enum Slot {
+    /// Somebody reads it from the disk, or takes it off the disk.
+    Busy,
+    /// In memory, as long as the Node lives.
+    There(Weak<Node>),
+}
+
+/// All inodes in memory.
+pub struct InodeCache {
+    slots: Mutex<HashMap<u32, Slot>>,
+    settled: WaitQueue,
+}
+
+/// What a look into the cache gave.
+enum Look {
+    Found(Arc<Ext4Inode>),
+    /// Nobody had it: the caller now owns the busy slot.
+    Mine,
+    Wait,
+}
+
+impl InodeCache {
+    pub(crate) fn new() -> InodeCache {
+        InodeCache { slots: Mutex::new(HashMap::new()), settled: WaitQueue::new() }
+    }
+
+    /// The inode, read from the disk when it is not in memory.
+    pub(crate) fn get(fs: &Arc<Ext4Fs>, ino: Ino) -> Result<Arc<Ext4Inode>> {
+        let number = check_number(fs, ino)?;
+        match fs.inodes.claim(number) {
+            Some(inode) => Ok(inode),
+            None => fs.inodes.settle(number, load(fs, number, Purpose::Use)),
+        }
+    }
+
+    /// As [`InodeCache::get`], for the orphan list: an inode without names is welcome.
+    pub(crate) fn get_orphan(fs: &Arc<Ext4Fs>, ino: Ino) -> Result<Arc<Ext4Inode>> {
+        let number = check_number(fs, ino)?;
+        match fs.inodes.claim(number) {
+            Some(inode) => Ok(inode),
+            None => fs.inodes.settle(number, load(fs, number, Purpose::Orphan)),
+        }
+    }
+
+    /// Puts a new inode, whose number the bitmap has just given out, into the cache. EUCLEAN when
+    /// that number is in use in memory: then the bitmap lied.
+    pub(crate) fn insert(
+        fs: &Arc<Ext4Fs>,
+        number: u32,
+        make: impl FnOnce() -> Result<Made>,
+    ) -> Result<Arc<Ext4Inode>> {
+        if fs.inodes.claim(number).is_some() {
+            return Err(fs.corrupt(Site::inode(number), "the inode bitmap gave out an inode that is in use"));
+        }
+        let built = make().map(|parts| parts.into_node(fs, number));
+        fs.inodes.settle(number, built)
+    }
+
+    /// The inode in memory, or None and the slot is the caller's to [`InodeCache::settle`].
+    fn claim(&self, number: u32) -> Option<Arc<Ext4Inode>> {
+        loop {
+            match self.look(number) {
+                Look::Found(inode) => return Some(inode),
+                Look::Mine => return None,
+                Look::Wait => {
+                    self.settled.wait_until(|| !matches!(self.slots.lock().get(&number), Some(Slot::Busy)))
+                }
+            }
+        }
+    }
+
+    fn look(&self, number: u32) -> Look {
+        let mut slots = self.slots.lock();
+        let node = match slots.get(&number) {
+            Some(Slot::Busy) => return Look::Wait,
+            Some(Slot::There(node)) => node.upgrade(),
+            None => None,
+        };
+        match node {
+            // The use takes the only Arc made here with it, so no Node is dropped under the lock.
+            Some(node) => Look::Found(use_of(node)),
+            None => {
+                slots.insert(number, Slot::Busy);
+                Look::Mine
+            }
+        }
+    }
+
+    /// Ends the busy time of a slot: with a Node, or with nothing.
+    fn settle(&self, number: u32, node: Result<Arc<Node>>) -> Result<Arc<Ext4Inode>> {
+        let mut slots = self.slots.lock();
+        let result = match node {
+            Ok(node) => {
+                slots.insert(number, Slot::There(Arc::downgrade(&node)));
+                Ok(use_of(node))
+            }
+            Err(e) => {
+                slots.remove(&number);
+                Err(e)
+            }
+        };
+        drop(slots);
+        self.settled.wake_all();
+        result
+    }
+
+    /// The last use of a Node was dropped. True when the caller must now evict it: it has no name,
+    /// nobody else has begun, and nobody has come back to it.
+    pub(super) fn begin_eviction(&self, node: &Node) -> bool {
+        let mut slots = self.slots.lock();
+        if node.nlink() != 0 || node.handle.lock().strong_count() > 0 || node.evicted.load(Ordering::Acquire)
+        {
+            return false;
+        }
+        node.evicted.store(true, Ordering::Release);
+        slots.insert(node.ino, Slot::Busy);
+        true
+    }
+
+    /// The eviction is over.
+    pub(super) fn end_eviction(&self, number: u32) {
+        self.slots.lock().remove(&number);
+        self.settled.wake_all();
+    }
+
+    /// A Node goes for good: its slot, if it is still its own, goes too.
+    fn forget(&self, node: &Node) {
+        let mut slots = self.slots.lock();
+        if let Some(Slot::There(there)) = slots.get(&node.ino)
+            && core::ptr::eq(there.as_ptr(), node)
+        {
+            slots.remove(&node.ino);
+        }
+    }
+
+    /// The Nodes in memory, for sync and unmount.
+    pub(crate) fn all(&self) -> alloc::vec::Vec<Arc<Node>> {
+        let slots = self.slots.lock();
+        slots
+            .values()
+            .filter_map(|slot| if let Slot::There(node) = slot { node.upgrade() } else { None })
+            .collect()
+    }
+}
+
+impl Drop for Node {
+    fn drop(&mut self) {
+        self.fs.inodes.forget(self);
+    }
+}
+
+/// The one use of a Node: the present one, or a new one.
+fn use_of(node: Arc<Node>) -> Arc<Ext4Inode> {
+    let mut handle = node.handle.lock();
+    if let Some(present) = handle.upgrade() {
+        return present;
+    }
+    let new = Arc::new(Ext4Inode { node: node.clone() });
+    *handle = Arc::downgrade(&new);
+    drop(handle);
+    new
+}
+
+/// EUCLEAN when no inode that a name may lead to has this number.
+fn check_number(fs: &Ext4Fs, ino: Ino) -> Result<u32> {
+    let number = u32::try_from(ino.0).unwrap_or(0);
+    let geometry = fs.geometry();
+    if (number >= geometry.first_ino || number == ROOT_INO) && geometry.locate_inode(ino).is_some() {
+        return Ok(number);
+    }
+    Err(fs.corrupt(Site::inode(number), format_args!("inode number {ino} is out of range")))
+}
+
+/// Whether an inode without names may be read.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Purpose {
+    Use,
+    Orphan,
+}
+
+/// Where an inode lies in the table: the block, and the byte in it.
+pub(crate) fn table_place(fs: &Ext4Fs, number: u32) -> Result<(FsBlock, usize)> {
+    let geometry = fs.geometry();
+    let (group, index) = geometry.locate_inode(Ino(u64::from(number))).ok_or(Errno::EUCLEAN)?;
+    let per_block = geometry.inodes_per_block();
+    let block = fs.groups.inode_table(group) + u64::from(index / per_block);
+    Ok((FsBlock(block), (index % per_block) as usize * geometry.inode_size))
+}
+
+fn load(fs: &Arc<Ext4Fs>, number: u32, purpose: Purpose) -> Result<Arc<Node>> {
+    let (block, offset) = table_place(fs, number)?;
+    if !fs.groups.inode_may_be_used(fs, number) {
+        return Err(
+            fs.corrupt(Site::inode(number), "lies in the part of the inode table that was never used")
+        );
+    }
+    let table = fs.device().bread(block)?;
+    let decoded = {
+        let bytes = table.read();
+        let slot = bytes.get(offset..offset + fs.geometry().inode_size).ok_or(Errno::EIO)?;
+        raw::decode(fs.geometry(), number, slot)
+    };
+    let decoded = match decoded {
+        Ok(decoded) => decoded,
+        Err(InodeError::Free) => return Err(Errno::ESTALE),
+        Err(e) => return Err(fs.corrupt(Site::at(number, block), e)),
+    };
+    if decoded.meta.nlink == 0 && purpose == Purpose::Use {
+        return Err(Errno::ESTALE);
+    }
+    let node = Made { decoded, table, offset }.into_node(fs, number);
+    crate::extent::check_root(&node)?;
+    Ok(node)
+}
+
+/// What a Node is made of.
+pub(crate) struct Made {
+    pub decoded: Decoded,
+    pub table: Buffer,
+    pub offset: usize,
+}
+
+impl Made {
+    fn into_node(self, fs: &Arc<Ext4Fs>, number: u32) -> Arc<Node> {
+        let Decoded { meta, size, kind, .. } = self.decoded;
+        Arc::new_cyclic(|me| Node {
+            me: me.clone(),
+            fs: fs.clone(),
+            ino: number,
+            kind,
+            csum_seed: raw::csum_seed(fs.geometry(), number, meta.generation),
+            table: self.table,
+            table_offset: self.offset,
+            rwsem: RwLock::new(()),
+            data_sem: RwLock::new(()),
+            size: AtomicU64::new(size),
+            meta: SpinLock::new(meta),
+            extents: Default::default(),
+            verified: Default::default(),
+            mapping: AddressSpace::new(),
+            dirty: DirtyState::default(),
+            handle: SpinLock::new(Weak::new()),
+            evicted: AtomicBool::new(false),
+            stale: AtomicBool::new(false),
+            privileged: AtomicBool::new(true),
+        })
+    }
+}

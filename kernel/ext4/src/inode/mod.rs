@@ -1,0 +1,316 @@
+//! Inodes in memory.
+//!
+//! # What it is
+//! Two objects stand for one inode. A [`Node`] is the inode's memory: attributes, block map, page
+//! cache. An [`Ext4Inode`] is a *use* of it, what the vfs, open files and directory entries hold
+//! (Linux's `i_count`). The flusher holds Nodes only, so a file that was unlinked and closed is
+//! deleted at once, however dirty its pages are.
+//!
+//! ```text
+//!   iget ──▶ LOADING ──▶ USED (Ext4Inode lives) ──last use dropped──▶ nlink > 0: UNUSED, cached while
+//!                          ▲                                      │     the flusher has it, then gone
+//!                          └───────────── iget ───────────────────┤
+//!                                                                 └─▶ nlink == 0: EVICTING ──▶ freed
+//! ```
+//!
+//! # How to use it
+//! ```text
+//!   let inode = fs.iget(Ino(12))?;           // the one Arc of inode 12
+//!   inode.with_meta(|m| m.mode = 0o100600);   // change attributes …
+//!   inode.mark_dirty();                       // … and put them into the table's buffer
+//! ```
+//! [`Node::mark_dirty`] copies the inode into its table block at once, so a Node is not dirty by itself
+//! but for the length of one write call ([`Node::set_stale`]); its pages are, and the device's buffers.
+//!
+//! # Locking
+//! `rwsem` (i_rwsem) → `data_sem` (i_data_sem: the block map) → a group's lock → buffer guards →
+//! `meta` (spin). `meta` holds the map's root bytes too, because `mark_dirty` must copy them while
+//! `data_sem` may be held.
+//! Dropping the last [`Ext4Inode`] of a deleted file sleeps and does I/O: never under a spin lock,
+//! and never with a group's lock or the inode cache's held.
+//!
+//! # Invariants
+//! 1. At most one live Node and one live Ext4Inode per number ([`cache`]).
+//! 2. What the table's buffer holds is what `meta` said at the last `mark_dirty`; `stale` when it has
+//!    changed since.
+//! 3. `size` is published before a page behind the old size can be written back.
+
+pub mod attr;
+pub mod blocks;
+pub mod cache;
+mod evict;
+mod ops;
+pub mod raw;
+
+use alloc::sync::{Arc, Weak};
+use core::fmt::Display;
+use core::ops::Deref;
+use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use base::{Errno, FileBlock, FsBlock, Ino, Result, Timespec};
+use pagecache::{AddressSpace, Buffer};
+use sync::{RwLock, SpinLock};
+use vfs::FileType;
+use writeback::{DirtyFlags, DirtyState};
+
+use crate::disk::inode::InodeFlags;
+use crate::error::Site;
+use crate::extent::cache::ExtentCache;
+use crate::extent::verified::Verified;
+use crate::fs::Ext4Fs;
+pub use raw::Meta;
+
+/// An inode's memory.
+pub struct Node {
+    me: Weak<Node>,
+    fs: Arc<Ext4Fs>,
+    ino: u32,
+    kind: FileType,
+    csum_seed: u32,
+    /// The block of the inode table, and where in it the inode lies.
+    table: Buffer,
+    table_offset: usize,
+    rwsem: RwLock<()>,
+    data_sem: RwLock<()>,
+    size: AtomicU64,
+    meta: SpinLock<Meta>,
+    /// Recently seen extents, so that a mapped overwrite walks no tree.
+    pub(crate) extents: ExtentCache,
+    /// Blocks of the extent tree whose checks were passed.
+    pub(crate) verified: Verified,
+    mapping: Arc<AddressSpace>,
+    dirty: DirtyState,
+    handle: SpinLock<Weak<Ext4Inode>>,
+    /// Eviction has begun: nobody finds the Node any more.
+    evicted: AtomicBool,
+    /// Attributes changed since the last `mark_dirty`.
+    stale: AtomicBool,
+    /// Whether the present writer may use the blocks kept for root.
+    privileged: AtomicBool,
+}
+
+/// A use of an inode: what everybody but the flusher holds.
+pub struct Ext4Inode {
+    node: Arc<Node>,
+}
+
+impl Deref for Ext4Inode {
+    type Target = Node;
+
+    fn deref(&self) -> &Node {
+        &self.node
+    }
+}
+
+/// What [`Node::touch`] sets to now.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Touch {
+    /// Read: atime.
+    Read,
+    /// The inode changed: ctime.
+    Changed,
+    /// The content changed: mtime and ctime.
+    Modified,
+}
+
+impl Node {
+    /// The file system.
+    pub fn fs(&self) -> &Arc<Ext4Fs> {
+        &self.fs
+    }
+
+    /// Its number.
+    pub fn ino(&self) -> Ino {
+        Ino(u64::from(self.ino))
+    }
+
+    /// Its number as the disk writes it.
+    pub fn ino32(&self) -> u32 {
+        self.ino
+    }
+
+    /// What kind of inode it is.
+    pub fn kind(&self) -> FileType {
+        self.kind
+    }
+
+    /// Where its checksums start (number and generation).
+    pub fn csum_seed(&self) -> u32 {
+        self.csum_seed
+    }
+
+    /// i_rwsem.
+    pub fn rwsem(&self) -> &RwLock<()> {
+        &self.rwsem
+    }
+
+    /// i_data_sem: held shared to look at the block map, alone to change it.
+    pub(crate) fn data_sem(&self) -> &RwLock<()> {
+        &self.data_sem
+    }
+
+    /// The cached pages.
+    pub fn mapping(&self) -> &Arc<AddressSpace> {
+        &self.mapping
+    }
+
+    /// A counted handle to this Node. None only while it is being dropped.
+    pub fn arc(&self) -> Option<Arc<Node>> {
+        self.me.upgrade()
+    }
+
+    /// i_size.
+    pub fn size(&self) -> u64 {
+        self.size.load(Ordering::Acquire)
+    }
+
+    /// Publishes a new i_size; `mark_dirty` brings it to the table.
+    pub fn set_size(&self, size: u64) {
+        self.size.store(size, Ordering::Release);
+    }
+
+    /// A look at the attributes, or a change of them, all at once. Nothing in `f` may sleep.
+    pub fn with_meta<R>(&self, f: impl FnOnce(&mut Meta) -> R) -> R {
+        f(&mut self.meta.lock())
+    }
+
+    /// `i_flags`.
+    pub fn flags(&self) -> InodeFlags {
+        self.with_meta(|m| m.flags)
+    }
+
+    /// Sets or clears flags.
+    pub fn set_flags(&self, flags: InodeFlags, on: bool) {
+        self.with_meta(|m| m.flags.set(flags, on));
+    }
+
+    /// `i_links_count` as the disk has it.
+    pub fn nlink(&self) -> u16 {
+        self.with_meta(|m| m.nlink)
+    }
+
+    /// One name more. EMLINK at 65,000 for what is no directory. A directory with dir_nlink goes to 1
+    /// ("too many to count") past 65,000; without that feature it is EMLINK too.
+    pub fn inc_nlink(&self) -> Result<()> {
+        let many = self.kind == FileType::Directory
+            && self.fs.geometry().has_ro_compat(crate::disk::feature::RoCompat::DIR_NLINK);
+        self.with_meta(|m| {
+            if self.kind == FileType::Directory && m.nlink == 1 {
+                return Ok(());
+            }
+            match m.nlink.checked_add(1).filter(|&n| n <= LINK_MAX) {
+                Some(n) => m.nlink = n,
+                None if many => m.nlink = 1,
+                None => return Err(Errno::EMLINK),
+            }
+            Ok(())
+        })
+    }
+
+    /// One name less. A directory's count stays at 1 when it is 1 (dir_nlink). Reaching 0 means that
+    /// the inode is deleted when its last use goes; put it on the orphan list.
+    pub fn drop_nlink(&self) {
+        self.with_meta(|m| {
+            if self.kind != FileType::Directory || m.nlink > 2 {
+                m.nlink = m.nlink.saturating_sub(1);
+            }
+        });
+    }
+
+    /// Sets the count, for a new directory (2) or a removed one (0).
+    pub fn set_nlink(&self, n: u16) {
+        self.with_meta(|m| m.nlink = n);
+    }
+
+    /// Sets times to the present tick. Returns whether any of them moved: if not, the inode stays
+    /// clean.
+    pub fn touch(&self, what: Touch) -> bool {
+        let now = base::time::coarse_now();
+        self.with_meta(|m| match what {
+            Touch::Read => set_time(&mut m.atime, now),
+            Touch::Changed => set_time(&mut m.ctime, now),
+            Touch::Modified => {
+                let moved = set_time(&mut m.mtime, now) | set_time(&mut m.ctime, now);
+                m.version = m.version.wrapping_add(u64::from(moved));
+                moved
+            }
+        })
+    }
+
+    /// Puts the attributes into the inode table's buffer. Costs a copy and a checksum, no I/O.
+    pub fn mark_dirty(&self) {
+        let geometry = self.fs.geometry();
+        let mut block = self.table.write();
+        // Taken inside the buffer's guard, so that the last to write writes the newest.
+        self.stale.store(false, Ordering::Release);
+        let meta = self.meta.lock().clone();
+        let Some(slot) = block.get_mut(self.table_offset..self.table_offset + geometry.inode_size) else {
+            return;
+        };
+        raw::encode(geometry, self.ino, &meta, self.size(), slot);
+    }
+
+    /// The attributes changed, and who changed them will call [`Node::store_if_stale`] when it has
+    /// done the rest: once per write call and not once per page.
+    pub(crate) fn set_stale(&self) {
+        self.stale.store(true, Ordering::Release);
+    }
+
+    /// [`Node::mark_dirty`], if there is something new.
+    pub(crate) fn store_if_stale(&self) {
+        if self.stale.load(Ordering::Acquire) {
+            self.mark_dirty();
+        }
+    }
+
+    /// Sets `i_dtime` in the table's buffer: the orphan list's link, or the time of deletion.
+    pub(crate) fn set_dtime(&self, dtime: u32) {
+        let geometry = self.fs.geometry();
+        let mut block = self.table.write();
+        if let Some(slot) = block.get_mut(self.table_offset..self.table_offset + geometry.inode_size) {
+            raw::set_dtime(geometry, self.ino, dtime, slot);
+        }
+    }
+
+    /// Tells the flusher that pages are dirty.
+    pub(crate) fn mark_pages_dirty(&self) {
+        self.fs.bdi().mark_inode_dirty(&self.dirty, DirtyFlags::PAGES, || {
+            self.arc().map(|node| node as Arc<dyn writeback::DirtyInode>)
+        });
+    }
+
+    /// Whether the present writer may use the blocks kept for root.
+    pub(crate) fn privileged(&self) -> bool {
+        self.privileged.load(Ordering::Relaxed)
+    }
+
+    /// Says whether the writer that holds `rwsem` may use the blocks kept for root.
+    pub(crate) fn set_privileged(&self, yes: bool) {
+        self.privileged.store(yes, Ordering::Relaxed);
+    }
+
+    /// The disk contradicts itself about this inode. EUCLEAN.
+    #[cold]
+    pub fn corrupt(&self, check: impl Display) -> Errno {
+        self.fs.corrupt(Site::inode(self.ino), check)
+    }
+
+    /// The same, at a block of the disk.
+    #[cold]
+    pub fn corrupt_block(&self, block: FsBlock, check: impl Display) -> Errno {
+        self.fs.corrupt(Site::at(self.ino, block), check)
+    }
+
+    /// The same, at a block of the file: what a directory knows of itself.
+    #[cold]
+    pub fn corrupt_file_block(&self, block: FileBlock, check: impl Display) -> Errno {
+        self.fs.corrupt(Site::in_file(self.ino, block), check)
+    }
+}
+
+/// The most names an inode can have.
+pub const LINK_MAX: u16 = 65_000;
+
+fn set_time(old: &mut Timespec, now: Timespec) -> bool {
+    core::mem::replace(old, now) != now
+}

@@ -1,0 +1,104 @@
+//! An ext4 inode as the vfs and the flusher see it. The methods of directories are in
+//! [`crate::namei`], those of symbolic links in [`crate::symlink`].
+
+use alloc::sync::Arc;
+use core::any::Any;
+
+use base::{Errno, Ino, Result};
+use pagecache::{AddressSpace, AddressSpaceOperations, WritebackControl};
+use sync::RwLock;
+use vfs::{
+    Attr, Directory, FileOperations, FileType, Inode, OpenFlags, Ownership, SetAttr, SuperBlock, Symlink,
+};
+use writeback::{DirtyInode, DirtyState};
+
+use super::{Ext4Inode, Node};
+use crate::disk::inode::InodeFlags;
+use crate::file::RegularFile;
+use crate::namei::DirFile;
+
+impl Inode for Ext4Inode {
+    fn ino(&self) -> Ino {
+        Node::ino(self)
+    }
+
+    fn file_type(&self) -> FileType {
+        self.kind()
+    }
+
+    fn attr(&self) -> Attr {
+        Node::attr(self)
+    }
+
+    fn ownership(&self) -> Ownership {
+        Node::ownership(self)
+    }
+
+    fn size(&self) -> u64 {
+        Node::size(self)
+    }
+
+    fn setattr(&self, new: &SetAttr) -> Result<()> {
+        Node::setattr(self, new)
+    }
+
+    fn rwsem(&self) -> &RwLock<()> {
+        Node::rwsem(self)
+    }
+
+    fn superblock(&self) -> Arc<dyn SuperBlock> {
+        self.fs().clone()
+    }
+
+    fn as_directory(&self) -> Option<&dyn Directory> {
+        (self.kind() == FileType::Directory).then_some(self)
+    }
+
+    fn as_symlink(&self) -> Option<&dyn Symlink> {
+        (self.kind() == FileType::Symlink).then_some(self)
+    }
+
+    fn open(self: Arc<Self>, flags: OpenFlags) -> Result<Arc<dyn FileOperations>> {
+        let writes = flags.access_mode() != 0;
+        let fixed = self.flags();
+        if writes && fixed.contains(InodeFlags::IMMUTABLE) {
+            return Err(Errno::EPERM);
+        }
+        let appends = flags.contains(OpenFlags::APPEND) && !flags.contains(OpenFlags::TRUNC);
+        if writes && fixed.contains(InodeFlags::APPEND) && !appends {
+            return Err(Errno::EPERM);
+        }
+        match self.kind() {
+            FileType::Regular => Ok(RegularFile::new(self)),
+            FileType::Directory => Ok(DirFile::new(self)),
+            _ => Err(Errno::ENXIO),
+        }
+    }
+
+    fn as_any(&self) -> &dyn Any {
+        self
+    }
+}
+
+impl DirtyInode for Node {
+    fn ino(&self) -> Ino {
+        Node::ino(self)
+    }
+
+    fn dirty_state(&self) -> &DirtyState {
+        &self.dirty
+    }
+
+    fn mapping(&self) -> &Arc<AddressSpace> {
+        &self.mapping
+    }
+
+    fn writepages(&self, control: &mut WritebackControl) -> Result<()> {
+        AddressSpaceOperations::writepages(self, &self.mapping, control)
+    }
+
+    fn write_inode(&self, sync: bool) -> Result<()> {
+        self.store_if_stale();
+        if sync { self.table.sync() } else { Ok(()) }
+    }
+}

@@ -1,0 +1,229 @@
+//! Mounting: from a block device to an [`Ext4Fs`], through one door.
+//!
+//! # Steps, and what each may say
+//! ```text
+//!   superblock   Geometry::check          EINVAL "not ext4, or not for Quill", EUCLEAN "damaged"
+//!   options      Options::parse           EINVAL
+//!   descriptors  Groups::read, zones      EUCLEAN
+//!   may write?   Access::of               never an error: it becomes read-only, with a reason in the log
+//!   root         iget(2)                  EUCLEAN
+//!   begin        marks the disk "in use"  EIO
+//!   orphans      orphan::clean_up         EIO
+//! ```
+//!
+//! # The disk while it is mounted
+//! `s_state` loses EXT4_VALID_FS and gets it back at unmount, also on a disk with a journal: Quill does
+//! not write the journal yet (docs/ext4-without-journal.md), so nothing but a whole e2fsck can answer
+//! for a disk that was not unmounted.
+
+use alloc::string::String;
+use alloc::sync::Arc;
+
+use base::{Errno, FsBlock, Ino, Result};
+use block::Disk;
+use pagecache::BlockDevice;
+use vfs::{FileSystemType, FileType, MountFlags, SuperBlock};
+use writeback::Bdi;
+use zerocopy::FromBytes;
+
+use crate::disk::feature::{Incompat, RoCompat, ro_compat_names};
+use crate::disk::inode::ROOT_INO;
+use crate::disk::superblock::{OFFSET, SIZE, STATE_ERROR, STATE_VALID, Superblock};
+use crate::fs::{Ext4Fs, Parts};
+use crate::geometry::{Geometry, features};
+use crate::group::Groups;
+use crate::options::Options;
+use crate::orphan;
+
+/// ext4, for [`vfs::register_filesystem`].
+pub static FS_TYPE: &dyn FileSystemType = &Ext4Type;
+
+struct Ext4Type;
+
+impl FileSystemType for Ext4Type {
+    fn name(&self) -> &'static str {
+        "ext4"
+    }
+
+    fn requires_dev(&self) -> bool {
+        true
+    }
+
+    fn mount(
+        &self,
+        source: Option<Arc<BlockDevice>>,
+        flags: MountFlags,
+        options: &str,
+    ) -> Result<Arc<dyn SuperBlock>> {
+        let device = source.ok_or(Errno::ENOTBLK)?;
+        Ok(mount(&device, flags.contains(MountFlags::RDONLY), options)?)
+    }
+}
+
+/// Mounts what is on a device.
+pub fn mount(device: &Arc<BlockDevice>, read_only: bool, options: &str) -> Result<Arc<Ext4Fs>> {
+    let options = Options::parse(options)?;
+    let sb = read_superblock(device)?;
+    let geometry = Geometry::check(&sb, device.size()).map_err(|e| {
+        log::error!("EXT4-fs ({}): {e}", device.disk().name());
+        e.errno()
+    })?;
+    let access = Access::of(device.disk(), &sb, &geometry, &options);
+    if let Access::No(why) = &access
+        && !read_only
+    {
+        log::warn!("EXT4-fs ({}): mounted read-only: {why}", device.disk().name());
+    }
+    let fs = assemble(device, geometry, options, read_only, &access)?;
+    start(&fs).inspect_err(|_| {
+        fs.set_root(None);
+        // The reason the mount failed counts, not this.
+        let _ = fs.bdi().stop();
+    })?;
+    Ok(fs)
+}
+
+fn assemble(
+    device: &Arc<BlockDevice>,
+    geometry: Geometry,
+    options: Options,
+    read_only: bool,
+    access: &Access,
+) -> Result<Arc<Ext4Fs>> {
+    device.set_block_size(geometry.block_bits)?;
+    let name = device.disk().name();
+    let complain = |(group, e)| {
+        log::error!("EXT4-fs ({name}): group descriptor {group}: {e}");
+        Errno::EUCLEAN
+    };
+    let groups = Groups::read(&geometry, device)?.map_err(complain)?;
+    let zones = groups.zones(&geometry).map_err(complain)?;
+    let must_not_write = matches!(access, Access::No(_));
+    let read_only = read_only || must_not_write;
+    let bdi = if read_only { Bdi::new(device) } else { Bdi::start(device)? };
+    let superblock = device.bread(geometry.super_block())?;
+    let parts = Parts {
+        geometry,
+        device: device.clone(),
+        bdi,
+        superblock,
+        groups,
+        zones,
+        options,
+        read_only,
+        must_not_write,
+    };
+    Ok(Ext4Fs::new(parts))
+}
+
+fn start(fs: &Arc<Ext4Fs>) -> Result<()> {
+    let root = fs.iget(Ino(u64::from(ROOT_INO))).map_err(|e| {
+        log::error!("EXT4-fs ({}): the root inode cannot be read", fs.disk_name());
+        if e == Errno::ESTALE { Errno::EUCLEAN } else { e }
+    })?;
+    if root.kind() != FileType::Directory || root.size() == 0 {
+        return Err(root.corrupt("the root is no directory"));
+    }
+    fs.set_root(Some(root));
+    warn_about_state(fs);
+    if !fs.read_only() {
+        begin(fs)?;
+        orphan::clean_up(fs)?;
+    }
+    let mode = if fs.read_only() { "ro" } else { "r/w" };
+    fs.say(format_args!(
+        "mounted {mode} without journal, {} blocks of {} bytes",
+        fs.geometry().blocks_count,
+        fs.geometry().block_size()
+    ));
+    Ok(())
+}
+
+/// The first superblock's bytes. EINVAL for a device too small to have one.
+fn read_superblock(device: &Arc<BlockDevice>) -> Result<Superblock> {
+    let name = device.disk().name();
+    if device.size() < OFFSET + SIZE as u64 {
+        log::error!("EXT4-fs ({name}): the disk is too small for a file system ({} bytes)", device.size());
+        return Err(Errno::EINVAL);
+    }
+    device.set_block_size(10)?;
+    let buffer = device.bread(FsBlock(1)).inspect_err(|e| {
+        log::error!("EXT4-fs ({name}): unable to read the superblock: {e}");
+    })?;
+    let bytes = buffer.read();
+    Superblock::read_from_bytes(&bytes).map_err(|_| Errno::EIO)
+}
+
+/// Whether the disk may be written, and if not, why.
+enum Access {
+    Yes,
+    No(String),
+}
+
+impl Access {
+    fn of(disk: &Disk, sb: &Superblock, geometry: &Geometry, options: &Options) -> Access {
+        let unknown = features(sb).2 & !RoCompat::SUPPORTED.bits();
+        if disk.read_only() {
+            return Access::No("the disk is write-protected".into());
+        }
+        if unknown != 0 {
+            let names = ro_compat_names(unknown);
+            return Access::No(alloc::format!("s_feature_ro_compat has what Quill cannot write: {names}"));
+        }
+        if geometry.has_incompat(Incompat::RECOVER) {
+            return Access::No(
+                "the journal needs recovery (mount it with Linux, or run e2fsck on it)".into(),
+            );
+        }
+        if !geometry.has_incompat(Incompat::EXTENTS) {
+            return Access::No("block-mapped files (no extent feature) cannot be written yet".into());
+        }
+        if options.no_recovery {
+            return Access::No("the option norecovery asks for it".into());
+        }
+        Access::Yes
+    }
+}
+
+fn warn_about_state(fs: &Ext4Fs) {
+    let sb = fs.superblock();
+    let (state, count, max) = (sb.s_state.get(), sb.s_mnt_count.get(), sb.s_max_mnt_count.get());
+    let name = fs.disk_name();
+    if state & STATE_ERROR != 0 {
+        log::warn!("EXT4-fs ({name}): the file system has errors: running e2fsck is recommended");
+    } else if state & STATE_VALID == 0 {
+        log::warn!("EXT4-fs ({name}): was not unmounted cleanly: running e2fsck is recommended");
+    } else if max.cast_signed() > 0 && count >= max {
+        log::warn!("EXT4-fs ({name}): maximal mount count reached: running e2fsck is recommended");
+    }
+}
+
+/// Marks the disk as in use (`ext4_setup_super`).
+pub(crate) fn begin(fs: &Ext4Fs) -> Result<()> {
+    let now = base::time::coarse_now().sec.cast_unsigned();
+    fs.note_state_at_mount(fs.superblock().s_state.get());
+    fs.with_superblock(|sb| {
+        sb.s_state = (sb.s_state.get() & !STATE_VALID).into();
+        if sb.s_max_mnt_count.get() == 0 {
+            sb.s_max_mnt_count = 20.into();
+        }
+        sb.s_mnt_count = sb.s_mnt_count.get().saturating_add(1).into();
+        (sb.s_mtime, sb.s_mtime_hi) = split_time(now);
+        // The place is the vfs's knowledge; Quill's one disk is its root.
+        sb.s_last_mounted = [0; 64];
+        sb.s_last_mounted[0] = b'/';
+    });
+    fs.update_superblock();
+    fs.superblock_buffer().sync()
+}
+
+/// 40 bits of seconds, as the superblock keeps them.
+pub(crate) fn split_time(sec: u64) -> (zerocopy::byteorder::little_endian::U32, u8) {
+    let [.., high, _, _, _] = sec.to_le_bytes();
+    (crate::disk::lo32(sec), high)
+}
+
+/// Sectors written to a disk since it came.
+pub(crate) fn sectors_written(disk: &Disk) -> u64 {
+    disk.stats().write.sectors
+}

@@ -1,0 +1,153 @@
+//! What the vfs asks of a mounted ext4: sync, statfs, remount, unmount.
+//!
+//! # Unmount
+//! Everything is written and acknowledged by a FLUSH first; only then is the superblock marked clean,
+//! written, and flushed too. So a disk that says "clean" is, whatever instant the power goes.
+
+use alloc::string::String;
+use alloc::sync::Arc;
+use core::sync::atomic::Ordering;
+
+use base::{DevId, Errno, Result};
+use vfs::{Inode, MountFlags, StatFs, SuperBlock};
+
+use crate::balloc::blocks::kept_for_metadata;
+use crate::dead::DeadRoot;
+use crate::disk::superblock::{STATE_ERROR, STATE_VALID};
+use crate::disk::{hi32, lo32};
+use crate::fs::Ext4Fs;
+use crate::mount::{begin, sectors_written, split_time};
+use crate::options::Options;
+
+/// `f_type` of statfs.
+const MAGIC: u64 = 0xef53;
+
+impl SuperBlock for Ext4Fs {
+    fn root(&self) -> Arc<dyn Inode> {
+        match self.root_inode() {
+            Some(root) => root,
+            None => DeadRoot::new(),
+        }
+    }
+
+    fn statfs(&self) -> Result<StatFs> {
+        let geometry = self.geometry();
+        let overhead = if self.options().minix_df { 0 } else { self.overhead() };
+        let free = self.free_blocks.load(Ordering::Relaxed);
+        let kept = geometry.reserved_blocks + kept_for_metadata(self);
+        let half = |at: usize| {
+            geometry.uuid[at..at + 8].iter().rev().fold(0u64, |n, &byte| (n << 8) | u64::from(byte))
+        };
+        Ok(StatFs {
+            magic: MAGIC,
+            block_size: geometry.block_size() as u64,
+            blocks: geometry.blocks_count.saturating_sub(overhead),
+            blocks_free: free,
+            blocks_available: free.saturating_sub(kept),
+            files: u64::from(geometry.inodes_count),
+            files_free: u64::from(self.free_inodes.load(Ordering::Relaxed)),
+            fsid: half(0) ^ half(8),
+            name_max: 255,
+        })
+    }
+
+    fn sync(&self, wait: bool) -> Result<()> {
+        if self.read_only() {
+            return Ok(());
+        }
+        self.inodes.all().iter().for_each(|node| node.store_if_stale());
+        self.update_superblock();
+        self.bdi().sync(wait)?;
+        if wait { self.device().flush() } else { Ok(()) }
+    }
+
+    fn unmount(&self) -> Result<()> {
+        // Its last use may be dropped here, outside any lock.
+        drop(self.set_root(None));
+        let cleaned = if self.read_only() { Ok(()) } else { self.finish() };
+        // Never back to writing, even when it failed.
+        self.set_read_only(true)?;
+        cleaned.and(self.bdi().stop())
+    }
+
+    fn read_only(&self) -> bool {
+        Ext4Fs::read_only(self)
+    }
+
+    fn remount(&self, flags: MountFlags, options: &str) -> Result<()> {
+        let options = Options::parse(options)?;
+        let read_only = flags.contains(MountFlags::RDONLY);
+        if read_only && !self.read_only() {
+            self.finish()?;
+            self.set_read_only(true)?;
+        } else if !read_only && self.read_only() {
+            if self.superblock().s_state.get() & STATE_ERROR != 0 {
+                log::warn!("EXT4-fs ({}): the file system has errors: stays read-only", self.disk_name());
+                return Err(Errno::EROFS);
+            }
+            self.set_read_only(false)?;
+            begin(self)?;
+        }
+        self.set_options(options);
+        Ok(())
+    }
+
+    fn fs_type(&self) -> &'static str {
+        "ext4"
+    }
+
+    fn dev(&self) -> DevId {
+        self.device().disk().dev()
+    }
+
+    fn options(&self) -> String {
+        self.options_text()
+    }
+
+    fn max_bytes(&self) -> u64 {
+        self.geometry().max_bytes()
+    }
+}
+
+impl Ext4Fs {
+    /// Writes everything, then marks the disk as it was when it was mounted: clean, if it was clean.
+    fn finish(&self) -> Result<()> {
+        SuperBlock::sync(self, true)?;
+        let valid = self.state_at_mount() & STATE_VALID;
+        self.with_superblock(|sb| {
+            let bad = sb.s_state.get() & STATE_ERROR != 0;
+            let state = sb.s_state.get() | if bad { 0 } else { valid };
+            sb.s_state = state.into();
+        });
+        self.update_superblock();
+        self.superblock_buffer().sync()?;
+        self.device().flush()
+    }
+
+    /// Brings counters and times of the superblock up to date (`ext4_update_super`).
+    pub(crate) fn update_superblock(&self) {
+        let now = base::time::coarse_now().sec.cast_unsigned();
+        let free = self.free_blocks.load(Ordering::Relaxed);
+        let inodes = self.free_inodes.load(Ordering::Relaxed);
+        let written = sectors_written(self.device().disk()).saturating_sub(self.sectors_at_mount) / 2;
+        let before = self.kbytes_at_mount();
+        self.with_superblock(|sb| {
+            (sb.s_wtime, sb.s_wtime_hi) = split_time(now);
+            sb.s_kbytes_written = before.saturating_add(written).into();
+            sb.s_free_blocks_count_lo = lo32(free);
+            if self.geometry().desc_size > 32 {
+                sb.s_free_blocks_count_hi = hi32(free);
+            }
+            sb.s_free_inodes_count = inodes.into();
+        });
+    }
+
+    /// Blocks that can never hold a file's data: what mke2fs counted, or the metadata and the journal.
+    fn overhead(&self) -> u64 {
+        let geometry = self.geometry();
+        match u64::from(geometry.overhead) {
+            n if n > 0 && n < geometry.blocks_count => n,
+            _ => geometry.first_data_block + self.zones.total(),
+        }
+    }
+}
