@@ -163,4 +163,9 @@ unsafe impl FrameSource for MachineFrames {
         // SAFETY: the trait's contract: what `alloc` gave, and its owner is gone.
         unsafe { free(phys, 0) }
     }
+
+    fn free_frames(&self) -> usize {
+        // Without the reserve: what others may have.
+        FRAMES.lock().free().saturating_sub(RESERVE) as usize
+    }
 }
