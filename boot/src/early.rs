@@ -27,7 +27,7 @@ pub fn init(image: PhysAddr) {
 
 /// The device tree at `phys`, mapped read-only.
 pub fn device_tree(phys: PhysAddr) -> Result<DeviceTree<'static>, Trouble> {
-    if phys.0 % 8 != 0 || phys.0 == 0 || phys.0 > layout::PHYS_LIMIT - 2 * BLOCK {
+    if !phys.0.is_multiple_of(8) || phys.0 == 0 || phys.0 > layout::PHYS_LIMIT - 2 * BLOCK {
         return Err(Error::Malformed.into());
     }
     let first = phys.0 & !(BLOCK - 1);

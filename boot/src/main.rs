@@ -18,11 +18,17 @@
 
 extern crate alloc;
 
+mod disks;
 mod early;
 mod panic;
+mod program;
+mod root;
 mod selftest;
+mod system;
 mod trouble;
 
+use alloc::boxed::Box;
+use alloc::vec::Vec;
 use core::arch::global_asm;
 
 use base::PhysAddr;
@@ -74,6 +80,7 @@ fn boot(device_tree: PhysAddr) -> Result<u8, Trouble> {
     let tree_region = early::tree_region(device_tree, tree);
     start_memory(tree, tree_region)?;
     let options = Options::parse(tree.bootargs());
+    let command_line = Vec::from(tree.bootargs());
     start_log(&options);
     start_time(tree)?;
 
@@ -82,6 +89,8 @@ fn boot(device_tree: PhysAddr) -> Result<u8, Trouble> {
     if let Some(uart) = uart {
         console::enable_input(uart).context("console input")?;
     }
+
+    disks::probe(tree, &options);
 
     // The tree has told everything; its memory and what only start.S needed are free now.
     // SAFETY: `tree` is not used below.
@@ -92,7 +101,19 @@ fn boot(device_tree: PhysAddr) -> Result<u8, Trouble> {
     if let Some(which) = &options.selftest {
         return Ok(selftest::run(which));
     }
-    Err(Trouble::new("there is no program to run: give init= on the kernel command line"))
+    start_file_systems(command_line);
+    let root = root::mount(&options)?;
+    root::attach_all(&root);
+    let ended = program::run(&root, &options);
+    program::unmount(&root);
+    ended
+}
+
+/// The kinds of file systems there are.
+fn start_file_systems(command_line: Vec<u8>) {
+    writeback::set_memory(frames::stats().total as usize);
+    vfs::register_filesystem(ext4::FS_TYPE);
+    _ = command_line;
 }
 
 /// Frames, the heap, and frames for everybody above.
@@ -123,7 +144,7 @@ fn start_log(options: &Options) {
 /// The interrupt controller, the clocks, and chance.
 fn start_time(tree: DeviceTree<'_>) -> Result<(), Trouble> {
     gic::init(tree.gic()?).context("the interrupt controller")?;
-    irq::register(tree.timer()?, alloc::boxed::Box::new(timer_interrupt)).context("the timer")?;
+    irq::register(tree.timer()?, Box::new(timer_interrupt)).context("the timer")?;
     base::time::set_clock(&MachineClock);
     match tree.rtc().map(clock::set_from_rtc) {
         Some(Ok(())) => {}

@@ -34,6 +34,7 @@
 
 .section .head.text, "ax"
 .global _head
+.type   _head, %function
 _head:
     b       start
     .long   0
@@ -249,6 +250,7 @@ leave_el2:
 
     .ltorg
 
+.type   upper_half, %function
 upper_half:
     ldr     x0, =boot_stack_top
     mov     sp, x0

@@ -33,7 +33,8 @@ pub fn exact() -> Result<(), &'static str> {
     pattern.iter_mut().enumerate().for_each(|(i, b)| *b = (i * 7 + 1) as u8);
     for distance in (0..300).chain([511, 512, 513, 599]) {
         let at = UserAddr(END - distance);
-        for len in [0, 1, 2, 3, 7, 8, 15, 16, 17, 31, 63, 64, 65, 127, 128, 129, 200, 255, 256, 257, 400, 600] {
+        for len in [0, 1, 2, 3, 7, 8, 15, 16, 17, 31, 63, 64, 65, 127, 128, 129, 200, 255, 256, 257, 400, 600]
+        {
             let reach = len.min(distance as usize);
             ensure(M.clear_user(at, len) == reach, "clear_user counts")?;
             ensure(M.copy_to_user(at, &pattern[..len]) == reach, "copy_to_user counts")?;

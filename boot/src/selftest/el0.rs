@@ -228,7 +228,10 @@ pub fn pages() -> Result<(), &'static str> {
     let (load, store) = (&raw const el0_load, &raw const el0_store);
     ensure(world.trap(store, DATA).0 == Trap::Syscall, "a store to it")?;
     world.table.protect(UserAddr(DATA), PAGE_SIZE as u64, READ);
-    ensure(matches!(world.trap(store, DATA).0, Trap::PageFault { permission: true, .. }), "no store any more")?;
+    ensure(
+        matches!(world.trap(store, DATA).0, Trap::PageFault { permission: true, .. }),
+        "no store any more",
+    )?;
     ensure(world.trap(load, DATA).0 == Trap::Syscall, "but loads")?;
     let other = base::frame::alloc_zeroed().map_err(|_| "a frame")?;
     other.write(0, &7u64.to_le_bytes());

@@ -51,7 +51,10 @@ pub fn heap() -> Result<(), &'static str> {
 /// Contiguous, zero, aligned.
 pub fn dma() -> Result<(), &'static str> {
     let pages = DmaPages::new(5).ok_or("five contiguous pages")?;
-    ensure(pages.len() == 8 * PAGE_SIZE && pages.phys().0 % pages.len() as u64 == 0, "a power of two, aligned")?;
+    ensure(
+        pages.len() == 8 * PAGE_SIZE && pages.phys().0 % pages.len() as u64 == 0,
+        "a power of two, aligned",
+    )?;
     // SAFETY: `len` bytes that are ours.
     let bytes = unsafe { core::slice::from_raw_parts(pages.as_ptr(), pages.len()) };
     ensure(bytes.iter().all(|&b| b == 0), "zeros")?;

@@ -29,13 +29,12 @@ pub fn write(out: &mut dyn fmt::Write) -> fmt::Result {
     let mut at = frame;
     for n in 0..MAX_FRAMES {
         let Some([next, address]) = record(at) else { break };
-        if !layout::text().contains(address) {
-            break;
-        }
         write!(out, "  {n:2}: {address:016x}")?;
         // A return address may be the first byte of the next function: the call is before it.
-        let offset = (address - layout::KERNEL_BASE) as u32;
-        match table.and_then(|t| t.lookup(offset.saturating_sub(4))) {
+        let offset = layout::text()
+            .contains(address)
+            .then(|| (address - layout::KERNEL_BASE).saturating_sub(4) as u32);
+        match offset.and_then(|offset| table?.lookup(offset)) {
             Some((name, into)) => writeln!(out, "  {name}+{:#x}", into + 4)?,
             None => writeln!(out)?,
         }
@@ -62,7 +61,7 @@ pub fn init() -> u64 {
 
 /// The record at `at`, if it lies in a stack.
 fn record(at: u64) -> Option<[u64; 2]> {
-    if at % 8 != 0 || !(in_stack_area(at) || layout::image().contains(at)) {
+    if !at.is_multiple_of(8) || !(in_stack_area(at) || layout::image().contains(at)) {
         return None;
     }
     // SAFETY: the upper half of a slot that somebody runs on, or the image's data (the overflow

@@ -4,6 +4,7 @@
 //! page attributes that Quill does not keep. Sources: Linux, Documentation/arch/arm64/elf_hwcaps and
 //! cpu-feature-registers; Arm ARM D24.2 for the fields.
 
+use alloc::vec::Vec;
 use core::arch::asm;
 
 /// FP and ASIMD are always there (an arm64 Linux needs them); CPUID: `trap::id_registers`.
@@ -76,6 +77,41 @@ pub fn hwcap() -> u64 {
 /// AT_HWCAP2.
 pub fn hwcap2() -> u64 {
     collect(HWCAP2)
+}
+
+/// What /proc/cpuinfo calls the bits of AT_HWCAP, by their number.
+const HWCAP_NAMES: [&str; 32] = [
+    "fp", "asimd", "evtstrm", "aes", "pmull", "sha1", "sha2", "crc32", "atomics", "fphp", "asimdhp", "cpuid",
+    "asimdrdm", "jscvt", "fcma", "lrcpc", "dcpop", "sha3", "sm3", "sm4", "asimddp", "sha512", "sve",
+    "asimdfhm", "dit", "uscat", "ilrcpc", "flagm", "ssbs", "sb", "paca", "pacg",
+];
+/// The same for AT_HWCAP2.
+const HWCAP2_NAMES: [&str; 17] = [
+    "dcpodp",
+    "sve2",
+    "sveaes",
+    "svepmull",
+    "svebitperm",
+    "svesha3",
+    "svesm4",
+    "flagm2",
+    "frint",
+    "svei8mm",
+    "svef32mm",
+    "svef64mm",
+    "svebf16",
+    "i8mm",
+    "bf16",
+    "dgh",
+    "rng",
+];
+
+/// The features by name, in the order /proc/cpuinfo has them.
+pub fn names() -> Vec<&'static str> {
+    let set = |bits: u64, names: &'static [&'static str]| {
+        names.iter().enumerate().filter(move |(bit, _)| bits >> bit & 1 == 1).map(|(_, name)| *name)
+    };
+    set(hwcap(), &HWCAP_NAMES).chain(set(hwcap2(), &HWCAP2_NAMES)).collect()
 }
 
 /// What `mrs` of the register S3_0_C0_C{crm}_{op2} gives the program. None when that is no

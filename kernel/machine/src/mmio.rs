@@ -78,7 +78,9 @@ impl Mmio {
 
     #[inline]
     fn at<T>(&self, offset: usize) -> *mut T {
-        assert!(offset <= self.len && size_of::<T>() <= self.len - offset && offset % size_of::<T>() == 0);
+        let size = size_of::<T>();
+        let inside = offset <= self.len && size <= self.len - offset && offset.is_multiple_of(size);
+        assert!(inside, "outside the device's registers");
         self.base.as_ptr().wrapping_add(offset).cast()
     }
 }

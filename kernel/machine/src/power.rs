@@ -24,6 +24,7 @@ static PSCI: AtomicU8 = AtomicU8::new(NO_PSCI);
 global_asm!(
     ".pushsection .text.semihosting, \"ax\"",
     ".global quill_semihosting",
+    ".type quill_semihosting, %function",
     "quill_semihosting:",
     "1: hlt #0xf000",
     "2: ret",

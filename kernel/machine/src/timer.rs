@@ -56,7 +56,7 @@ pub fn quiet() {
 }
 
 fn to_ns(ticks: u64) -> u64 {
-    (u128::from(ticks) * u128::from(NS_PER_TICK.load(Ordering::Relaxed)) >> 32) as u64
+    ((u128::from(ticks) * u128::from(NS_PER_TICK.load(Ordering::Relaxed))) >> 32) as u64
 }
 
 /// Rounded up, so that the moment has come when the interrupt does.

@@ -33,6 +33,7 @@
 
 .macro copy_routine name
 .global \name
+.type   \name, %function
 \name:
     add     x4, x1, x2
     add     x5, x0, x2
@@ -96,6 +97,7 @@ copy_routine quill_copy_from_user
 copy_routine quill_copy_to_user
 
 .global quill_clear_user
+.type   quill_clear_user, %function
 quill_clear_user:
     add     x5, x0, x1
     subs    x1, x1, #64

@@ -51,8 +51,8 @@ pub fn map_ram(start: PhysAddr, len: u64, kind: Kind) -> Result<()> {
     map(layout::LINEAR_BASE, start, len, kind)
 }
 
-/// Makes a device's registers reachable and returns where. The range is widened to pages. Mapping
-/// the same registers again is harmless.
+/// Makes a device's registers reachable and returns where. The range is widened to pages. What is
+/// mapped already stays as it is.
 pub fn map_device(start: PhysAddr, len: u64) -> Result<NonNull<u8>> {
     let first = layout::page_floor(start.0);
     let end = start.0.checked_add(len).ok_or(Errno::EINVAL)?;
@@ -91,6 +91,14 @@ fn map(area: u64, start: PhysAddr, len: u64, kind: Kind) -> Result<()> {
     let mut map = MAP.lock();
     let mut at = start.0;
     while at < end {
+        if let Some((leaf, level)) = map.leaf(area + at) {
+            let size = 1 << shift(level);
+            let start = at & !(size - 1);
+            if leaf == Descriptor::kernel(PhysAddr(start), kind, level) {
+                at = start + size;
+                continue;
+            }
+        }
         let mut level = (1..3).find(|&l| fits(at, end - at, l)).unwrap_or(3);
         // Where a table hangs already, its entries are set one by one.
         let slot = loop {
@@ -140,6 +148,20 @@ impl KernelMap {
             };
         }
         Ok(entry(table, addr, level))
+    }
+
+    /// The valid page or block that `addr` lies in, and its level.
+    fn leaf(&self, addr: u64) -> Option<(Descriptor, u32)> {
+        let mut table = self.root;
+        for level in 0..=3 {
+            // SAFETY: `table` is a table of this map; its index is below 512.
+            let found = unsafe { entry(table, addr, level).read_volatile() };
+            if level == 3 || !found.is_table() {
+                return found.is_valid().then_some((found, level));
+            }
+            table = found.phys();
+        }
+        None
     }
 
     fn table_page(&mut self) -> Result<PhysAddr> {

@@ -126,7 +126,7 @@ impl UserTable {
 
 impl UserPageTable for UserTable {
     fn map(&self, addr: UserAddr, frame: Frame, protection: Protection) -> Result<()> {
-        if addr.0 >= TASK_SIZE || addr.0 % PAGE_SIZE as u64 != 0 {
+        if addr.0 >= TASK_SIZE || !addr.0.is_multiple_of(PAGE_SIZE as u64) {
             return Err(Errno::EINVAL);
         }
         if protection.execute {

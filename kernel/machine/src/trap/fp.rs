@@ -30,6 +30,8 @@ global_asm!(
     ".arch_extension fp",
     ".arch_extension simd",
     ".pushsection .text.fp, \"ax\"",
+    ".type quill_fp_save, %function",
+    ".type quill_fp_load, %function",
     "quill_fp_save:",
     "stp q0, q1, [x0]",
     "stp q2, q3, [x0, #32]",

@@ -49,6 +49,7 @@
 .pushsection .vectors, "ax"
 .balign 0x800
 .global quill_vectors
+.type   quill_vectors, %function
 quill_vectors:
     bad_slot 0                      // EL1 with SP_EL0: never selected
     bad_slot 1
@@ -72,6 +73,7 @@ quill_vectors:
 // fn quill_enter_user(context: *mut UserContext, pstate: u64) -> u64
 // Interrupts are masked. Returns ESR_EL1, or all ones for an interrupt.
 .global quill_enter_user
+.type   quill_enter_user, %function
 quill_enter_user:
     stp     x29, x30, [sp, #-96]!
     stp     x19, x20, [sp, #16]
@@ -134,10 +136,12 @@ quill_enter_user:
     str     x4, [sp, #272]
 .endm
 
+.type   user_irq, %function
 user_irq:
     save_user
     mov     x0, #-1
     b       leave_user
+.type   user_sync, %function
 user_sync:
     save_user
     mrs     x0, esr_el1
@@ -153,10 +157,12 @@ leave_user:
     ret
 
 // An FIQ or SError while the program ran: the kernel's stack again, then as if the kernel had it.
+.type   user_fiq, %function
 user_fiq:
     save_user
     mov     x1, #10
     b       1f
+.type   user_serror, %function
 user_serror:
     save_user
     mov     x1, #11
@@ -222,6 +228,7 @@ user_serror:
     isb
 .endm
 
+.type   kernel_sync, %function
 kernel_sync:
     stp     x0, x1, [sp]
     save_kernel
@@ -229,12 +236,14 @@ kernel_sync:
     bl      {kernel_sync}
     restore_kernel
 
+.type   kernel_irq, %function
 kernel_irq:
     stp     x0, x1, [sp]
     save_kernel
     bl      {kernel_irq}
     restore_kernel
 
+.type   bad_exception, %function
 bad_exception:
     save_kernel
     mov     x0, sp
@@ -243,6 +252,7 @@ bad_exception:
 
 // SP left its stack. x0 is as it was, TPIDRRO_EL0 has SP less a frame. A stack of its own for the
 // message; nobody returns from here.
+.type   stack_overflow, %function
 stack_overflow:
     msr     sp_el0, x0
     ldr     x0, =quill_overflow_stack_top

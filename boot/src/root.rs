@@ -1,0 +1,77 @@
+//! The root file system: the disk of `root=`, mounted, with /dev and /proc on it.
+
+use alloc::format;
+use alloc::string::String;
+use alloc::sync::Arc;
+
+use base::Errno;
+use machine::cmdline::Options;
+use pagecache::BlockDevice;
+use vfs::namei::{At, LookupFlags, lookup};
+use vfs::{Cred, Mount, MountFlags, Path, SuperBlock};
+
+use crate::trouble::Trouble;
+
+/// The disk when `root=` is not given.
+const DEFAULT_ROOT: &str = "/dev/vda";
+/// The type when `rootfstype=` is not given.
+const DEFAULT_TYPE: &str = "ext4";
+
+/// Mounts the disk that the command line names.
+pub fn mount(options: &Options) -> Result<Arc<Mount>, Trouble> {
+    let source = options.root.as_deref().unwrap_or(DEFAULT_ROOT);
+    let disk = source.strip_prefix("/dev/").and_then(block::find).ok_or_else(|| no_disk(source))?;
+    let name = options.root_type.as_deref().unwrap_or(DEFAULT_TYPE);
+    let kind = vfs::find_filesystem(name)
+        .filter(|kind| kind.requires_dev())
+        .ok_or_else(|| Trouble::new(format!("rootfstype={name}: there is no such file system for a disk")))?;
+    let mut flags = MountFlags::RELATIME;
+    flags.set(MountFlags::RDONLY, options.read_only || disk.read_only());
+    let superblock = kind
+        .mount(Some(BlockDevice::of(&disk)), flags, &options.root_flags)
+        .map_err(|error| cannot_mount(source, name, error))?;
+    flags.set(MountFlags::RDONLY, superblock.read_only());
+    Ok(Mount::new_root(superblock, flags, source))
+}
+
+fn no_disk(source: &str) -> Trouble {
+    let disks = block::disks();
+    let names: String = disks.iter().map(|disk| format!(" /dev/{}", disk.name())).collect();
+    let there = if names.is_empty() { " none" } else { &names };
+    Trouble::new(format!("root={source}: there is no such disk; there is{there}"))
+}
+
+fn cannot_mount(source: &str, name: &str, error: Errno) -> Trouble {
+    Trouble::new(format!("root={source} cannot be mounted as {name}: {error}"))
+}
+
+/// The file systems without a disk, and where they go.
+const WITHOUT_DISK: [(&str, &str); 2] = [("devtmpfs", "/dev"), ("proc", "/proc")];
+
+/// Mounts /dev and /proc.
+pub fn attach_all(root: &Arc<Mount>) {
+    for (name, at) in WITHOUT_DISK {
+        let superblock = match vfs::find_filesystem(name) {
+            Some(kind) => kind.mount(None, MountFlags::empty(), ""),
+            None => Err(Errno::ENODEV),
+        };
+        attach(root, at, superblock, name);
+    }
+}
+
+/// Puts a file system on a directory of the root. A root without that directory does without, and
+/// the log says so.
+fn attach(root: &Arc<Mount>, at: &str, superblock: base::Result<Arc<dyn SuperBlock>>, name: &str) {
+    let flags = MountFlags::NOSUID | MountFlags::RELATIME;
+    let mounted = superblock
+        .and_then(|superblock| vfs::mount_at(&directory(root, at)?, superblock, flags, name).map(drop));
+    if let Err(error) = mounted {
+        log::warn!("{name} is not mounted on {at}: {error}");
+    }
+}
+
+fn directory(root: &Arc<Mount>, at: &str) -> base::Result<Path> {
+    let root = root.root();
+    let start = At { root: &root, base: &root, cred: &Cred::ROOT, umask: 0 };
+    lookup(&start, at.as_bytes(), LookupFlags::FOLLOW | LookupFlags::DIRECTORY)
+}
