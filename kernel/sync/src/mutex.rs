@@ -90,6 +90,7 @@ impl<T: ?Sized + fmt::Debug> fmt::Debug for Mutex<T> {
 }
 
 /// The lock is held as long as this lives.
+#[must_use = "dropped at once, it guards nothing"]
 pub struct MutexGuard<'a, T: ?Sized> {
     lock: &'a Mutex<T>,
     /// Who takes it gives it back.

@@ -180,12 +180,14 @@ impl<T: ?Sized + fmt::Debug> fmt::Debug for RwLock<T> {
 }
 
 /// The lock is held with other readers as long as this lives.
+#[must_use = "dropped at once, it guards nothing"]
 pub struct ReadGuard<'a, T: ?Sized> {
     lock: &'a RwLock<T>,
     _thread: PhantomData<*const ()>,
 }
 
 /// The lock is held alone as long as this lives.
+#[must_use = "dropped at once, it guards nothing"]
 pub struct WriteGuard<'a, T: ?Sized> {
     lock: &'a RwLock<T>,
     _thread: PhantomData<*const ()>,

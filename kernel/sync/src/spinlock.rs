@@ -118,6 +118,7 @@ impl<T: ?Sized + fmt::Debug> fmt::Debug for SpinLock<T> {
 }
 
 /// The lock is held and interrupts are off as long as this lives.
+#[must_use = "dropped at once, it guards nothing"]
 pub struct SpinGuard<'a, T: ?Sized> {
     lock: &'a SpinLock<T>,
     saved: irq::Saved,

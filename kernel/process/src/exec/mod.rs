@@ -88,6 +88,16 @@ impl Start<'_> {
             return Err(ExecError::NotRegular);
         }
         namei::permission(&**inode, Want::EXEC, &self.cred).map_err(|_| ExecError::NotExecutable)?;
+        self.load(file, file.path().clone(), name)
+    }
+
+    /// The same for what may be executed, from anything that can be read and mapped.
+    fn load(
+        self,
+        file: &dyn ProgramFile,
+        exe: Path,
+        name: &[u8],
+    ) -> core::result::Result<(Arc<Process>, UserRegs), ExecError> {
         let limits = Arc::new(Limits::new(self.memory_pages));
         let surroundings = Surroundings {
             machine: self.machine,
@@ -100,7 +110,7 @@ impl Start<'_> {
         let parts = Parts {
             mm,
             limits,
-            exe: file.path().clone(),
+            exe,
             comm: name.rsplit(|&b| b == b'/').next().unwrap_or(name).to_vec(),
             root: self.root,
             cred: self.cred,

@@ -12,6 +12,9 @@ use elf::abi;
 use elf::segment::ProgramHeader;
 use std::string::String;
 use std::vec;
+use vfs::namei::At;
+use vfs::ramfs::RamFs;
+use vfs::{Mount, MountFlags, OpenFlags};
 
 /// An ELF file to be made: text with the headers, data with a bss, and PT_GNU_STACK.
 pub struct Elf {
@@ -230,4 +233,51 @@ fn what_cannot_be_loaded_leaves_a_reason() {
     elf.headers[1].p_vaddr = STACK_TOP - 0x1_0000 + 0x800;
     elf.headers[1].p_memsz = 0x1000;
     assert!(matches!(load(&elf.file()), Err(ExecError::Failed(_, Errno::ENOMEM))));
+}
+
+/// A tree with one directory, and what is started there.
+fn start<'a>(argv: &'a [Vec<u8>], envp: &'a [Vec<u8>], cred: Cred) -> Start<'a> {
+    let root = Mount::new_root(RamFs::new(), MountFlags::empty(), "none").root();
+    Start { machine: FakeMachine::leak(), memory_pages: 1 << 20, root, argv, envp, cred }
+}
+
+#[test]
+fn a_process_begins() {
+    let argv = [b"prog".to_vec(), b"-x".to_vec()];
+    let envp = [b"HOME=/".to_vec()];
+    let start = start(&argv, &envp, Cred::ROOT);
+    let exe = start.root.clone();
+    let (process, regs) =
+        start.load(&Elf::new(abi::ET_EXEC).file(), exe, b"/usr/bin/a-rather-long-name").unwrap();
+    assert_eq!(regs.pc, 0x40_0100);
+    assert_eq!(process.comm(), b"a-rather-long-n");
+    assert_eq!(process.cmdline(), b"prog\0-x\0");
+    assert_eq!(process.environ(), b"HOME=/\0");
+    assert_eq!(process.auxv().len(), 20 * 16);
+    assert_eq!((process.pid(), process.files_limit(), process.fs().umask()), (1, 1024, 0o022));
+    assert!(process.fs().cwd().same(&process.fs().root()));
+    assert_eq!(process.set_rlimit(7, (100, 200)), Ok(()));
+    assert_eq!(process.rlimits().get(7), Ok((100, 200)));
+    process.set_cred(Cred::user(5, 5));
+    assert_eq!(process.set_rlimit(7, (100, 300)), Err(Errno::EPERM));
+    assert_eq!(process.rlimits().get(99), Err(Errno::EINVAL));
+    assert!(!process.io().capable);
+}
+
+#[test]
+fn only_executable_files_are_started() {
+    let argv = [b"prog".to_vec()];
+    let (open, create) = (OpenFlags::from_user(0), OpenFlags::from_user(0o102));
+    let start_file = |mode: u32, name: &[u8]| {
+        let start = start(&argv, &[], Cred::ROOT);
+        let root = start.root.clone();
+        let at = At { root: &root, base: &root, cred: &Cred::ROOT, umask: 0 };
+        let made = namei::open(&at, b"file", create, mode).unwrap();
+        read_write::kernel_write(&made, b"#!/bin/sh\n", 0).unwrap();
+        let file = namei::open(&at, name, open, 0).unwrap();
+        start.program(&file, name).err().unwrap()
+    };
+    assert_eq!(start_file(0o755, b"."), ExecError::NotRegular);
+    assert_eq!(start_file(0o644, b"file"), ExecError::NotExecutable);
+    assert_eq!(start_file(0o755, b"file"), ExecError::Script(b"/bin/sh".to_vec()));
 }

@@ -29,18 +29,25 @@ impl Mm {
         }
         let new_len = page_up(new_len).filter(|&len| len > 0).ok_or(Errno::EINVAL)?;
         let old = Span::new(old.0, old_len, Errno::EINVAL)?;
+        // Made before the lock is taken, so dropped after it is free, also when something fails.
+        let mut removed = Vec::new();
         let mut areas = self.areas.write();
-        let (at, removed) = if flags & FIXED != 0 {
-            self.remap_to(&mut areas, old, new_len, new.0)?
+        let at = if flags & FIXED != 0 {
+            self.remap_to(&mut areas, old, new_len, new.0, &mut removed)
         } else {
-            self.resize(&mut areas, old, new_len, flags & MAYMOVE != 0)?
+            self.resize(&mut areas, old, new_len, flags & MAYMOVE != 0, &mut removed)
         };
-        drop(areas);
-        drop(removed);
-        Ok(UserAddr(at))
+        at.map(UserAddr)
     }
 
-    fn resize(&self, areas: &mut Areas, old: Span, new_len: u64, may_move: bool) -> Result<(u64, Vec<Vma>)> {
+    fn resize(
+        &self,
+        areas: &mut Areas,
+        old: Span,
+        new_len: u64,
+        may_move: bool,
+        removed: &mut Vec<Vma>,
+    ) -> Result<u64> {
         // An old length of zero would duplicate a shared mapping; only writable shared files need it.
         if old.is_empty() {
             return Err(Errno::EINVAL);
@@ -48,7 +55,8 @@ impl Mm {
         let area = areas.whole(old)?;
         if new_len <= old.len() {
             let rest = Span { start: old.start + new_len, end: old.end };
-            return Ok((old.start, self.clear(areas, rest)));
+            removed.extend(self.clear(areas, rest));
+            return Ok(old.start);
         }
         let longer = Span { start: old.start, end: old.start.checked_add(new_len).ok_or(Errno::ENOMEM)? };
         let extra = Span { start: old.end, end: longer.end };
@@ -57,16 +65,24 @@ impl Mm {
             let extra = area.prolonged(extra);
             self.check_room(areas, &extra)?;
             areas.set.insert(extra);
-            return Ok((old.start, Vec::new()));
+            return Ok(old.start);
         }
         if !may_move {
             return Err(Errno::ENOMEM);
         }
         let to = areas.choose(0, new_len, MapFlags::empty())?;
-        Ok((to, self.move_area(areas, old, Span::new(to, new_len, Errno::ENOMEM)?)?))
+        self.move_area(areas, old, Span::new(to, new_len, Errno::ENOMEM)?, removed)?;
+        Ok(to)
     }
 
-    fn remap_to(&self, areas: &mut Areas, old: Span, new_len: u64, to: u64) -> Result<(u64, Vec<Vma>)> {
+    fn remap_to(
+        &self,
+        areas: &mut Areas,
+        old: Span,
+        new_len: u64,
+        to: u64,
+        removed: &mut Vec<Vma>,
+    ) -> Result<u64> {
         if !is_aligned(to) || new_len > TASK_SIZE || to > TASK_SIZE - new_len {
             return Err(Errno::EINVAL);
         }
@@ -78,13 +94,13 @@ impl Mm {
             return Err(Errno::EINVAL);
         }
         areas.whole(old)?;
-        let mut removed = self.clear(areas, new);
-        removed.extend(self.move_area(areas, old, new)?);
-        Ok((to, removed))
+        removed.extend(self.clear(areas, new));
+        self.move_area(areas, old, new, removed)?;
+        Ok(to)
     }
 
     /// Moves what `old` maps to `new`, which is free: the area, cut or prolonged, and its pages.
-    fn move_area(&self, areas: &mut Areas, old: Span, new: Span) -> Result<Vec<Vma>> {
+    fn move_area(&self, areas: &mut Areas, old: Span, new: Span, removed: &mut Vec<Vma>) -> Result<()> {
         if areas.set.len() + 3 >= MAX_MAP_COUNT {
             return Err(Errno::ENOMEM);
         }
@@ -95,6 +111,17 @@ impl Mm {
             let extra = Span { start: new.start, end: new.start + (new.len() - old.len()) };
             self.check_room(areas, &Vma { span: extra, ..target.clone() })?;
         }
+        if let Err(error) = self.map_again(old, new) {
+            self.drop_pages(new);
+            return Err(error);
+        }
+        removed.extend(self.clear(areas, old));
+        areas.set.insert(target);
+        Ok(())
+    }
+
+    /// Maps the pages of `old` at `new` too, as far as both reach.
+    fn map_again(&self, old: Span, new: Span) -> Result<()> {
         let mut rest = Span { start: old.start, end: old.start + old.len().min(new.len()) };
         while let Some(at) = self.resident.first(rest) {
             if let Some((frame, protection)) = self.table.lookup(UserAddr(at)) {
@@ -102,12 +129,9 @@ impl Mm {
                 self.table.map(UserAddr(to), frame, protection)?;
                 self.resident.add(to);
             }
-            self.drop_pages(Span { start: at, end: at + PAGE });
             rest.start = at + PAGE;
         }
-        let removed = self.clear(areas, old);
-        areas.set.insert(target);
-        Ok(removed)
+        Ok(())
     }
 }
 
