@@ -24,7 +24,7 @@ use core::ptr::NonNull;
 use base::{PAGE_SIZE, Sector};
 use block::{Driver, InFlight, Limits};
 use sync::SpinLock;
-use virtio_drivers::transport::{DeviceStatus, DeviceType, InterruptStatus, SomeTransport, Transport};
+use virtio_drivers::transport::{DeviceStatus, InterruptStatus, SomeTransport, Transport};
 
 use super::config::{Config, Features};
 use super::doorbell::Doorbell;
@@ -166,11 +166,6 @@ impl Driver for VirtioBlk {
             self.doorbell.ring();
         }
     }
-}
-
-/// Whether the transport leads to a block device.
-pub fn is_block(transport: &SomeTransport<'static>) -> bool {
-    transport.device_type() == DeviceType::Block
 }
 
 fn negotiate(transport: &mut SomeTransport<'static>) -> Result<(Features, Config), StartError> {

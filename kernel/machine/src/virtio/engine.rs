@@ -214,7 +214,7 @@ impl State {
     fn enter_range(&mut self, kind: T, request: &InFlight, rules: Rules) -> Option<Entered> {
         let sectors = u32::try_from(request.sectors()).ok()?;
         let slot = self.take_slot(1, rules)?;
-        let range = self.slots.page(slot)?.range(request.sector().0, sectors, kind == T::Discard);
+        let range = self.slots.page(slot)?.range(request.sector().0, sectors);
         self.fill(slot, Chain { kind, sector: 0, most: 1 }, iter::once(range), 0, rules)
     }
 

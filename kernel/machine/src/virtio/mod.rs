@@ -8,7 +8,7 @@
 //! | `config.rs`   | features, configuration space, the limits that follow               | yes        |
 //! | `blk.rs`      | the device: set-up, interrupt, `block::Driver`                      |            |
 //! | `doorbell.rs` | one store that tells the device                                     |            |
-//! | `pci.rs`      | functions on bus 0, their BARs and interrupt lines                  |            |
+//! | `pci.rs`      | from a PCI function to its registers                                |            |
 //!
 //! Registers, negotiation and configuration access are `virtio-drivers`' transports (legacy and modern
 //! MMIO, modern and transitional PCI). Its `VirtQueue` is not used: with EVENT_IDX it loses a

@@ -4,28 +4,37 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::fmt::Display;
 
-use virtio_drivers::transport::SomeTransport;
 use virtio_drivers::transport::mmio::{MmioError, MmioTransport};
+use virtio_drivers::transport::{DeviceType, SomeTransport, Transport};
 
-use super::blk::{StartError, VirtioBlk, is_block};
+use super::blk::{StartError, VirtioBlk};
 use super::doorbell::Doorbell;
 use super::pci;
-use crate::devicetree::{Device, PciHost};
+use crate::devicetree::Device;
 use crate::mmu;
+use crate::pci::{Bus, Function};
 
 /// All block devices, in the order in which they are named: vda, vdb, …. A device that cannot be used
 /// is named in the log and left out.
-pub fn disks(mmio: &[Device], pci: Option<&PciHost>) -> Vec<Arc<VirtioBlk>> {
+pub fn disks(mmio: &[Device], pci: Option<&Bus>) -> Vec<Arc<VirtioBlk>> {
     let mut slots: Vec<Device> = mmio.to_vec();
     slots.sort_by_key(|slot| core::cmp::Reverse(slot.registers.start));
     let mut found: Vec<_> = slots.into_iter().filter_map(mmio_disk).collect();
-    for function in pci.map(pci::functions).unwrap_or_default() {
-        if is_block(&function.transport) {
-            let started = VirtioBlk::start(function.transport, function.doorbell, function.interrupt);
-            found.extend(kept(started, format_args!("pci {}", function.at)));
-        }
+    if let Some(bus) = pci {
+        found.extend(bus.functions.iter().filter(|f| pci::is_block(f)).filter_map(|f| pci_disk(bus, f)));
     }
     found
+}
+
+fn pci_disk(bus: &Bus, function: &Function) -> Option<Arc<VirtioBlk>> {
+    let name = format_args!("pci 00:{:02x}.{}", function.device, function.function);
+    match pci::open(bus, function) {
+        Ok(parts) => kept(VirtioBlk::start(parts.transport, parts.doorbell, parts.interrupt), name),
+        Err(why) => {
+            log::error!("{name}: a disk that cannot be used: {why}");
+            None
+        }
+    }
 }
 
 /// The block device behind an MMIO transport. None when there is none.
@@ -43,7 +52,7 @@ fn mmio_disk(slot: Device) -> Option<Arc<VirtioBlk>> {
             return None;
         }
     };
-    if !is_block(&transport) {
+    if transport.device_type() != DeviceType::Block {
         return None;
     }
     let Some(interrupt) = slot.interrupt else {

@@ -154,7 +154,7 @@ impl Ring {
     /// # Safety
     /// `base` is as invariant 1 says, and nobody but the device and this ring touches the bytes.
     pub unsafe fn new(base: NonNull<u8>, size: u16, event_idx: bool) -> Ring {
-        assert!(size.is_power_of_two() && base.addr().get() % PAGE_SIZE == 0);
+        assert!(size.is_power_of_two() && base.addr().get().is_multiple_of(PAGE_SIZE));
         Ring {
             base,
             size,

@@ -15,7 +15,7 @@ use alloc::vec::Vec;
 use core::ptr::NonNull;
 
 use base::{Errno, Frame, PAGE_SIZE, PhysAddr, Result, frame};
-use virtio_spec::blk::{DiscardWriteZeroes, DiscardWriteZeroesFlags, T};
+use virtio_spec::blk::{DiscardWriteZeroes, T};
 use virtio_spec::virtq::Desc;
 use virtio_spec::{le32, le64};
 
@@ -62,13 +62,13 @@ impl Page {
         Buffer { phys: self.phys(HEADER), len: size_of::<Header>() as u32, device_writes: false }
     }
 
-    /// Writes the range of a discard (which lets the device unmap) or of a write-zeroes.
-    pub fn range(&self, sector: u64, sectors: u32, unmap: bool) -> Buffer {
-        let flags = DiscardWriteZeroesFlags::new().with_unmap(unmap);
+    /// Writes the range of a discard or write-zeroes. No flag is set: "unmap" is only for write-zeroes,
+    /// and a device refuses it in a discard (5.2.6.2).
+    pub fn range(&self, sector: u64, sectors: u32) -> Buffer {
         let range = DiscardWriteZeroes {
             sector: le64::from_ne(sector),
             num_sectors: le32::from_ne(sectors),
-            flags: flags.into(),
+            flags: le32::from_ne(0),
         };
         self.write(RANGE, range);
         Buffer { phys: self.phys(RANGE), len: size_of::<DiscardWriteZeroes>() as u32, device_writes: false }
