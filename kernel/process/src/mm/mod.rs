@@ -201,4 +201,6 @@ impl Mm {
 #[cfg(test)]
 pub(crate) mod fake;
 #[cfg(test)]
+mod model_tests;
+#[cfg(test)]
 mod tests;

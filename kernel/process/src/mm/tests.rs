@@ -396,3 +396,36 @@ fn maps_are_told_as_linux_tells_them() {
     assert_eq!(lines[1], "fffff7ffd000-fffff7fff000 r--p 00003000 fe:00 12                         /fake");
     assert_eq!(lines[2], "ffffffffb000-fffffffff000 rw-p 00000000 00:00 0                          [stack]");
 }
+
+#[test]
+fn threads_that_fault_on_one_page_get_one_page() {
+    let (_, mm) = new();
+    let mm = Arc::new(mm);
+    let f = FakeFile::new(9);
+    for round in 0..50u64 {
+        let at = anon(&mm, 0, 2, RW, 0).unwrap();
+        let private = file(&mm, &f, 2, RW, PRIVATE, round % 7).unwrap();
+        let threads: Vec<_> = (0..4u64)
+            .map(|n| {
+                let mm = mm.clone();
+                sync::thread::spawn("toucher", move || {
+                    for page in [at, at + PAGE, private, private + PAGE] {
+                        if n % 2 == 0 {
+                            assert!(read(&mm, page + 100 + n).is_some());
+                        }
+                        assert!(write(&mm, page + n, 50 + n as u8));
+                    }
+                })
+                .unwrap()
+            })
+            .collect();
+        threads.iter().for_each(|t| t.join());
+        for page in [at, at + PAGE, private, private + PAGE] {
+            for n in 0..4u64 {
+                assert_eq!(read(&mm, page + n), Some(50 + n as u8));
+            }
+        }
+        assert_eq!(mm.sizes().resident, 4 * PAGE);
+        mm.munmap(UserAddr(0), TASK_SIZE).unwrap();
+    }
+}
