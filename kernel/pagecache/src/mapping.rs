@@ -210,9 +210,8 @@ impl AddressSpace {
         {
             let mut tree = self.tree.lock();
             let index = page.index().0;
-            if page.state().fetch_and(!(page::DIRTY | page::WRITE_FAILED), Ordering::AcqRel) & page::DIRTY
-                != 0
-            {
+            const CLEARED: u32 = page::DIRTY | page::WRITE_FAILED | page::ERROR;
+            if page.state().fetch_and(!CLEARED, Ordering::AcqRel) & page::DIRTY != 0 {
                 stats::cleaned();
             }
             page.state().fetch_or(page::WRITEBACK, Ordering::AcqRel);

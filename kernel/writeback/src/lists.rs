@@ -123,3 +123,69 @@ impl Lists {
         self.dirty.is_empty() && self.io.is_empty() && self.more_io.is_empty() && self.active.is_empty()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{AddressSpace, WritebackControl};
+    use base::{Ino, Result};
+
+    struct Nobody(DirtyState, Arc<AddressSpace>);
+
+    impl DirtyInode for Nobody {
+        fn ino(&self) -> Ino {
+            Ino(1)
+        }
+        fn dirty_state(&self) -> &DirtyState {
+            &self.0
+        }
+        fn mapping(&self) -> &Arc<AddressSpace> {
+            &self.1
+        }
+        fn writepages(&self, _control: &mut WritebackControl) -> Result<()> {
+            Ok(())
+        }
+        fn write_inode(&self, _sync: bool) -> Result<()> {
+            Ok(())
+        }
+    }
+
+    fn inode(lists: &mut Lists, now: u64) -> Handle {
+        let inode: Handle = Arc::new(Nobody(DirtyState::new(), AddressSpace::new()));
+        lists.add(inode.clone(), now);
+        inode
+    }
+
+    fn is(found: Option<Handle>, expected: &Handle) -> bool {
+        found.is_some_and(|f| Arc::ptr_eq(&f, expected))
+    }
+
+    #[test]
+    fn the_oldest_comes_first_and_the_young_stay() {
+        let mut lists = Lists::new();
+        let (b, a, young) = (inode(&mut lists, 20), inode(&mut lists, 10), inode(&mut lists, 21));
+        lists.queue_io(20);
+        assert!(is(lists.next(), &a) && is(lists.next(), &b) && lists.next().is_none());
+        assert!(is(lists.settle(a.dirty_state(), Next::Leave, 0), &a));
+        assert!(lists.settle(b.dirty_state(), Next::Again, 30).is_none());
+        lists.queue_io(29);
+        assert!(is(lists.next(), &young) && lists.next().is_none());
+        assert_eq!(lists.snapshot().len(), 2);
+    }
+
+    #[test]
+    fn what_was_not_done_comes_first_next_round() {
+        let mut lists = Lists::new();
+        let large = inode(&mut lists, 1);
+        lists.queue_io(1);
+        assert!(is(lists.next(), &large));
+        assert!(lists.settle(large.dirty_state(), Next::More, 5).is_none());
+        assert!(lists.next().is_none());
+        lists.queue_io(0);
+        assert!(is(lists.next(), &large));
+        // Forgotten while it is being written: it does not come back.
+        assert!(is(lists.remove(large.dirty_state()), &large));
+        assert!(lists.settle(large.dirty_state(), Next::Again, 5).is_none());
+        assert!(lists.is_empty());
+    }
+}

@@ -2,9 +2,9 @@
 //!
 //! ```text
 //!   memory 8192 pages (32 MiB), background 10 %, dirty 20 %:
-//!     819 pages dirty    the flusher begins
-//!    1228                writers begin to wait (half way)
-//!    1638                what is never passed for long
+//!     810 pages dirty    the flusher begins
+//!    1215                writers begin to wait (half way)
+//!    1620                what is never passed for long
 //! ```
 //! # Locking
 //! Atomics; a change is seen by the next who looks.
@@ -51,4 +51,20 @@ pub(crate) fn period_ns() -> u64 {
 /// Pages that are not on the disk yet.
 pub(crate) fn nr_unwritten() -> usize {
     pagecache::stats::nr_dirty() + pagecache::stats::nr_writeback()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_limits_of_the_example() {
+        set_memory(8192);
+        assert_eq!(thresholds(), (810, 1620));
+        DIRTY_RATIO.store(5, Ordering::Relaxed);
+        assert_eq!(thresholds(), (202, 405));
+        DIRTY_RATIO.store(20, Ordering::Relaxed);
+        set_memory(0);
+        assert_eq!(thresholds(), (0, 16));
+    }
 }
