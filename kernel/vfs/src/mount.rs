@@ -235,6 +235,13 @@ impl Mount {
     }
 }
 
+impl Drop for Mount {
+    /// The cache's entries and their directories hold each other; nobody comes back for them.
+    fn drop(&mut self) {
+        self.root.prune();
+    }
+}
+
 /// Counts as a write under way while it lives.
 pub struct WriteAccess<'a>(&'a Mount);
 

@@ -67,6 +67,7 @@ impl FileSystemType for RamFsType {
 
 /// One ramfs.
 pub struct RamFs {
+    name: &'static str,
     dev: DevId,
     next_ino: AtomicU64,
     /// Live inodes.
@@ -78,7 +79,13 @@ pub struct RamFs {
 impl RamFs {
     /// An empty one whose root is owned by root with mode 0755.
     pub fn new() -> Arc<RamFs> {
+        RamFs::named("ramfs")
+    }
+
+    /// The same under another type's name: devtmpfs is one with device nodes in it.
+    pub fn named(name: &'static str) -> Arc<RamFs> {
         Arc::new_cyclic(|fs: &Weak<RamFs>| RamFs {
+            name,
             dev: anonymous_dev(),
             next_ino: AtomicU64::new(2),
             inodes: AtomicU64::new(0),
@@ -132,7 +139,7 @@ impl SuperBlock for RamFs {
     }
 
     fn fs_type(&self) -> &'static str {
-        "ramfs"
+        self.name
     }
 
     fn dev(&self) -> DevId {
