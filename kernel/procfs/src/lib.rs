@@ -1,18 +1,35 @@
 //! procfs: what the kernel and its program tell of themselves, as files under /proc.
 //!
 //! ```text
-//!   boot ── implements ──▶ ProcSource     what is true now, as plain data
-//!                              │
-//!   open("/proc/meminfo") ─▶ table row (path, mode, generator) ─▶ text, made once, at open
-//!                                                                   │
-//!   read, pread, lseek ◀────────────────────────────────────────────┘
+//!   boot ── implements ──▶ ProcSource, ProcessView          what is true now, as plain data
+//!                               │
+//!   read("/proc/meminfo") ─▶ table row (path, mode, generator) ─▶ text, kept by the open file
 //! ```
 //!
 //! Every file's form is Linux 6.1's, so that programs made for it find what they parse.
 //!
-//! * [`ProcFsType`]: the type, for `vfs::register_filesystem`; it is made over a [`ProcSource`].
-//! * [`ProcSource`]: what procfs asks. procfs may import the vfs and nothing above it, so whoever
-//!   knows the process, the memory and the disks (`boot`) implements it.
+//! * [`ProcFsType`]: the type, for `vfs::register_filesystem`; [`mount`] makes a /proc at once.
+//! * [`ProcSource`], [`ProcessView`]: what procfs asks. Nothing above the vfs may be imported here,
+//!   so who knows the process, the memory and the disks (`boot`) implements them.
+//!
+//! | where | what |
+//! |---|---|
+//! | `table.rs` | every file: path, mode, generator |
+//! | `system/`, `process/`, `sysctl.rs` | the generators, one file to a subject |
+//! | `fs.rs`, `node.rs`, `dir.rs`, `open_file.rs` | superblock, inodes and links, directories, open files |
+//!
+//! To add a file: write its generator, `fn(&ProcFs, &mut Text)` or `fn(&dyn ProcessView, &mut Text)`,
+//! and a row at the end of its table.
+//!
+//! # Invariants
+//! A generator cannot fail and keeps nothing: what it tells, it asks for at that moment. The same
+//! file has the same inode number as long as the system runs.
+//!
+//! # Locking
+//! ```text
+//!   i_rwsem of a directory → an open file's text → whatever the source takes → the inode table (spin)
+//! ```
+//! No lock of procfs but an open file's own is held while a source is asked.
 //!
 //! Sources: proc(5), Documentation/filesystems/proc.rst, Documentation/admin-guide/sysctl.
 #![no_std]
@@ -21,3 +38,22 @@
 extern crate alloc;
 #[cfg(test)]
 extern crate std;
+
+mod dir;
+mod fs;
+mod node;
+mod open_file;
+mod process;
+mod source;
+mod sysctl;
+mod system;
+mod table;
+#[cfg(test)]
+mod tests;
+mod text;
+
+pub use fs::{ProcFsType, mount};
+pub use source::{
+    Activity, Cpu, CpuTimes, Disk, IoCounters, Layout, Limit, Memory, ProcSource, ProcessView, SignalSets,
+    Sizes, Times, Uts, Writeback,
+};

@@ -1,0 +1,361 @@
+//! What procfs asks of those who know: [`ProcSource`] for the machine and the kernel,
+//! [`ProcessView`] for the program.
+//!
+//! Both answer with plain data, true at the moment of the call; nothing is kept here. The traits are
+//! procfs's own because the arrow points upward: `boot` implements them over the process, the machine
+//! and the disks, and procfs imports none of these but the disk's counters.
+//!
+//! Units: bytes and nanoseconds everywhere; the files convert to what Linux shows.
+//!
+//! # Locking
+//! Called with no spin lock held, so an answer may sleep. Directory locks of /proc may be held: an
+//! answer must not walk a path.
+
+use alloc::string::String;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+
+use base::{DevId, Errno, Result, Sector};
+use block::DiskStats;
+use vfs::{Cred, File, Path};
+
+/// The machine and the kernel.
+pub trait ProcSource: Send + Sync {
+    /// What uname(2) tells, and how the kernel was built.
+    fn uts(&self) -> Uts;
+
+    /// The kernel's command line, without a newline.
+    fn command_line(&self) -> Vec<u8>;
+
+    /// Where the memory is.
+    fn memory(&self) -> Memory;
+
+    /// The processors, by number.
+    fn cpus(&self) -> Vec<Cpu>;
+
+    /// What the processors have been doing since the start.
+    fn activity(&self) -> Activity;
+
+    /// When writeback begins, as it is now.
+    fn writeback(&self) -> Writeback;
+
+    /// The disks, in the order of their registration.
+    fn disks(&self) -> Vec<Disk>;
+
+    /// Fills with random bytes.
+    fn random(&self, bytes: &mut [u8]);
+
+    /// The program; None before it starts.
+    fn process(&self) -> Option<Arc<dyn ProcessView>>;
+}
+
+/// The running program, which is process 1.
+pub trait ProcessView: Send + Sync {
+    /// Its name, at most 15 bytes.
+    fn comm(&self) -> Vec<u8>;
+
+    /// Gives it another name, which procfs has cut at 15 bytes and at a NUL.
+    fn set_comm(&self, _name: &[u8]) -> Result<()> {
+        Err(Errno::EINVAL)
+    }
+
+    /// Its arguments, each with its NUL.
+    fn cmdline(&self) -> Vec<u8>;
+
+    /// Its environment, each variable with its NUL.
+    fn environ(&self) -> Vec<u8>;
+
+    /// Its auxiliary vector as it lies in memory.
+    fn auxv(&self) -> Vec<u8>;
+
+    /// The program's file.
+    fn exe(&self) -> Path;
+
+    /// Its working directory.
+    fn cwd(&self) -> Path;
+
+    /// Its root.
+    fn root(&self) -> Path;
+
+    /// Its open descriptors, ascending.
+    fn files(&self) -> Vec<(i32, Arc<File>)>;
+
+    /// The open file of one descriptor.
+    fn file(&self, fd: i32) -> Option<Arc<File>> {
+        self.files().into_iter().find(|(n, _)| *n == fd).map(|(_, file)| file)
+    }
+
+    /// How many descriptors its table has room for now.
+    fn fd_size(&self) -> usize;
+
+    /// The lines of `/proc/self/maps`.
+    fn maps(&self) -> String;
+
+    /// How large it is.
+    fn sizes(&self) -> Sizes;
+
+    /// Where its parts lie.
+    fn layout(&self) -> Layout;
+
+    /// What it has read and written.
+    fn io(&self) -> IoCounters;
+
+    /// Its limits, by Linux's numbers (RLIMIT_CPU 0 … RLIMIT_RTTIME 15).
+    fn limits(&self) -> [Limit; 16];
+
+    /// Who it acts as.
+    fn cred(&self) -> Arc<Cred>;
+
+    /// Its umask.
+    fn umask(&self) -> u32;
+
+    /// Its signals.
+    fn signals(&self) -> SignalSets;
+
+    /// The time it took.
+    fn times(&self) -> Times;
+}
+
+/// The names of the system.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Uts {
+    /// "Linux".
+    pub sysname: String,
+    /// The host's name.
+    pub nodename: String,
+    /// "6.1.0-quill".
+    pub release: String,
+    /// "#1 SMP …".
+    pub version: String,
+    /// The host's domain; "(none)" when empty.
+    pub domainname: String,
+    /// "(who@where) (compiler)", for /proc/version.
+    pub built: String,
+}
+
+/// Memory, in bytes.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Memory {
+    /// All that the kernel manages.
+    pub total: u64,
+    /// Of no use now.
+    pub free: u64,
+    /// What a program could get without swapping.
+    pub available: u64,
+    /// The page cache of disks.
+    pub buffers: u64,
+    /// The page cache of files.
+    pub cached: u64,
+    /// How much of both was used lately.
+    pub active: u64,
+    /// Waits to be written.
+    pub dirty: u64,
+    /// Is being written.
+    pub writeback: u64,
+    /// The program's own pages.
+    pub anonymous: u64,
+    /// Pages of the page cache in the program's tables.
+    pub mapped: u64,
+    /// The kernel's heap.
+    pub heap: u64,
+    /// The kernel's stacks.
+    pub stacks: u64,
+    /// The program's translation tables.
+    pub page_tables: u64,
+    /// What the program was promised.
+    pub committed: u64,
+}
+
+/// One processor.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Cpu {
+    /// MIDR_EL1.
+    pub midr: u64,
+    /// The frequency of its timer.
+    pub timer_hz: u64,
+    /// Its HWCAP names: "fp", "asimd", …
+    pub features: Vec<&'static str>,
+}
+
+/// What one processor did, in nanoseconds.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct CpuTimes {
+    /// The program.
+    pub user: u64,
+    /// The kernel.
+    pub system: u64,
+    /// Nothing.
+    pub idle: u64,
+    /// Nothing, while a disk was busy.
+    pub iowait: u64,
+    /// Interrupts.
+    pub irq: u64,
+}
+
+/// What the processors have been doing.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Activity {
+    /// By processor.
+    pub cpus: Vec<CpuTimes>,
+    /// How often each interrupt came, by its number.
+    pub interrupts: Vec<u64>,
+    /// Switches from thread to thread.
+    pub context_switches: u64,
+    /// Threads ever started.
+    pub started: u64,
+    /// Threads there are.
+    pub threads: u64,
+    /// Threads that run or could.
+    pub runnable: u64,
+    /// Threads that wait for a disk.
+    pub blocked: u64,
+    /// Load averages over 1, 5 and 15 minutes, in hundredths.
+    pub load: [u64; 3],
+}
+
+/// /proc/sys/vm/dirty_*.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Writeback {
+    /// Writers wait from here on, in percent of the memory available.
+    pub ratio: u32,
+    /// The flusher starts here, in percent.
+    pub background_ratio: u32,
+    /// How old a dirty page becomes, in hundredths of a second.
+    pub expire_centisecs: u32,
+    /// How often the flusher looks, in hundredths of a second.
+    pub interval_centisecs: u32,
+}
+
+impl Default for Writeback {
+    /// Linux's.
+    fn default() -> Writeback {
+        Writeback { ratio: 20, background_ratio: 10, expire_centisecs: 3000, interval_centisecs: 500 }
+    }
+}
+
+/// One disk.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Disk {
+    /// "vda".
+    pub name: String,
+    /// Its number.
+    pub dev: DevId,
+    /// Its size.
+    pub capacity: Sector,
+    /// What it has done.
+    pub stats: DiskStats,
+}
+
+impl Disk {
+    /// What the block layer knows of a disk.
+    pub fn of(disk: &block::Disk) -> Disk {
+        Disk { name: disk.name().into(), dev: disk.dev(), capacity: disk.capacity(), stats: disk.stats() }
+    }
+}
+
+/// How large the program is, in bytes; faults are counts.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Sizes {
+    /// All areas.
+    pub total: u64,
+    /// The most there ever was.
+    pub peak_total: u64,
+    /// In memory.
+    pub resident: u64,
+    /// The most there ever was.
+    pub peak_resident: u64,
+    /// How much of it is files' pages.
+    pub resident_file: u64,
+    /// Private writable areas.
+    pub data: u64,
+    /// The stack.
+    pub stack: u64,
+    /// The program's code.
+    pub text: u64,
+    /// Code that is not the program's own.
+    pub library: u64,
+    /// Translation tables.
+    pub page_tables: u64,
+    /// Faults that needed no file.
+    pub minor_faults: u64,
+    /// Faults that did.
+    pub major_faults: u64,
+}
+
+/// Addresses in the program; 0 where nobody knows.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Layout {
+    /// Code, from and to.
+    pub code: (u64, u64),
+    /// Data and bss, from and to.
+    pub data: (u64, u64),
+    /// Where the stack began.
+    pub stack: u64,
+    /// Where the heap begins.
+    pub heap: u64,
+    /// The arguments, from and to.
+    pub args: (u64, u64),
+    /// The environment, from and to.
+    pub env: (u64, u64),
+}
+
+/// /proc/self/io.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct IoCounters {
+    /// Bytes that read calls returned.
+    pub rchar: u64,
+    /// Bytes that write calls took.
+    pub wchar: u64,
+    /// Read calls.
+    pub syscr: u64,
+    /// Write calls.
+    pub syscw: u64,
+    /// Bytes fetched from a disk.
+    pub read_bytes: u64,
+    /// Bytes made dirty.
+    pub write_bytes: u64,
+    /// Bytes made dirty and truncated before they were written.
+    pub cancelled_write_bytes: u64,
+}
+
+/// A limit; [`Limit::UNLIMITED`] is RLIM_INFINITY.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Limit {
+    /// What is enforced.
+    pub soft: u64,
+    /// How far it may be raised.
+    pub hard: u64,
+}
+
+impl Limit {
+    /// No limit.
+    pub const UNLIMITED: u64 = u64::MAX;
+}
+
+/// Sets of signals: bit n - 1 is signal n.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct SignalSets {
+    /// Waiting.
+    pub pending: u64,
+    /// Held back.
+    pub blocked: u64,
+    /// Ignored.
+    pub ignored: u64,
+    /// Handled.
+    pub caught: u64,
+}
+
+/// Times in nanoseconds, and what the scheduler counted.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Times {
+    /// In the program.
+    pub user: u64,
+    /// In the kernel for it.
+    pub system: u64,
+    /// CLOCK_MONOTONIC when it started.
+    pub start: u64,
+    /// How often it waited.
+    pub voluntary_switches: u64,
+    /// How often it was made to.
+    pub involuntary_switches: u64,
+}
