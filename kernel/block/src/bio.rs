@@ -109,10 +109,14 @@ type EndIo = Box<dyn FnOnce(Result<()>) + Send>;
 /// A one-page bio needs no list of its own.
 pub(crate) type Vecs = SmallVec<[BioVec; 1]>;
 
-/// One transfer that has not begun.
+/// One transfer that has not begun. It is passed on by value many times, so most of it is boxed.
 pub struct Bio {
     /// How it wants to be treated.
     pub flags: BioFlags,
+    body: Box<Body>,
+}
+
+struct Body {
     op: BioOp,
     sector: Sector,
     /// Bytes that `vecs` add up to, or that a discard covers.
@@ -124,103 +128,106 @@ pub struct Bio {
 impl Bio {
     /// An empty bio at `sector`.
     pub fn new(op: BioOp, sector: Sector) -> Bio {
-        Bio { flags: BioFlags::empty(), op, sector, bytes: 0, vecs: Vecs::new(), end_io: None }
+        let body = Body { op, sector, bytes: 0, vecs: Vecs::new(), end_io: None };
+        Bio { flags: BioFlags::empty(), body: Box::new(body) }
     }
 
     /// A bio without data over `sectors`: discard or write-zeroes.
     pub fn without_data(op: BioOp, sector: Sector, sectors: u64) -> Bio {
         let mut bio = Bio::new(op, sector);
-        bio.bytes = sectors.saturating_mul(SECTOR_SIZE as u64);
+        bio.body.bytes = sectors.saturating_mul(SECTOR_SIZE as u64);
         bio
     }
 
     /// Appends `len` bytes of `frame` from `offset` on. A piece that continues the last one in the
     /// same page becomes part of it.
     pub fn add(&mut self, frame: &Frame, offset: u32, len: u32) {
-        self.bytes += u64::from(len);
-        if let Some(last) = self.vecs.last_mut()
+        self.body.bytes += u64::from(len);
+        if let Some(last) = self.body.vecs.last_mut()
             && last.frame.same(frame)
             && last.offset.checked_add(last.len) == Some(offset)
         {
             last.len += len;
             return;
         }
-        self.vecs.push(BioVec { frame: frame.clone(), offset, len });
+        self.body.vecs.push(BioVec { frame: frame.clone(), offset, len });
     }
 
     /// Sets what runs when the bio is over: once, perhaps in an interrupt, so it may take spin
     /// locks, wake threads and drop things, no more. Replaces what was set before.
     pub fn end_io(mut self, end: impl FnOnce(Result<()>) + Send + 'static) -> Bio {
-        self.end_io = Some(Box::new(end));
+        self.body.end_io = Some(Box::new(end));
         self
     }
 
     /// What it does.
     pub fn op(&self) -> BioOp {
-        self.op
+        self.body.op
     }
 
     /// Its first sector.
     pub fn sector(&self) -> Sector {
-        self.sector
+        self.body.sector
     }
 
     /// Its length in bytes.
     pub fn len(&self) -> u64 {
-        self.bytes
+        self.body.bytes
     }
 
     /// Whether it covers no byte, as a flush.
     pub fn is_empty(&self) -> bool {
-        self.bytes == 0
+        self.body.bytes == 0
     }
 
     /// Its length in sectors.
     pub fn sectors(&self) -> u64 {
-        self.bytes / SECTOR_SIZE as u64
+        self.body.bytes / SECTOR_SIZE as u64
     }
 
     /// The first sector behind it.
     pub fn end(&self) -> Sector {
-        Sector(self.sector.0.saturating_add(self.sectors()))
+        Sector(self.body.sector.0.saturating_add(self.sectors()))
     }
 
     /// Its pieces of pages, in the order of the sectors.
     pub fn vecs(&self) -> &[BioVec] {
-        &self.vecs
+        &self.body.vecs
     }
 
     /// Whether it is well formed (invariant 3), for a disk with this logical block size. EINVAL.
     pub(crate) fn check(&self, block_size: u32) -> Result<()> {
         let block = u64::from(block_size);
         let block_sectors = block / SECTOR_SIZE as u64;
-        let whole = self.bytes.is_multiple_of(block) && self.sector.0.is_multiple_of(block_sectors);
-        let in_pages = self.vecs.iter().all(|v| {
+        let whole = self.body.bytes.is_multiple_of(block) && self.body.sector.0.is_multiple_of(block_sectors);
+        let in_pages = self.body.vecs.iter().all(|v| {
             let end = u64::from(v.offset) + u64::from(v.len);
             v.len > 0 && end <= PAGE_SIZE as u64
         });
-        let form = match self.op {
-            BioOp::Read | BioOp::Write => !self.vecs.is_empty() || self.flags.contains(BioFlags::PREFLUSH),
-            BioOp::Flush => self.bytes == 0,
-            BioOp::Discard | BioOp::WriteZeroes => self.vecs.is_empty() && self.bytes > 0,
+        let form = match self.body.op {
+            BioOp::Read | BioOp::Write => {
+                !self.body.vecs.is_empty() || self.flags.contains(BioFlags::PREFLUSH)
+            }
+            BioOp::Flush => self.body.bytes == 0,
+            BioOp::Discard | BioOp::WriteZeroes => self.body.vecs.is_empty() && self.body.bytes > 0,
         };
-        let fits = self.sector.checked_add(self.sectors()).is_some();
+        let fits = self.body.sector.checked_add(self.sectors()).is_some();
         if whole && in_pages && form && fits { Ok(()) } else { Err(Errno::EINVAL) }
     }
 
     /// Cuts `bytes` (whole sectors, fewer than it has) off the front: a bio of the same kind without
     /// an `end_io`. What stays begins where the cut was.
     pub(crate) fn cut_front(&mut self, bytes: u64) -> Bio {
-        let mut front = Bio::new(self.op, self.sector);
-        (front.flags, front.bytes) = (self.flags, bytes);
+        let mut front = Bio::new(self.body.op, self.body.sector);
+        (front.flags, front.body.bytes) = (self.flags, bytes);
         let mut left = bytes;
         let mut whole = 0;
-        for vec in &mut self.vecs {
+        for vec in &mut self.body.vecs {
             if u64::from(vec.len) > left {
                 // `left` is below `vec.len`, a u32.
                 let part = left as u32;
                 if part > 0 {
-                    front.vecs.push(BioVec { len: part, ..vec.clone() });
+                    front.body.vecs.push(BioVec { len: part, ..vec.clone() });
                     vec.offset += part;
                     vec.len -= part;
                 }
@@ -228,20 +235,20 @@ impl Bio {
             }
             left -= u64::from(vec.len);
             whole += 1;
-            front.vecs.push(vec.clone());
+            front.body.vecs.push(vec.clone());
             if left == 0 {
                 break;
             }
         }
-        self.vecs.drain(..whole);
-        self.sector = front.end();
-        self.bytes -= bytes;
+        self.body.vecs.drain(..whole);
+        self.body.sector = front.end();
+        self.body.bytes -= bytes;
         front
     }
 
     /// Takes the function away, for a chain that calls it later.
     pub(crate) fn take_end_io(&mut self) -> Option<EndIo> {
-        self.end_io.take()
+        self.body.end_io.take()
     }
 
     /// The bio is over: lets go of the pages, then runs `end_io`.
@@ -250,8 +257,8 @@ impl Bio {
     }
 
     fn finish(&mut self, result: Result<()>) {
-        self.vecs.clear();
-        if let Some(end) = self.end_io.take() {
+        self.body.vecs.clear();
+        if let Some(end) = self.body.end_io.take() {
             end(result);
         }
     }
@@ -268,11 +275,11 @@ impl fmt::Debug for Bio {
         write!(
             f,
             "{:?} {}+{} {:?} in {} pieces",
-            self.op,
-            self.sector,
+            self.body.op,
+            self.body.sector,
             self.sectors(),
             self.flags,
-            self.vecs.len()
+            self.body.vecs.len()
         )
     }
 }

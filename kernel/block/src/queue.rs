@@ -64,7 +64,7 @@ struct State {
     elevator: Box<dyn Elevator>,
     /// What goes out before anything of the elevator: data between flushes, and what the driver gave
     /// back.
-    bypass: VecDeque<Request>,
+    bypass: VecDeque<Box<Request>>,
     flush: FlushMachine,
     in_flight: u32,
     reserved: [usize; 2],
@@ -217,7 +217,7 @@ impl RequestQueue {
     }
 
     /// Takes requests that were reserved, and sends out what can go.
-    pub(crate) fn add_all(self: &Arc<Self>, requests: impl IntoIterator<Item = Request>) {
+    pub(crate) fn add_all(self: &Arc<Self>, requests: impl IntoIterator<Item = Box<Request>>) {
         let mut freed = [0; 2];
         {
             let mut guard = self.state.lock();
@@ -285,7 +285,7 @@ impl RequestQueue {
 
     /// The driver is done with a request. Takes it to its next step, or ends it. Does not run the
     /// queue.
-    pub(crate) fn finished(&self, request: Request, result: Result<()>) {
+    pub(crate) fn finished(&self, request: Box<Request>, result: Result<()>) {
         if let Err(errno) = result {
             log::warn!("I/O error {} on {request:?}", errno.name());
         }
@@ -313,7 +313,7 @@ impl RequestQueue {
     }
 
     /// The request is over: its place is free, its bios end.
-    fn end(&self, request: Request, result: Result<()>) {
+    fn end(&self, request: Box<Request>, result: Result<()>) {
         let direction = request.op().direction();
         self.state.lock().release(direction, 1);
         request.end_bios(result);
@@ -329,7 +329,7 @@ impl RequestQueue {
 
 impl State {
     /// Into pool and elevator, joined with its neighbours; returns how many requests that took away.
-    fn add(&mut self, request: Request, limits: &Limits) -> usize {
+    fn add(&mut self, request: Box<Request>, limits: &Limits) -> usize {
         let mergeable = merge::mergeable(request.op(), request.flags());
         let now = request.queued_ns();
         let id = self.pool.insert(request);
@@ -345,7 +345,7 @@ impl State {
     }
 
     /// The next request for the driver, counted as in flight.
-    fn next(&mut self, limits: &Limits) -> Option<Request> {
+    fn next(&mut self, limits: &Limits) -> Option<Box<Request>> {
         if self.in_flight >= limits.queue_depth {
             return None;
         }
@@ -356,7 +356,7 @@ impl State {
         Some(request)
     }
 
-    fn choose(&mut self, now: u64) -> Option<Request> {
+    fn choose(&mut self, now: u64) -> Option<Box<Request>> {
         if self.flush.begin() {
             return Some(Request::shared_flush(now));
         }
@@ -368,7 +368,7 @@ impl State {
     }
 
     /// The driver refused it: it is the next one to go.
-    fn give_back(&mut self, request: Request) {
+    fn give_back(&mut self, request: Box<Request>) {
         self.in_flight -= 1;
         self.counters.given_back(base::time::monotonic_ns());
         self.bypass.push_front(request);

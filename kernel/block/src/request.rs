@@ -12,6 +12,7 @@
 //! 2. `segments` is at least what [`Request::segments`] yields, and within the queue's limits.
 //! 3. An [`InFlight`] is completed exactly once; dropped, it completes with EIO.
 
+use alloc::boxed::Box;
 use alloc::collections::VecDeque;
 use alloc::sync::Arc;
 use core::fmt;
@@ -64,10 +65,10 @@ pub struct Request {
 
 impl Request {
     /// A request of one bio.
-    pub(crate) fn new(bio: Bio, shape: Shape, now: u64) -> Request {
+    pub(crate) fn new(bio: Bio, shape: Shape, now: u64) -> Box<Request> {
         let flags = bio.flags;
         let bios = VecDeque::from([bio]);
-        Request {
+        Box::new(Request {
             shape,
             flags,
             bios,
@@ -76,13 +77,13 @@ impl Request {
             epoch: 0,
             queued: now,
             thread: thread::current(),
-        }
+        })
     }
 
     /// A flush of the device on behalf of others; carries no bio.
-    pub(crate) fn shared_flush(now: u64) -> Request {
+    pub(crate) fn shared_flush(now: u64) -> Box<Request> {
         let shape = Shape { op: BioOp::Flush, sector: 0, sectors: 0, segments: 0 };
-        Request {
+        Box::new(Request {
             shape,
             flags: BioFlags::SYNC,
             bios: VecDeque::new(),
@@ -92,7 +93,7 @@ impl Request {
             queued: now,
             // Made wherever a request ends, also in an interrupt, where no thread is asking.
             thread: ThreadId(0),
-        }
+        })
     }
 
     /// What the device shall do.
@@ -169,7 +170,7 @@ impl Request {
     }
 
     /// Appends a whole request that `merge::fits` behind it.
-    pub(crate) fn join(&mut self, next: Request) {
+    pub(crate) fn join(&mut self, next: Box<Request>) {
         self.absorb(next.shape, next.flags);
         self.queued = self.queued.min(next.queued);
         self.bios.extend(next.bios);
@@ -183,7 +184,7 @@ impl Request {
     }
 
     /// Ends every bio.
-    pub(crate) fn end_bios(self, result: Result<()>) {
+    pub(crate) fn end_bios(self: Box<Self>, result: Result<()>) {
         for bio in self.bios {
             bio.complete(result);
         }
@@ -249,12 +250,12 @@ impl<'a, I: Iterator<Item = &'a BioVec>> Iterator for Segments<'a, I> {
 /// A request that the driver has begun, or is about to.
 pub struct InFlight {
     /// None only while it is being taken apart.
-    request: Option<Request>,
+    request: Option<Box<Request>>,
     queue: Arc<RequestQueue>,
 }
 
 impl InFlight {
-    pub(crate) fn new(request: Request, queue: Arc<RequestQueue>) -> InFlight {
+    pub(crate) fn new(request: Box<Request>, queue: Arc<RequestQueue>) -> InFlight {
         InFlight { request: Some(request), queue }
     }
 
@@ -278,7 +279,7 @@ impl InFlight {
     }
 
     /// The driver had no room.
-    pub(crate) fn take_back(mut self) -> Option<Request> {
+    pub(crate) fn take_back(mut self) -> Option<Box<Request>> {
         self.request.take()
     }
 }
