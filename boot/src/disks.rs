@@ -1,6 +1,7 @@
 //! The disks: every virtio block device becomes a disk of the block layer.
 
-use block::{DiskKind, elevator};
+use block::DiskKind;
+use block::elevator::{DEFAULT, NAMES};
 use machine::cmdline::Options;
 use machine::devicetree::DeviceTree;
 use machine::{pci, virtio};
@@ -27,10 +28,10 @@ pub fn probe(tree: DeviceTree<'_>, options: &Options) {
 
 /// The one of `elevator=`, or the default when there is none of that name.
 fn chosen(options: &Options) -> &'static str {
-    let Some(asked) = options.elevator.as_deref() else { return elevator::DEFAULT };
-    let known = elevator::NAMES.into_iter().find(|name| *name == asked);
+    let Some(asked) = options.elevator.as_deref() else { return DEFAULT };
+    let known = NAMES.into_iter().find(|name| *name == asked);
     known.unwrap_or_else(|| {
-        log::warn!("elevator={asked}: there is no such elevator, taking {elevator::DEFAULT}");
-        elevator::DEFAULT
+        log::warn!("elevator={asked}: there is no such elevator, taking {DEFAULT}");
+        DEFAULT
     })
 }

@@ -33,6 +33,7 @@ const TESTS: &[(&str, Test)] = &[
     ("copies respect protection", copies::protection),
     ("what a system call costs", el0::cost),
     ("what a page copy costs", copies::cost),
+    ("what memory costs", memory::cost),
 ];
 
 /// Ways to fail.
