@@ -5,7 +5,7 @@ use base::{Errno, PAGE_SHIFT, PageIndex, Result, UserAddr, UserMemory};
 use super::image::{Image, Segment};
 use crate::mm::layout::{Span, page_down, page_up};
 use crate::mm::vma::{Backing, VmFlags, Vma};
-use crate::mm::{MapFile, Mm};
+use crate::mm::{ImageLayout, MapFile, Mm};
 
 /// Maps the segments. The page in which a segment passes from the file to its bss is copied and zeroed
 /// behind the file's bytes. The address space must be the active one. ENOMEM; EIO when that page cannot
@@ -43,8 +43,18 @@ fn map_segment(mm: &Mm, segment: &Segment, file: &MapFile) -> Result<()> {
     Ok(())
 }
 
-/// The bytes of writable segments that come from the file: what RLIMIT_DATA counts beside the heap.
-pub fn data_size(image: &Image) -> u64 {
-    let writable = image.segments.iter().filter(|s| s.prot.contains(VmFlags::WRITE));
-    writable.map(|s| s.file_end - s.start).sum()
+/// Where things are, for those who ask later. None when the image ends past all memory.
+pub fn layout(image: &Image, stack: u64) -> Option<ImageLayout> {
+    let with = |flag| image.segments.iter().filter(move |s| s.prot.contains(flag));
+    let reach = |flag| {
+        let from = with(flag).map(|s| s.start).next().unwrap_or(0);
+        (from, with(flag).map(|s| s.end).last().unwrap_or(0))
+    };
+    Some(ImageLayout {
+        code: reach(VmFlags::EXEC),
+        data: reach(VmFlags::WRITE),
+        data_size: with(VmFlags::WRITE).map(|s| s.file_end - s.start).sum(),
+        stack,
+        heap: page_up(image.end())?,
+    })
 }

@@ -27,7 +27,7 @@ pub use image::{Image, Segment};
 pub use stack::{FirstStack, StartInfo};
 
 use crate::limits::{Limits, Resource};
-use crate::mm::layout::{STACK_TOP, Span, page_down, page_up};
+use crate::mm::layout::{STACK_TOP, Span, page_down};
 use crate::mm::vma::{Backing, VmFlags, Vma};
 use crate::mm::{MapFile, Mm};
 use crate::process::{Parts, Process};
@@ -160,8 +160,8 @@ impl Surroundings<'_> {
         load::map(&mm, &image, &pages).map_err(no_memory)?;
         place_stack(&mm, &image, &first).map_err(no_memory)?;
         let restorer = sigpage::map(&mm).map_err(no_memory)?;
-        let heap = page_up(image.end()).ok_or(ExecError::Corrupt("it ends past all memory"))?;
-        mm.set_image(heap, load::data_size(&image), first.strings);
+        let layout = load::layout(&image, first.sp).ok_or(ExecError::Corrupt("it ends past all memory"))?;
+        mm.set_image(layout, first.strings);
         Ok((mm, Loaded { entry: image.entry, sp: first.sp, restorer: restorer.0 }))
     }
 }

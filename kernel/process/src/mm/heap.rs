@@ -29,7 +29,7 @@ impl Mm {
         if end < areas.heap_start || end > TASK_SIZE - PAGE {
             return None;
         }
-        let data = (end - areas.heap_start).checked_add(areas.image_data)?;
+        let data = (end - areas.heap_start).checked_add(areas.image.data_size)?;
         if data > self.limits.soft(Resource::Data) {
             return None;
         }

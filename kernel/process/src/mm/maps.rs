@@ -14,6 +14,8 @@ use super::{Areas, Mm};
 pub struct Sizes {
     /// All areas.
     pub total: u64,
+    /// The most there ever was.
+    pub peak_total: u64,
     /// Private writable ones.
     pub data: u64,
     /// The stack's area.
@@ -45,6 +47,7 @@ impl Mm {
         let page = super::layout::PAGE;
         Sizes {
             total,
+            peak_total: areas.set.peak(),
             data,
             stack: sum(VmFlags::GROWSDOWN),
             text: sum(VmFlags::EXEC),

@@ -86,10 +86,24 @@ struct Areas {
     heap_end: u64,
     /// mmap looks downward from here.
     mmap_base: u64,
-    /// The image's data and bss, in bytes, which RLIMIT_DATA counts with the heap.
-    image_data: u64,
+    image: ImageLayout,
     /// Where the arguments and the environment lie, for `/proc/self`.
     strings: Strings,
+}
+
+/// What exec placed, for `/proc/self/stat` and RLIMIT_DATA.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct ImageLayout {
+    /// The executable segments, from and to.
+    pub code: (u64, u64),
+    /// The writable segments, from and to.
+    pub data: (u64, u64),
+    /// Bytes of the writable segments that come from the file, which RLIMIT_DATA counts with the heap.
+    pub data_size: u64,
+    /// The first stack pointer.
+    pub stack: u64,
+    /// Where the heap begins: behind the image, on a page boundary.
+    pub heap: u64,
 }
 
 /// Where exec put the strings.
@@ -116,7 +130,7 @@ impl Mm {
                 heap_start: 0,
                 heap_end: 0,
                 mmap_base,
-                image_data: 0,
+                image: ImageLayout::default(),
                 strings: Strings::default(),
             }),
             install: Mutex::new(()),
@@ -138,14 +152,18 @@ impl Mm {
         self.machine
     }
 
-    /// What exec knows: where the heap begins (behind the image, on a page boundary), how large the image's
-    /// data is, where the strings are.
-    pub(crate) fn set_image(&self, heap: u64, image_data: u64, strings: Strings) {
+    /// What exec knows.
+    pub(crate) fn set_image(&self, image: ImageLayout, strings: Strings) {
         let mut areas = self.areas.write();
-        areas.heap_start = heap;
-        areas.heap_end = heap;
-        areas.image_data = image_data;
+        areas.heap_start = image.heap;
+        areas.heap_end = image.heap;
+        areas.image = image;
         areas.strings = strings;
+    }
+
+    /// Where exec put the image.
+    pub fn image(&self) -> ImageLayout {
+        self.areas.read().image
     }
 
     /// Where exec put the strings.

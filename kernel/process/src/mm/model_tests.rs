@@ -166,7 +166,7 @@ fn check(mm: &Mm, machine: &FakeMachine, file: &FakeFile) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(300))]
+    #![proptest_config(ProptestConfig::with_cases(150))]
 
     #[test]
     fn an_address_space_is_a_map_from_pages(steps in steps()) {

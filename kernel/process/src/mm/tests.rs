@@ -261,7 +261,7 @@ fn the_stack_keeps_its_distance() {
 fn the_heap_moves_by_brk() {
     let (_, mm) = new();
     let start = 0x50_0000;
-    mm.set_image(start, 0, Strings::default());
+    mm.set_image(ImageLayout { heap: start, ..Default::default() }, Strings::default());
     let brk = |addr| mm.brk(UserAddr(addr)).0;
     assert_eq!(brk(0), start);
     assert_eq!(brk(start + 3 * PAGE + 5), start + 3 * PAGE + 5);
@@ -386,7 +386,7 @@ fn maps_are_told_as_linux_tells_them() {
     let (_, mm) = new();
     let f = FakeFile::new(9);
     stack(&mm);
-    mm.set_image(0x50_0000, 0, Strings::default());
+    mm.set_image(ImageLayout { heap: 0x50_0000, ..Default::default() }, Strings::default());
     mm.brk(UserAddr(0x50_1000));
     file(&mm, &f, 2, R, PRIVATE, 3).unwrap();
     let mut text = String::new();

@@ -3,6 +3,7 @@
 //! # Invariants
 //! 1. Areas are not empty and do not overlap.
 //! 2. Neighbours that continue each other are one area.
+//! 3. `total` is the sum of their lengths, `peak` the most that it ever was.
 
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
@@ -14,12 +15,14 @@ use super::vma::{VmFlags, Vma};
 #[derive(Default, Debug)]
 pub struct VmaSet {
     areas: BTreeMap<u64, Vma>,
+    total: u64,
+    peak: u64,
 }
 
 impl VmaSet {
     /// No area.
     pub const fn new() -> VmaSet {
-        VmaSet { areas: BTreeMap::new() }
+        VmaSet { areas: BTreeMap::new(), total: 0, peak: 0 }
     }
 
     /// How many areas.
@@ -79,6 +82,7 @@ impl VmaSet {
     /// Adds an area where none is, joining it with neighbours it continues. Returns where it is now.
     pub fn insert(&mut self, mut area: Vma) -> Span {
         debug_assert!(!area.span.is_empty() && !self.overlaps(area.span));
+        self.add(area.span.len());
         if let Some(before) = self.below(area.span.start)
             && before.continues_in(&area)
         {
@@ -108,7 +112,9 @@ impl VmaSet {
         self.split_at(span.start);
         self.split_at(span.end);
         let starts: Vec<u64> = self.overlapping(span).map(|v| v.span.start).collect();
-        starts.iter().filter_map(|start| self.areas.remove(start)).collect()
+        let removed: Vec<Vma> = starts.iter().filter_map(|start| self.areas.remove(start)).collect();
+        self.total -= removed.iter().map(|v| v.span.len()).sum::<u64>();
+        removed
     }
 
     /// Changes READ, WRITE and EXEC of what lies in `span`. Returns the changed parts as they are now.
@@ -132,6 +138,7 @@ impl VmaSet {
         debug_assert!(new_start <= start);
         if let Some(mut stack) = self.areas.remove(&start) {
             stack.span.start = new_start;
+            self.add(start - new_start);
             debug_assert!(!self.overlaps(stack.span));
             self.areas.insert(new_start, stack);
         }
@@ -170,10 +177,18 @@ impl VmaSet {
 
     /// The bytes of all areas, and of those RLIMIT_DATA counts.
     pub fn totals(&self) -> (u64, u64) {
-        self.iter().fold((0, 0), |(all, data), v| {
-            let len = v.span.len();
-            (all + len, data + if v.flags.is_data() { len } else { 0 })
-        })
+        let data = self.iter().filter(|v| v.flags.is_data()).map(|v| v.span.len()).sum();
+        (self.total, data)
+    }
+
+    /// The most bytes that all areas ever had.
+    pub fn peak(&self) -> u64 {
+        self.peak
+    }
+
+    fn add(&mut self, len: u64) {
+        self.total += len;
+        self.peak = self.peak.max(self.total);
     }
 
     fn split_at(&mut self, at: u64) {

@@ -38,6 +38,8 @@ impl VmaSet {
             assert!(!pair[0].continues_in(pair[1]), "2");
         }
         assert!(self.areas.iter().all(|(start, v)| *start == v.span.start));
+        assert_eq!(self.total, areas.iter().map(|a| a.span.len()).sum::<u64>(), "3");
+        assert!(self.peak >= self.total, "3");
     }
 
     /// Each page: its protection and, for a file, which file page.
