@@ -37,7 +37,7 @@ impl Disk {
     /// A disk that is in no list. EINVAL when there is no such elevator, or the driver's limits are
     /// impossible.
     pub fn new(name: &str, dev: DevId, driver: Arc<dyn Driver>, elevator: &str) -> Result<Arc<Disk>> {
-        let queue = RequestQueue::new(driver.clone(), elevator)?;
+        let queue = RequestQueue::new(name, driver.clone(), elevator)?;
         Ok(Arc::new(Disk {
             name: name.to_string(),
             dev,

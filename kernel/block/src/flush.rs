@@ -21,7 +21,6 @@
 //!
 //! Source: Documentation/block/writeback_cache_control.rst; VirtIO 1.2, 5.2.6.2 (flush).
 
-use alloc::boxed::Box;
 use alloc::vec::Vec;
 
 use base::Result;
@@ -59,22 +58,22 @@ pub(crate) fn first_stage(op: BioOp, flags: BioFlags, has_data: bool, limits: &L
 /// Requests that wait for a flush or ride on one.
 #[derive(Default)]
 pub(crate) struct FlushMachine {
-    waiting: Vec<Box<Request>>,
-    riding: Vec<Box<Request>>,
+    waiting: Vec<Request>,
+    riding: Vec<Request>,
 }
 
 /// What comes out of a flush that ended.
 #[derive(Default)]
 pub(crate) struct Flushed {
     /// These go on with their data.
-    pub go_on: Vec<Box<Request>>,
+    pub go_on: Vec<Request>,
     /// These are over, all with the flush's result.
-    pub over: Vec<Box<Request>>,
+    pub over: Vec<Request>,
 }
 
 impl FlushMachine {
     /// The request needs a flush that has not begun.
-    pub fn wait(&mut self, request: Box<Request>) {
+    pub fn wait(&mut self, request: Request) {
         self.waiting.push(request);
     }
 
@@ -141,7 +140,7 @@ mod tests {
         );
     }
 
-    fn waiting_flush() -> alloc::boxed::Box<Request> {
+    fn waiting_flush() -> Request {
         let mut request = Request::shared_flush(0);
         request.stage = Stage::NeedsPre { post: false };
         request

@@ -24,7 +24,6 @@
 //! The list belongs to its thread; it is not borrowed while a queue's lock is taken or a thread
 //! sleeps. Not to be used in interrupts.
 
-use alloc::boxed::Box;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::cell::RefCell;
@@ -44,7 +43,7 @@ const MOST: usize = 32;
 struct PlugList {
     /// How many guards live.
     depth: usize,
-    requests: Vec<(Arc<RequestQueue>, Box<Request>)>,
+    requests: Vec<(Arc<RequestQueue>, Request)>,
 }
 
 static PLUG: PerThread<RefCell<PlugList>> = PerThread::new(|| RefCell::new(PlugList::default()));

@@ -13,7 +13,6 @@
 //!    end at the same sector the later one is found; the other is only not merged with.
 //! 3. Requests queued before a flush are found by neither merge lookup ([`Pool::seal`]).
 
-use alloc::boxed::Box;
 use alloc::collections::BTreeSet;
 
 use hashbrown::HashMap;
@@ -29,7 +28,7 @@ pub(crate) struct RequestId(u64);
 /// The waiting requests of one queue.
 #[derive(Default)]
 pub(crate) struct Pool {
-    requests: HashMap<RequestId, Box<Request>>,
+    requests: HashMap<RequestId, Request>,
     by_end: HashMap<(BioOp, u64), RequestId>,
     sorted: BTreeSet<(Direction, u64, RequestId)>,
     next_id: u64,
@@ -37,7 +36,7 @@ pub(crate) struct Pool {
 }
 
 impl Pool {
-    pub fn insert(&mut self, mut request: Box<Request>) -> RequestId {
+    pub fn insert(&mut self, mut request: Request) -> RequestId {
         let id = RequestId(self.next_id);
         self.next_id += 1;
         request.epoch = self.epoch;
@@ -46,18 +45,18 @@ impl Pool {
         id
     }
 
-    pub fn remove(&mut self, id: RequestId) -> Option<Box<Request>> {
+    pub fn remove(&mut self, id: RequestId) -> Option<Request> {
         let request = self.requests.remove(&id)?;
         self.unindex(id, &request);
         Some(request)
     }
 
     pub fn get(&self, id: RequestId) -> Option<&Request> {
-        self.requests.get(&id).map(Box::as_ref)
+        self.requests.get(&id)
     }
 
     pub fn get_mut(&mut self, id: RequestId) -> Option<&mut Request> {
-        self.requests.get_mut(&id).map(Box::as_mut)
+        self.requests.get_mut(&id)
     }
 
     pub fn len(&self) -> usize {

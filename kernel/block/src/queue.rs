@@ -32,6 +32,7 @@
 
 use alloc::boxed::Box;
 use alloc::collections::VecDeque;
+use alloc::string::{String, ToString};
 use alloc::sync::Arc;
 
 use base::{Errno, Result};
@@ -52,6 +53,8 @@ pub const MAX_REQUESTS: usize = 256;
 
 /// The queue of one disk.
 pub struct RequestQueue {
+    /// The disk's, for the log.
+    name: String,
     driver: Arc<dyn Driver>,
     limits: Limits,
     state: SpinLock<State>,
@@ -64,7 +67,7 @@ struct State {
     elevator: Box<dyn Elevator>,
     /// What goes out before anything of the elevator: data between flushes, and what the driver gave
     /// back.
-    bypass: VecDeque<Box<Request>>,
+    bypass: VecDeque<Request>,
     flush: FlushMachine,
     in_flight: u32,
     reserved: [usize; 2],
@@ -85,9 +88,9 @@ enum Round {
 }
 
 impl RequestQueue {
-    /// A queue in front of a driver. EINVAL when there is no such elevator, or the driver's limits
+    /// The queue of the disk of that name, in front of a driver. EINVAL when there is no such elevator, or the driver's limits
     /// are impossible.
-    pub fn new(driver: Arc<dyn Driver>, elevator: &str) -> Result<Arc<RequestQueue>> {
+    pub fn new(name: &str, driver: Arc<dyn Driver>, elevator: &str) -> Result<Arc<RequestQueue>> {
         let limits = driver.limits();
         limits.check()?;
         let state = State {
@@ -102,7 +105,13 @@ impl RequestQueue {
             counters: Counters::default(),
         };
         let room = [WaitQueue::new(), WaitQueue::new()];
-        Ok(Arc::new(RequestQueue { driver, limits, state: SpinLock::new(state), room }))
+        Ok(Arc::new(RequestQueue {
+            name: name.to_string(),
+            driver,
+            limits,
+            state: SpinLock::new(state),
+            room,
+        }))
     }
 
     /// What the device takes in one request.
@@ -217,7 +226,7 @@ impl RequestQueue {
     }
 
     /// Takes requests that were reserved, and sends out what can go.
-    pub(crate) fn add_all(self: &Arc<Self>, requests: impl IntoIterator<Item = Box<Request>>) {
+    pub(crate) fn add_all(self: &Arc<Self>, requests: impl IntoIterator<Item = Request>) {
         let mut freed = [0; 2];
         {
             let mut guard = self.state.lock();
@@ -277,7 +286,7 @@ impl RequestQueue {
         let refused = state.next(&self.limits);
         drop(state);
         if let Some(request) = refused {
-            log::error!("an idle driver refuses a request: {request:?}");
+            log::error!("{}: an idle driver refuses a request, {request:?}", self.name);
             self.finished(request, Err(Errno::EIO));
         }
         Round::Sent
@@ -285,9 +294,12 @@ impl RequestQueue {
 
     /// The driver is done with a request. Takes it to its next step, or ends it. Does not run the
     /// queue.
-    pub(crate) fn finished(&self, request: Box<Request>, result: Result<()>) {
-        if let Err(errno) = result {
-            log::warn!("I/O error {} on {request:?}", errno.name());
+    pub(crate) fn finished(&self, request: Request, result: Result<()>) {
+        // That a device lacks an operation is no trouble.
+        if let Err(errno) = result
+            && errno != Errno::EOPNOTSUPP
+        {
+            log::warn!("{}: I/O error {}, {request:?}", self.name, errno.name());
         }
         let mut state = self.state.lock();
         state.in_flight -= 1;
@@ -313,7 +325,7 @@ impl RequestQueue {
     }
 
     /// The request is over: its place is free, its bios end.
-    fn end(&self, request: Box<Request>, result: Result<()>) {
+    fn end(&self, request: Request, result: Result<()>) {
         let direction = request.op().direction();
         self.state.lock().release(direction, 1);
         request.end_bios(result);
@@ -329,7 +341,7 @@ impl RequestQueue {
 
 impl State {
     /// Into pool and elevator, joined with its neighbours; returns how many requests that took away.
-    fn add(&mut self, request: Box<Request>, limits: &Limits) -> usize {
+    fn add(&mut self, request: Request, limits: &Limits) -> usize {
         let mergeable = merge::mergeable(request.op(), request.flags());
         let now = request.queued_ns();
         let id = self.pool.insert(request);
@@ -345,7 +357,7 @@ impl State {
     }
 
     /// The next request for the driver, counted as in flight.
-    fn next(&mut self, limits: &Limits) -> Option<Box<Request>> {
+    fn next(&mut self, limits: &Limits) -> Option<Request> {
         if self.in_flight >= limits.queue_depth {
             return None;
         }
@@ -356,7 +368,7 @@ impl State {
         Some(request)
     }
 
-    fn choose(&mut self, now: u64) -> Option<Box<Request>> {
+    fn choose(&mut self, now: u64) -> Option<Request> {
         if self.flush.begin() {
             return Some(Request::shared_flush(now));
         }
@@ -368,7 +380,7 @@ impl State {
     }
 
     /// The driver refused it: it is the next one to go.
-    fn give_back(&mut self, request: Box<Request>) {
+    fn give_back(&mut self, request: Request) {
         self.in_flight -= 1;
         self.counters.given_back(base::time::monotonic_ns());
         self.bypass.push_front(request);

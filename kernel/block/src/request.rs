@@ -48,97 +48,85 @@ impl Shape {
     }
 }
 
-/// Bios that will reach the device as one transfer.
+/// Bios that will reach the device as one transfer. It changes hands often, so most of it is boxed.
 pub struct Request {
-    shape: Shape,
-    flags: BioFlags,
-    bios: VecDeque<Bio>,
+    body: Box<Body>,
     /// Where it stands among flushes.
     pub(crate) stage: Stage,
     /// When the elevator wants it gone at the latest; the elevator's own.
     pub(crate) expires: u64,
     /// How many flushes the pool had seen when it came.
     pub(crate) epoch: u64,
+}
+
+struct Body {
+    shape: Shape,
+    flags: BioFlags,
+    bios: VecDeque<Bio>,
     queued: u64,
     thread: ThreadId,
 }
 
 impl Request {
     /// A request of one bio.
-    pub(crate) fn new(bio: Bio, shape: Shape, now: u64) -> Box<Request> {
-        let flags = bio.flags;
-        let bios = VecDeque::from([bio]);
-        Box::new(Request {
-            shape,
-            flags,
-            bios,
-            stage: Stage::Plain,
-            expires: 0,
-            epoch: 0,
-            queued: now,
-            thread: thread::current(),
-        })
+    pub(crate) fn new(bio: Bio, shape: Shape, now: u64) -> Request {
+        let (flags, bios) = (bio.flags, VecDeque::from([bio]));
+        let body = Body { shape, flags, bios, queued: now, thread: thread::current() };
+        Request { body: Box::new(body), stage: Stage::Plain, expires: 0, epoch: 0 }
     }
 
     /// A flush of the device on behalf of others; carries no bio.
-    pub(crate) fn shared_flush(now: u64) -> Box<Request> {
+    pub(crate) fn shared_flush(now: u64) -> Request {
         let shape = Shape { op: BioOp::Flush, sector: 0, sectors: 0, segments: 0 };
-        Box::new(Request {
-            shape,
-            flags: BioFlags::SYNC,
-            bios: VecDeque::new(),
-            stage: Stage::SharedFlush,
-            expires: 0,
-            epoch: 0,
-            queued: now,
-            // Made wherever a request ends, also in an interrupt, where no thread is asking.
-            thread: ThreadId(0),
-        })
+        // Made wherever a request ends, also in an interrupt, where no thread is asking.
+        let thread = ThreadId(0);
+        let body = Body { shape, flags: BioFlags::SYNC, bios: VecDeque::new(), queued: now, thread };
+        Request { body: Box::new(body), stage: Stage::SharedFlush, expires: 0, epoch: 0 }
     }
 
     /// What the device shall do.
     pub fn op(&self) -> BioOp {
-        self.shape.op
+        self.body.shape.op
     }
 
     /// The flags of its bios: SYNC or META when any has it, RAHEAD when all have it.
     pub fn flags(&self) -> BioFlags {
-        self.flags
+        self.body.flags
     }
 
     /// Its first sector.
     pub fn sector(&self) -> Sector {
-        Sector(self.shape.sector)
+        Sector(self.body.shape.sector)
     }
 
     /// How many sectors it covers.
     pub fn sectors(&self) -> u64 {
-        self.shape.sectors
+        self.body.shape.sectors
     }
 
     /// The first sector behind it.
     pub fn end(&self) -> Sector {
-        Sector(self.shape.end())
+        Sector(self.body.shape.end())
     }
 
     /// When it was queued, in nanoseconds of CLOCK_MONOTONIC.
     pub fn queued_ns(&self) -> u64 {
-        self.queued
+        self.body.queued
     }
 
     /// Who submitted its first bio.
     pub fn thread(&self) -> ThreadId {
-        self.thread
+        self.body.thread
     }
 
     /// How many bios it carries.
     pub fn bios(&self) -> usize {
-        self.bios.len()
+        self.body.bios.len()
     }
 
     /// Its pieces of pages, in the order of the sectors.
     pub fn vecs(&self) -> impl Iterator<Item = &BioVec> {
-        self.bios.iter().flat_map(|bio| bio.vecs())
+        self.body.bios.iter().flat_map(|bio| bio.vecs())
     }
 
     /// Its memory as a device sees it: adjacent pieces as one, none longer than `max_size`. Yields no
@@ -149,43 +137,43 @@ impl Request {
 
     /// At most this many segments.
     pub fn segment_count(&self) -> u32 {
-        self.shape.segments
+        self.body.shape.segments
     }
 
     pub(crate) fn shape(&self) -> Shape {
-        self.shape
+        self.body.shape
     }
 
     /// Appends a bio that `merge::fits` behind it.
     pub(crate) fn push_back(&mut self, bio: Bio, shape: Shape) {
         self.absorb(shape, bio.flags);
-        self.bios.push_back(bio);
+        self.body.bios.push_back(bio);
     }
 
     /// Prepends a bio that it `merge::fits` behind.
     pub(crate) fn push_front(&mut self, bio: Bio, shape: Shape) {
         self.absorb(shape, bio.flags);
-        self.shape.sector = shape.sector;
-        self.bios.push_front(bio);
+        self.body.shape.sector = shape.sector;
+        self.body.bios.push_front(bio);
     }
 
     /// Appends a whole request that `merge::fits` behind it.
-    pub(crate) fn join(&mut self, next: Box<Request>) {
-        self.absorb(next.shape, next.flags);
-        self.queued = self.queued.min(next.queued);
-        self.bios.extend(next.bios);
+    pub(crate) fn join(&mut self, next: Request) {
+        self.absorb(next.body.shape, next.body.flags);
+        self.body.queued = self.body.queued.min(next.body.queued);
+        self.body.bios.extend(next.body.bios);
     }
 
     fn absorb(&mut self, shape: Shape, flags: BioFlags) {
-        let read_ahead = self.flags & flags & BioFlags::RAHEAD;
-        self.flags = ((self.flags | flags) - BioFlags::RAHEAD) | read_ahead;
-        self.shape.sectors += shape.sectors;
-        self.shape.segments += shape.segments;
+        let read_ahead = self.body.flags & flags & BioFlags::RAHEAD;
+        self.body.flags = ((self.body.flags | flags) - BioFlags::RAHEAD) | read_ahead;
+        self.body.shape.sectors += shape.sectors;
+        self.body.shape.segments += shape.segments;
     }
 
     /// Ends every bio.
-    pub(crate) fn end_bios(self: Box<Self>, result: Result<()>) {
-        for bio in self.bios {
+    pub(crate) fn end_bios(self, result: Result<()>) {
+        for bio in self.body.bios {
             bio.complete(result);
         }
     }
@@ -193,8 +181,8 @@ impl Request {
 
 impl fmt::Debug for Request {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let s = &self.shape;
-        write!(f, "{:?} {}+{} of {} bios", s.op, s.sector, s.sectors, self.bios.len())
+        let s = &self.body.shape;
+        write!(f, "{:?} {}+{} of {} bios", s.op, s.sector, s.sectors, self.body.bios.len())
     }
 }
 
@@ -250,12 +238,12 @@ impl<'a, I: Iterator<Item = &'a BioVec>> Iterator for Segments<'a, I> {
 /// A request that the driver has begun, or is about to.
 pub struct InFlight {
     /// None only while it is being taken apart.
-    request: Option<Box<Request>>,
+    request: Option<Request>,
     queue: Arc<RequestQueue>,
 }
 
 impl InFlight {
-    pub(crate) fn new(request: Box<Request>, queue: Arc<RequestQueue>) -> InFlight {
+    pub(crate) fn new(request: Request, queue: Arc<RequestQueue>) -> InFlight {
         InFlight { request: Some(request), queue }
     }
 
@@ -279,7 +267,7 @@ impl InFlight {
     }
 
     /// The driver had no room.
-    pub(crate) fn take_back(mut self) -> Option<Box<Request>> {
+    pub(crate) fn take_back(mut self) -> Option<Request> {
         self.request.take()
     }
 }
