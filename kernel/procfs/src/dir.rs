@@ -2,12 +2,15 @@
 //!
 //! Positions: 0 and 1 are "." and ".."; a row stands at its place in the table plus 2, a descriptor
 //! at its number plus 2. So a reader who comes back goes on where it was, whatever was closed.
+//!
+//! Nothing can be made here: Linux says ENOENT, because the lookup of a new name fails before anybody
+//! asks for a way to make it. What is there cannot be removed or moved: EPERM, the vfs's own answer.
 
 use alloc::string::ToString;
 use alloc::sync::Arc;
 
-use base::{Errno, Result};
-use vfs::{DirContext, Directory, File, FileOperations, FileType, Inode};
+use base::{DevId, Errno, Result};
+use vfs::{Cred, DirContext, Directory, File, FileOperations, FileType, Inode, RenameFlags};
 
 use crate::node::Node;
 use crate::table::{Id, What};
@@ -28,6 +31,37 @@ impl Directory for Node {
     /// Descriptors come and go, and so does the program.
     fn cacheable(&self) -> bool {
         !matches!(self.row_what(), Some(What::Descriptors)) && self.id != Id::ROOT
+    }
+
+    fn create(&self, _name: &[u8], _mode: u32, _cred: &Cred) -> Result<Arc<dyn Inode>> {
+        Err(Errno::ENOENT)
+    }
+
+    fn mkdir(&self, _name: &[u8], _mode: u32, _cred: &Cred) -> Result<Arc<dyn Inode>> {
+        Err(Errno::ENOENT)
+    }
+
+    fn mknod(&self, _name: &[u8], _mode: u32, _rdev: DevId, _cred: &Cred) -> Result<Arc<dyn Inode>> {
+        Err(Errno::ENOENT)
+    }
+
+    fn symlink(&self, _name: &[u8], _target: &[u8], _cred: &Cred) -> Result<Arc<dyn Inode>> {
+        Err(Errno::ENOENT)
+    }
+
+    fn link(&self, _name: &[u8], _inode: &Arc<dyn Inode>) -> Result<()> {
+        Err(Errno::ENOENT)
+    }
+
+    fn rename(
+        &self,
+        _old_name: &[u8],
+        new_dir: &Arc<dyn Inode>,
+        new_name: &[u8],
+        _flags: RenameFlags,
+    ) -> Result<()> {
+        let there = new_dir.as_directory().ok_or(Errno::ENOTDIR)?.lookup(new_name);
+        there.and(Err(Errno::EPERM))
     }
 }
 

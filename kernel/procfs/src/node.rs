@@ -67,8 +67,10 @@ impl Node {
         })
     }
 
+    /// Directories below /proc/sys do not count theirs, in Linux.
     fn links(&self) -> u32 {
-        if self.file_type() != FileType::Directory {
+        let counts = !self.id.row().is_some_and(|row| row.path.starts_with("sys"));
+        if self.file_type() != FileType::Directory || !counts {
             return 1;
         }
         let directories = self.id.children().filter(|(_, id)| id.kind() == FileType::Directory);
@@ -138,10 +140,12 @@ impl Inode for Node {
         }
     }
 
-    /// A truncation, as O_TRUNC does, is let pass and changes nothing; the rest is fixed: EPERM.
+    /// Mode and owner are fixed: EPERM. Truncating, as O_TRUNC does, and setting the times are let
+    /// pass and change nothing.
     fn setattr(&self, new: &SetAttr) -> Result<()> {
-        let truncates = new.size.is_some() && new.uid.is_none() && new.gid.is_none();
-        if truncates { Ok(()) } else { Err(Errno::EPERM) }
+        // A truncation by a user asks to take set-id bits away, and there are none.
+        let mode = new.mode.filter(|_| new.size.is_none());
+        if mode.is_some() || new.uid.is_some() || new.gid.is_some() { Err(Errno::EPERM) } else { Ok(()) }
     }
 
     fn rwsem(&self) -> &RwLock<()> {

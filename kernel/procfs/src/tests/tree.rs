@@ -68,7 +68,8 @@ fn modes_links_and_sizes_are_linux_s() {
         ("/proc/1/fd", 0o040500, 2, 0),
         ("/proc/1/task", 0o040555, 3, 0),
         ("/proc/1/task/1", 0o040555, 3, 0),
-        ("/proc/sys/kernel", 0o040555, 3, 0),
+        ("/proc/sys", 0o040555, 1, 0),
+        ("/proc/sys/kernel", 0o040555, 1, 0),
     ] {
         let attr = world.lstat(path).unwrap().attr;
         assert_eq!((attr.mode, attr.nlink, attr.size), (mode, nlink, size), "{path}");
@@ -102,12 +103,16 @@ fn inodes_stay_the_same_while_held() {
 fn nothing_can_be_made_or_changed() {
     let world = World::new();
     let at = world.at();
-    let flags = OpenFlags::CREAT | OpenFlags::WRONLY;
-    assert_eq!(world.try_open("/proc/new", flags), err(Errno::EACCES));
-    assert_eq!(namei::mkdir(&at, b"/proc/new", 0o777), err(Errno::EPERM));
-    assert_eq!(namei::unlink(&at, b"/proc/version"), err(Errno::EPERM));
-    assert_eq!(namei::symlink(&at, b"x", b"/proc/1/new"), err(Errno::EPERM));
-    assert_eq!(namei::rename(&at, b"/proc/stat", &at, b"/proc/start", 0), err(Errno::EPERM));
+    let (missing, refused) = (err(Errno::ENOENT), err(Errno::EPERM));
+    assert_eq!(world.try_open("/proc/new", OpenFlags::CREAT | OpenFlags::WRONLY), missing);
+    assert_eq!(namei::mkdir(&at, b"/proc/new", 0o777), missing);
+    assert_eq!(namei::mkdir(&at, b"/proc/1/new", 0o777), missing);
+    assert_eq!(namei::symlink(&at, b"x", b"/proc/sys/new"), missing);
+    assert_eq!(namei::rename(&at, b"/proc/stat", &at, b"/proc/new", 0), missing);
+    assert_eq!(namei::rename(&at, b"/proc/stat", &at, b"/proc/version", 0), refused);
+    assert_eq!(namei::unlink(&at, b"/proc/version"), refused);
+    assert_eq!(namei::unlink(&at, b"/proc/1/stat"), refused);
+    assert_eq!(namei::rmdir(&at, b"/proc/1/task"), refused);
     let place = world.lookup("/proc/1/stat", LookupFlags::empty()).unwrap();
     assert_eq!(attr_ops::chmod(&place, 0o777, &Cred::ROOT), err(Errno::EPERM));
     assert_eq!(world.try_open("/proc/nothing", RDONLY), err(Errno::ENOENT));
