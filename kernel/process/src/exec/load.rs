@@ -48,7 +48,7 @@ pub fn layout(image: &Image, stack: u64) -> Option<ImageLayout> {
     let with = |flag| image.segments.iter().filter(move |s| s.prot.contains(flag));
     let reach = |flag| {
         let from = with(flag).map(|s| s.start).next().unwrap_or(0);
-        (from, with(flag).map(|s| s.end).last().unwrap_or(0))
+        (from, with(flag).map(|s| s.end).next_back().unwrap_or(0))
     };
     Some(ImageLayout {
         code: reach(VmFlags::EXEC),
