@@ -125,7 +125,7 @@ impl TestFs {
         let fs = TestFs::new(bits, late);
         assert_eq!(fs.write(0, content), Ok(content.len()));
         assert_eq!(fs.fsync(), Ok(()));
-        fs.drop_cache();
+        fs.empty_cache();
         fs.driver.reads.store(0, Ordering::Relaxed);
         fs.maps.store(0, Ordering::Relaxed);
         fs
@@ -169,16 +169,24 @@ impl TestFs {
         Ok(())
     }
 
-    /// Drops what can be dropped: more than once for the second chances, and because the thread that
-    /// has just completed an I/O may still have its handles.
+    /// Drops what can be dropped: more than once, for the second chances.
     pub fn drop_cache(&self) {
-        for _ in 0..1000 {
+        for _ in 0..3 {
             self.mapping.shrink(usize::MAX);
-            if self.mapping.nrpages() == 0 {
-                break;
-            }
-            thread::yield_now();
         }
+    }
+
+    /// Drops everything; all of it is clean. The thread that has just completed an I/O may still have
+    /// handles, and is waited for.
+    pub fn empty_cache(&self) {
+        for _ in 0..100_000 {
+            self.drop_cache();
+            if self.mapping.nrpages() == 0 {
+                return;
+            }
+            thread::sleep(std::time::Duration::from_micros(50));
+        }
+        panic!("a clean page cannot be dropped");
     }
 
     /// The file as the disk has it, holes as zeros.
