@@ -11,7 +11,7 @@
 //! | `pci.rs`      | from a PCI function to its registers                                |            |
 //!
 //! Registers, negotiation and configuration access are `virtio-drivers`' transports (legacy and modern
-//! MMIO, modern and transitional PCI). Its `VirtQueue` is not used: with EVENT_IDX it loses a
+//! MMIO, modern and transitional PCI). Its `VirtQueue` is not used (docs/virtio.md): with EVENT_IDX it loses a
 //! kick when the 16-bit index wraps, and it panics at an id that the device made up.
 //!
 //! # Which disk is vda
