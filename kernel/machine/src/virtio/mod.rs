@@ -9,6 +9,7 @@
 //! | `blk.rs`      | the device: set-up, interrupt, `block::Driver`                      |            |
 //! | `doorbell.rs` | one store that tells the device                                     |            |
 //! | `pci.rs`      | from a PCI function to its registers                                |            |
+//! | `probe.rs`    | where disks can be, and in which order they are named               |            |
 //!
 //! Registers, negotiation and configuration access are `virtio-drivers`' transports (legacy and modern
 //! MMIO, modern and transitional PCI). Its `VirtQueue` is not used (docs/virtio.md): with EVENT_IDX it loses a
