@@ -9,7 +9,7 @@ use alloc::sync::Arc;
 
 use base::{Errno, IovIter, Result};
 use pagecache::{AddressSpace, generic_file_read, generic_perform_write};
-use vfs::{File, FileOperations, Kiocb, KiocbFlags, Mmap, MountFlags, S_ISGID, S_ISUID, S_IXGRP, Whence};
+use vfs::{File, FileOperations, Kiocb, KiocbFlags, Mmap, MountFlags, S_IALLUGO, Whence};
 
 use crate::inode::{Ext4Inode, Node, Touch};
 use crate::seek;
@@ -91,19 +91,12 @@ impl FileOperations for RegularFile {
 }
 
 impl Node {
-    /// What a write must pass before its first byte (`generic_write_checks`): O_APPEND's position, the
-    /// limits on size. Cuts `from` to what may be written.
+    /// What a write must pass before its first byte: O_APPEND's position and the limits on size. Cuts
+    /// `from` to what may be written.
     fn write_checks(&self, iocb: &mut Kiocb, from: &mut IovIter<'_>) -> Result<()> {
         self.fs().check_writable()?;
-        if from.count() == 0 {
-            return Ok(());
-        }
-        if iocb.flags.contains(KiocbFlags::APPEND) {
-            iocb.pos = self.size();
-        }
-        let limit = iocb.fsize_limit.min(self.max_bytes());
-        let room = limit.checked_sub(iocb.pos).filter(|&room| room > 0).ok_or(Errno::EFBIG)?;
-        from.truncate(usize::try_from(room).unwrap_or(usize::MAX));
+        let count = vfs::generic_write_checks(iocb, from.count(), self.size(), self.max_bytes())?;
+        from.truncate(count);
         Ok(())
     }
 
@@ -130,17 +123,10 @@ impl Node {
 
     /// A write by somebody without CAP_FSETID takes suid and sgid away (`file_remove_privs`).
     fn remove_privileges(&self) {
-        let changed = self.with_meta(|m| {
-            let old = u32::from(m.mode);
-            let mut new = old & !S_ISUID;
-            if new & S_IXGRP != 0 {
-                new &= !S_ISGID;
-            }
-            // Only bits were taken away.
-            m.mode = new as u16;
-            new != old
-        });
-        if changed {
+        let mode = vfs::attr_ops::mode_after_write(&self.ownership());
+        if let Some(mode) = mode {
+            // 12 bits: they fit 16.
+            self.with_meta(|m| m.mode = (m.mode & !(S_IALLUGO as u16)) | (mode & S_IALLUGO) as u16);
             self.set_stale();
         }
     }

@@ -526,7 +526,9 @@ fn check_blocks(sb: &Superblock, block_bits: u32, device_bytes: u64) -> Result<u
     let hi = if has_64bit(sb) { sb.s_blocks_count_hi } else { 0.into() };
     let count = join32(sb.s_blocks_count_lo, hi);
     let first = sb.s_first_data_block.get();
-    if first != u32::from(block_bits == 10) {
+    // With bigalloc (read-only) even 1 KiB blocks begin at 0.
+    let bigalloc = features(sb).2 & RoCompat::BIGALLOC.bits() != 0;
+    if first != u32::from(block_bits == 10 && !bigalloc) {
         return Err(SuperError::FirstDataBlock(first));
     }
     if count <= u64::from(first) || count >= 1 << 48 {

@@ -1,0 +1,250 @@
+//! What a mount, writes and an unmount leave in the superblock and the descriptors.
+
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use base::Errno;
+use sim::{Image, Machine, Options};
+use vfs::{Cred, OpenFlags};
+
+fn u16_at(image: &Image, at: usize) -> u16 {
+    u16::from_le_bytes(image.bytes[1024 + at..1024 + at + 2].try_into().unwrap())
+}
+
+fn u32_at(image: &Image, at: usize) -> u32 {
+    u32::from_le_bytes(image.bytes[1024 + at..1024 + at + 4].try_into().unwrap())
+}
+
+const MTIME: usize = 0x2c;
+const MNT_COUNT: usize = 0x34;
+const STATE: usize = 0x3a;
+const KBYTES: usize = 0x178;
+
+#[test]
+fn state_counts_and_times() {
+    let before = Image::mkfs(16 << 20, &[]).unwrap();
+    let machine = Machine::mount(&before).unwrap();
+    let mounted = machine.snapshot();
+    assert_eq!(u16_at(&mounted, STATE) & 1, 0, "in use");
+    assert_eq!(u16_at(&mounted, MNT_COUNT), u16_at(&before, MNT_COUNT) + 1);
+    assert!(u32_at(&mounted, MTIME) > u32_at(&before, MTIME));
+    machine.write_file("/f", &[7; 3 << 20]).unwrap();
+    let after = machine.unmount().unwrap();
+    assert_eq!(u16_at(&after, STATE), 1, "clean again");
+    assert!(u32_at(&after, KBYTES) >= u32_at(&before, KBYTES) + 3072);
+    assert_eq!(after.stat_field("Last mounted on").unwrap(), "/");
+    after.fsck().unwrap();
+}
+
+#[test]
+fn what_was_not_clean_does_not_become_clean() {
+    let unclean = Image::mkfs(8 << 20, &["-O", "^has_journal"]).unwrap().changed("dirty").unwrap();
+    let machine = Machine::mount(&unclean).unwrap();
+    machine.create("/f", 0o644).unwrap();
+    let after = machine.unmount().unwrap();
+    assert_eq!(u16_at(&after, STATE) & 1, 0);
+    after.repaired().unwrap().fsck().unwrap();
+}
+
+#[test]
+fn backups_are_left_alone() {
+    let before = Image::mkfs(64 << 20, &["-b", "1024"]).unwrap();
+    let machine = Machine::mount(&before).unwrap();
+    for i in 0..200 {
+        machine.write_file(format!("/f{i}"), &[1; 5000]).unwrap();
+    }
+    let after = machine.unmount().unwrap();
+    after.fsck().unwrap();
+    for group in [1, 3, 5, 7] {
+        let at = (1 + group * 8192) * 1024;
+        let range = at..at + 2 * 1024;
+        assert_eq!(before.bytes[range.clone()], after.bytes[range], "group {group}");
+    }
+}
+
+/// mke2fs over a disk full of old bytes, with lazy tables: what was never used must not be believed.
+#[test]
+fn tables_full_of_old_bytes() {
+    for args in [
+        &["-b", "1024", "-E", "lazy_itable_init=1,nodiscard"][..],
+        &["-b", "4096", "-E", "lazy_itable_init=1,nodiscard", "-g", "2048"][..],
+        &["-b", "1024", "-O", "^metadata_csum,uninit_bg", "-E", "lazy_itable_init=1,nodiscard"][..],
+    ] {
+        let old = Image { bytes: (0..32u32 << 20).map(|i| (i % 251) as u8 | 1).collect() };
+        let made = old.as_file(|path| {
+            mke2fs(path, args);
+            Ok(Image { bytes: std::fs::read(path)? })
+        });
+        let machine = Machine::mount(&made.unwrap()).unwrap();
+        for d in 0..8 {
+            machine.mkdir(format!("/d{d}")).unwrap();
+            for f in 0..60 {
+                machine.write_file(format!("/d{d}/f{f}"), &vec![d as u8; f * 100]).unwrap();
+            }
+        }
+        let after = machine.unmount().unwrap();
+        after.fsck().unwrap();
+        assert_eq!(after.cat("/d7/f59").unwrap(), vec![7; 5900]);
+    }
+}
+
+fn mke2fs(path: &std::path::Path, args: &[&str]) {
+    let sbin = format!("{}:/usr/sbin:/sbin", std::env::var("PATH").unwrap_or_default());
+    let done = std::process::Command::new("mke2fs")
+        .env("PATH", sbin)
+        .args(["-q", "-F", "-t", "ext4"])
+        .args(args)
+        .arg(path)
+        .status()
+        .unwrap();
+    assert!(done.success());
+}
+
+#[test]
+fn meta_block_groups() {
+    let made = Image::mkfs(64 << 20, &["-b", "1024", "-O", "meta_bg,^resize_inode", "-g", "1024"]).unwrap();
+    let machine = Machine::mount(&made).unwrap();
+    for i in 0..40 {
+        machine.mkdir(format!("/d{i}")).unwrap();
+        machine.write_file(format!("/d{i}/f"), &[i; 100_000]).unwrap();
+    }
+    machine.unmount().unwrap().fsck().unwrap();
+}
+
+#[test]
+fn sparse_super2_and_flex_groups_of_many_sizes() {
+    for args in [
+        &["-b", "1024", "-O", "sparse_super2", "-g", "1024"][..],
+        &["-b", "1024", "-G", "4", "-g", "1024"][..],
+        &["-b", "1024", "-G", "64", "-g", "1024"][..],
+        &["-b", "1024", "-O", "metadata_csum_seed"][..],
+    ] {
+        let machine = Machine::mount(&Image::mkfs(24 << 20, args).unwrap()).unwrap();
+        for i in 0..30 {
+            machine.mkdir(format!("/d{i}")).unwrap();
+            machine.write_file(format!("/d{i}/f"), &[i; 70_000]).unwrap();
+        }
+        for i in 0..30 {
+            machine.unlink(format!("/d{i}/f")).unwrap();
+        }
+        machine.unmount().unwrap().fsck().unwrap();
+    }
+}
+
+#[test]
+fn statfs_as_linux_computes_it() {
+    let image = Image::mkfs(64 << 20, &["-b", "4096"]).unwrap();
+    let field = |name: &str| image.stat_field(name).unwrap().parse::<u64>().unwrap();
+    let (blocks, overhead) = (field("Block count"), field("Overhead clusters"));
+    let (free, reserved) = (field("Free blocks"), field("Reserved block count"));
+    let inodes = (field("Inode count"), field("Free inodes"));
+    let machine = Machine::mount(&image).unwrap();
+    let s = machine.statfs().unwrap();
+    assert_eq!((s.magic, s.block_size, s.name_max), (0xef53, 4096, 255));
+    assert_eq!(s.blocks, blocks - overhead);
+    assert_eq!(s.blocks_free, free);
+    assert_eq!(s.blocks_available, free - reserved - blocks / 50);
+    assert_eq!((s.files, s.files_free), inodes);
+    machine.unmount().unwrap();
+    let minix = Options { options: "minixdf".into(), ..Options::default() };
+    assert_eq!(Machine::mount_with(&image, &minix).unwrap().statfs().unwrap().blocks, blocks);
+}
+
+#[test]
+fn the_last_blocks_are_for_root() {
+    let image = Image::mkfs(8 << 20, &["-b", "1024", "-m", "20"]).unwrap();
+    let mut machine = Machine::mount(&image).unwrap();
+    machine.mkdir_mode("/d", 0o777).unwrap();
+    machine.set_cred(Cred::user(1000, 1000));
+    let user = base::user::FakeUser::new(0, 50_000);
+    let account = vfs::read_write::IoAccounting::new();
+    let io = vfs::read_write::Io { memory: &user, account: &account, fsize_limit: u64::MAX, capable: false };
+    let file = machine.open("/d/user", OpenFlags::CREAT | OpenFlags::WRONLY, 0o644).unwrap();
+    let end = loop {
+        if let Err(e) = vfs::read_write::write(&io, &file, base::UserAddr(0), 50_000) {
+            break e;
+        }
+    };
+    assert_eq!(end, Errno::ENOSPC);
+    drop(file);
+    let s = machine.statfs().unwrap();
+    assert_eq!(s.blocks_available, 0);
+    assert!(s.blocks_free > 8192 / 5);
+    machine.set_cred(Cred::ROOT);
+    assert_eq!(machine.write_file("/d/root", &[1; 500_000]), Ok(()));
+    let machine = {
+        let mut n = 0;
+        let end = loop {
+            if let Err(e) = machine.write_file(format!("/d/r{n}"), &[1; 50_000]) {
+                break e;
+            }
+            n += 1;
+        };
+        assert_eq!(end, Errno::ENOSPC);
+        machine
+    };
+    machine.unmount().unwrap().fsck().unwrap();
+}
+
+#[test]
+fn an_error_is_noted_and_ends_writing() {
+    let image = Image::mkfs(8 << 20, &["-b", "1024"]).unwrap();
+    let machine = Machine::mount(&image).unwrap();
+    machine.write_file("/f", &[1; 5000]).unwrap();
+    let mut image = machine.unmount().unwrap();
+    // Another generation in the inode: its checksum does not match any more.
+    let table: usize = image
+        .debugfs("imap /f")
+        .unwrap()
+        .split("block ")
+        .nth(2)
+        .and_then(|s| s.split(|c: char| !c.is_ascii_digit()).next()?.parse().ok())
+        .unwrap();
+    let offset = image.debugfs("imap /f").unwrap();
+    let offset = usize::from_str_radix(offset.trim().rsplit("0x").next().unwrap(), 16).unwrap();
+    image.bytes[table * 1024 + offset + 0x64] ^= 1;
+    for (policy, writable) in [("errors=continue", true), ("errors=remount-ro", false)] {
+        let options = Options { options: policy.into(), ..Options::default() };
+        let machine = Machine::mount_with(&image, &options).unwrap();
+        assert_eq!(machine.stat("/f").err(), Some(Errno::EUCLEAN));
+        assert_eq!(machine.create("/g", 0o644).is_ok(), writable, "{policy}");
+        let after = machine.give_up();
+        assert_ne!(u16_at(&after, STATE) & 2, 0, "{policy}: EXT4_ERROR_FS");
+        assert_eq!(u32_at(&after, 0x194), 1, "{policy}: s_error_count");
+    }
+}
+
+/// Threads on one file and on many: appends never mix, counters come out right.
+#[test]
+fn threads() {
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    let image = Image::mkfs(32 << 20, &["-b", "1024"]).unwrap();
+    let machine = Machine::mount(&image).unwrap();
+    machine.create("/log", 0o644).unwrap();
+    std::thread::scope(|scope| {
+        for t in 0..4u8 {
+            let machine = &machine;
+            scope.spawn(move || {
+                machine.mkdir(format!("/t{t}")).unwrap();
+                for i in 0..50usize {
+                    machine.append("/log", &[b'a' + t; 700]).unwrap();
+                    let path = format!("/t{t}/f{i}");
+                    machine.write_file(&path, &vec![t; i * 1000]).unwrap();
+                    machine.truncate(&path, i as u64 * 500).unwrap();
+                    if i % 3 == 0 {
+                        machine.unlink(&path).unwrap();
+                    }
+                    if i % 10 == 0 {
+                        machine.fsync("/log").unwrap();
+                    }
+                    NEXT.fetch_add(1, Ordering::Relaxed);
+                }
+            });
+        }
+    });
+    let log = machine.read_file("/log").unwrap();
+    assert_eq!(log.len(), 4 * 50 * 700);
+    for record in log.chunks(700) {
+        assert!(record.iter().all(|b| *b == record[0]));
+    }
+    machine.unmount().unwrap().fsck().unwrap();
+}
