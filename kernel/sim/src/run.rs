@@ -13,6 +13,9 @@
 use std::collections::VecDeque;
 use std::fmt::Debug;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::Duration;
 
 use base::{Errno, Result};
 use vfs::{File, OpenFlags};
@@ -56,6 +59,9 @@ pub struct Run {
     /// The largest file.
     max_file: u64,
     mount_options: machine::Options,
+    /// Whether a thread disturbs.
+    disturbed: bool,
+    disturber: Option<(Arc<AtomicBool>, thread::JoinHandle<()>)>,
 }
 
 /// How many operations a failure shows.
@@ -76,8 +82,18 @@ impl Run {
             budget: room,
             max_file: (room as u64 / 2).min(700_000),
             mount_options: machine::Options::default(),
+            disturbed: false,
+            disturber: None,
         }
         .mounted(image)
+    }
+
+    /// The same while another thread syncs and frees memory at moments of its own. What a failure
+    /// shows then depends on the moment; the operations are still the seed's.
+    pub fn disturbed(mut self) -> Run {
+        self.disturbed = true;
+        self.disturb();
+        self
     }
 
     fn mounted(mut self, image: &Image) -> Run {
@@ -405,6 +421,10 @@ impl Run {
 
     fn sync(&mut self) {
         if self.rng.one_in(3) {
+            self.note("memory runs short".into());
+            return forget(&mut self.rng);
+        }
+        if self.rng.one_in(3) {
             self.note("sync".into());
             let real = self.machine().sync();
             return self.same(real, Ok(()));
@@ -413,6 +433,31 @@ impl Run {
         self.note(format!("fsync {}", path.escape_ascii()));
         let real = self.machine().fsync(&path);
         self.same(real, Ok(()));
+    }
+
+    /// From now on a thread writes back and frees memory all the time.
+    fn disturb(&mut self) {
+        let stop = Arc::new(AtomicBool::new(false));
+        let (ended, mount) = (stop.clone(), self.machine().vfs_mount().clone());
+        let mut rng = Rng::new(self.seed ^ 0xd15);
+        let thread = thread::spawn(move || {
+            while !ended.load(Ordering::Relaxed) {
+                let synced = vfs::fsync::sync_filesystem(&mount);
+                assert!(synced.is_ok(), "sync in the background: {synced:?}");
+                forget(&mut rng);
+                thread::sleep(Duration::from_micros(200 + rng.below(3000)));
+            }
+        });
+        self.disturber = Some((stop, thread));
+    }
+
+    fn calm(&mut self) {
+        if let Some((stop, thread)) = self.disturber.take() {
+            stop.store(true, Ordering::Relaxed);
+            if thread.join().is_err() {
+                self.fail("the thread in the background failed");
+            }
+        }
     }
 
     fn check_and_remount(&mut self) {
@@ -426,6 +471,9 @@ impl Run {
             Err(errno) => self.fail(&format!("mount: {errno}")),
         }
         self.compare();
+        if self.disturbed {
+            self.disturb();
+        }
     }
 
     fn compare(&self) {
@@ -442,6 +490,7 @@ impl Run {
     }
 
     fn unmount_keeping(&mut self) -> Image {
+        self.calm();
         self.open.clear();
         match self.machine.take().map(Machine::unmount) {
             Some(Ok(image)) => image,
@@ -459,5 +508,16 @@ impl Run {
             self.fail(&format!("{trouble}"));
         }
         image
+    }
+}
+
+/// Frees clean pages, metadata and names, many or all: they must come back from the disk.
+fn forget(rng: &mut Rng) {
+    vfs::dentry::shrink(rng.below(200) as usize);
+    if rng.one_in(3) {
+        vfs::dentry::shrink(usize::MAX);
+        pagecache::drop_caches();
+    } else {
+        pagecache::reclaim(rng.below(200) as usize);
     }
 }

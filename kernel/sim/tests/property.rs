@@ -37,7 +37,9 @@ fn sequence(seed: u64) {
     let image = Image::mkfs(mib << 20, args).unwrap_or_else(|t| panic!("{name}: {t}"));
     let weights = Weights { data: 1 + rng.below(60), names: 1 + rng.below(60), sync: 4, remount: 1 };
     let steps = 60 + rng.below(240) as usize;
-    let (image, tree) = Run::new(seed, &image).go(steps, &weights);
+    let run = Run::new(seed, &image);
+    let run = if rng.one_in(3) { run.disturbed() } else { run };
+    let (image, tree) = run.go(steps, &weights);
     if rng.one_in(4) {
         // A judge that shares no code with Quill.
         let host = tempfile::tempdir().unwrap();
