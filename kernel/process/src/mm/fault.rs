@@ -61,7 +61,7 @@ impl Mm {
             return Ok(());
         }
         let fresh = new_page()?;
-        fresh.fill(0, base::PAGE_SIZE, 0);
+        fresh.zero();
         self.minor_faults.fetch_add(1, Ordering::Relaxed);
         self.put(page, fresh, area.flags.protection())
     }
