@@ -79,6 +79,16 @@ impl FileOperations for RegularFile {
         self.inode.fsync(start, end, datasync)
     }
 
+    fn release(&self, _file: &File) {
+        if let Err(e) = self.inode.release_ahead() {
+            log::error!(
+                "EXT4-fs ({}): inode #{}: blocks taken ahead are not given back: {e}",
+                self.inode.fs().disk_name(),
+                self.inode.ino32()
+            );
+        }
+    }
+
     fn mapping(&self) -> Option<&Arc<AddressSpace>> {
         Some(self.inode.mapping())
     }

@@ -13,9 +13,12 @@ use vfs::{Inode, MountFlags, StatFs, SuperBlock};
 
 use crate::balloc::blocks::kept_for_metadata;
 use crate::dead::DeadRoot;
+use crate::disk::feature::Compat;
 use crate::disk::superblock::{STATE_ERROR, STATE_VALID};
 use crate::disk::{hi32, lo32};
 use crate::fs::Ext4Fs;
+use crate::inode::cache::table_place;
+use crate::inode::raw;
 use crate::mount::{begin, sectors_written, split_time};
 use crate::options::Options;
 
@@ -147,7 +150,22 @@ impl Ext4Fs {
         let geometry = self.geometry();
         match u64::from(geometry.overhead) {
             n if n > 0 && n < geometry.blocks_count => n,
-            _ => geometry.first_data_block + self.zones.total(),
+            _ => geometry.first_data_block + self.zones.total() + self.journal_blocks(),
         }
+    }
+
+    /// Blocks of the journal inside the file system; 0 when it has none or its inode cannot be read.
+    fn journal_blocks(&self) -> u64 {
+        let geometry = self.geometry();
+        let look = || {
+            let (block, offset) = table_place(self, geometry.journal_ino).ok()?;
+            let buffer = self.device().bread(block).ok()?;
+            let bytes = buffer.read();
+            let slot = bytes.get(offset..offset + geometry.inode_size)?;
+            let inode = raw::decode(geometry, geometry.journal_ino, slot).ok()?;
+            Some(inode.size >> geometry.block_bits)
+        };
+        let internal = geometry.has_compat(Compat::HAS_JOURNAL) && geometry.journal_ino != 0;
+        if internal { look().unwrap_or(0) } else { 0 }
     }
 }

@@ -42,6 +42,30 @@ fn a_file_grown_bit_by_bit_is_few_extents() {
     assert!(leaf_count(&image, "/f") <= 2);
 }
 
+/// Two files that grow by turns, and what is taken ahead for them: given back at close, harmless in a
+/// crash before that.
+#[test]
+fn files_that_grow_by_turns() {
+    let machine = Machine::mount(&Image::mkfs(32 << 20, &["-b", "1024"]).unwrap()).unwrap();
+    let flags = OpenFlags::CREAT | OpenFlags::WRONLY;
+    let a = machine.open("/a", flags, 0o644).unwrap();
+    let b = machine.open("/b", flags, 0o644).unwrap();
+    for i in 0..2000u64 {
+        sim::write_all(&a, &[1; 1024], i * 1024).unwrap();
+        sim::write_all(&b, &[2; 1024], i * 1024).unwrap();
+    }
+    machine.sync().unwrap();
+    let crashed = machine.snapshot();
+    crashed.fsck().unwrap();
+    assert!(leaf_count(&crashed, "/a") < 40, "{}", crashed.debugfs("dump_extents /a").unwrap());
+    drop((a, b));
+    for path in ["/a", "/b"] {
+        let blocks = machine.stat(path).unwrap().blocks;
+        assert!((4000..4000 + 20).contains(&blocks), "{path}: {blocks}");
+    }
+    machine.unmount().unwrap().fsck().unwrap();
+}
+
 /// Every second block, written in a random order: the tree grows to three levels of 1 KiB nodes, and
 /// goes again.
 #[test]
@@ -60,6 +84,7 @@ fn deep_trees_grow_and_shrink() {
     }
     machine.sync().unwrap();
     let snapshot = machine.snapshot();
+    snapshot.fsck().unwrap();
     assert!(depth(&snapshot, "/f") >= 2);
     assert_eq!(sim::read_all(&file).unwrap(), expected(12_000));
     drop(file);

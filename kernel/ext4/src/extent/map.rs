@@ -7,9 +7,15 @@
 //! into written ones piece by piece. So a large write takes its blocks in one run and touches the
 //! bitmaps once, and a crash in the middle shows zeros, never somebody else's old bytes.
 //!
+//! A file that grows in small writes gets blocks behind its end in the same way: as many as it has, at
+//! most [`PREALLOCATED`] bytes. What is left of them goes back when the file is closed
+//! ([`Node::release_ahead`]).
+//!
 //! # Locking
 //! `data_sem` shared to look, alone to allocate or convert. A look that the extent cache answers takes
 //! no sleeping lock.
+
+use core::sync::atomic::Ordering;
 
 use base::{Errno, FileBlock, FsBlock, Result};
 use pagecache::{Extent, ExtentKind, MapMode};
@@ -22,6 +28,9 @@ use crate::disk::inode::InodeFlags;
 use crate::indirect;
 use crate::inode::Node;
 use vfs::FileType;
+
+/// The most that is taken ahead for a growing file, in bytes.
+const PREALLOCATED: u64 = 512 << 10;
 
 impl Node {
     /// Where the blocks from `first` on lie; at least 1 of the `count >= 1` asked for is answered.
@@ -69,7 +78,8 @@ impl Node {
     }
 
     fn map_for_write(&self, block: u32, count: u64, ahead: u64) -> Result<Extent> {
-        {
+        let growing = u64::from(block) >= self.block_count();
+        if !growing {
             // Most blocks that are written are there already: no need to keep other readers out.
             let _shared = self.data_sem().read();
             let seen = self.look(block)?;
@@ -113,6 +123,7 @@ impl Node {
         let tree = Tree::of(self);
         let room = next.saturating_sub(u64::from(block)).min(u64::from(MAX_UNWRITTEN));
         let count = count.clamp(1, room.max(1));
+        let ahead = ahead.max(self.ahead_of_end(block, before));
         // At most MAX_UNWRITTEN, a u32.
         let want = count.saturating_add(ahead).min(room.max(1)) as u32;
         let who = self.claimant();
@@ -131,6 +142,32 @@ impl Node {
         }
         self.extents.put(written);
         Ok(answer(&written, block, true))
+    }
+
+    /// How many blocks to take ahead of a write at `block` because the file seems to grow: as many as it
+    /// has, when the write goes on right at its end and the disk is not nearly full.
+    fn ahead_of_end(&self, block: u32, before: Option<Entry>) -> u64 {
+        let geometry = self.fs().geometry();
+        let appends =
+            before.is_some_and(|e| e.end() == u64::from(block)) && u64::from(block) >= self.block_count();
+        let roomy = self.fs().free_blocks.load(Ordering::Relaxed) > geometry.blocks_count / 16;
+        if self.kind() != FileType::Regular || !appends || !roomy {
+            return 0;
+        }
+        self.set_ahead(true);
+        self.block_count().min(PREALLOCATED >> geometry.block_bits)
+    }
+
+    /// The file was closed: blocks behind its end that were taken ahead go back.
+    pub(crate) fn release_ahead(&self) -> Result<()> {
+        if !self.has_ahead() || self.fs().read_only() {
+            return Ok(());
+        }
+        let _alone = self.rwsem().write();
+        self.set_ahead(false);
+        self.free_behind(self.size())?;
+        self.mark_dirty();
+        Ok(())
     }
 
     /// Puts the rest of a run, behind its first `len` blocks, into the tree as unwritten; or gives it

@@ -264,6 +264,7 @@ impl Made {
             handle: SpinLock::new(Weak::new()),
             evicted: AtomicBool::new(false),
             stale: AtomicBool::new(false),
+            ahead: AtomicBool::new(false),
             privileged: AtomicBool::new(true),
         })
     }

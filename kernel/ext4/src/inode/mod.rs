@@ -85,6 +85,8 @@ pub struct Node {
     evicted: AtomicBool,
     /// Attributes changed since the last `mark_dirty`.
     stale: AtomicBool,
+    /// Blocks behind the end were taken ahead.
+    ahead: AtomicBool,
     /// Whether the present writer may use the blocks kept for root.
     privileged: AtomicBool,
 }
@@ -277,6 +279,16 @@ impl Node {
         self.fs.bdi().mark_inode_dirty(&self.dirty, DirtyFlags::PAGES, || {
             self.arc().map(|node| node as Arc<dyn writeback::DirtyInode>)
         });
+    }
+
+    /// Whether blocks behind the end were taken ahead.
+    pub(crate) fn has_ahead(&self) -> bool {
+        self.ahead.load(Ordering::Relaxed)
+    }
+
+    /// Says whether they were.
+    pub(crate) fn set_ahead(&self, yes: bool) {
+        self.ahead.store(yes, Ordering::Relaxed);
     }
 
     /// Whether the present writer may use the blocks kept for root.

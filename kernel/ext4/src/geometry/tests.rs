@@ -1,5 +1,6 @@
 use super::*;
-use zerocopy::FromZeros;
+use crate::disk::superblock::Superblock;
+use zerocopy::{FromZeros, IntoBytes};
 
 const MIB: u64 = 1 << 20;
 
