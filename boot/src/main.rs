@@ -21,13 +21,16 @@ extern crate alloc;
 mod disks;
 mod early;
 mod panic;
+mod proc_source;
 mod program;
 mod root;
 mod selftest;
 mod system;
+mod terminal;
 mod trouble;
 
 use alloc::boxed::Box;
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::arch::global_asm;
 
@@ -42,6 +45,9 @@ use machine::memory::regions::Region;
 use machine::platform::MachinePlatform;
 use machine::{console, cpu, entropy, gic, irq, klog, layout, memory, power, timer};
 
+use proc_source::KernelSource;
+use procfs::ProcFsType;
+use terminal::Terminal;
 use trouble::{Context as _, Trouble};
 
 global_asm!(
@@ -109,11 +115,17 @@ fn boot(device_tree: PhysAddr) -> Result<u8, Trouble> {
     ended
 }
 
-/// The kinds of file systems there are.
+/// The devices that are files, and the kinds of file systems there are.
 fn start_file_systems(command_line: Vec<u8>) {
     writeback::set_memory(frames::stats().total as usize);
+    let mut seed = [0; 32];
+    entropy::fill(&mut seed);
+    devfs::random::seed(&seed);
+    devfs::register(Arc::new(Terminal), &block::disks());
     vfs::register_filesystem(ext4::FS_TYPE);
-    _ = command_line;
+    vfs::register_filesystem(&devfs::DevFsType);
+    let source = Arc::new(KernelSource { command_line });
+    vfs::register_filesystem(Box::leak(Box::new(ProcFsType::new(source))));
 }
 
 /// Frames, the heap, and frames for everybody above.

@@ -11,17 +11,23 @@ use machine::{entropy, features, irq, timer};
 use process::Process;
 use process::limits;
 use procfs::{
-    Activity, Cpu, CpuTimes, Disk, IoCounters, Layout, Limit, Memory, ProcSource, ProcessView, SignalSets, Sizes,
-    Times, Uts, Writeback,
+    Activity, Cpu, CpuTimes, Disk, IoCounters, Layout, Limit, Memory, ProcSource, ProcessView, SignalSets,
+    Sizes, Times, Uts, Writeback,
 };
 use sync::SpinLock;
 use vfs::{Cred, File, Path};
+use writeback::params;
 
 static PROCESS: SpinLock<Option<Arc<Process>>> = SpinLock::new(None);
 
 /// The program that /proc/self shows from now on.
 pub fn set_process(process: &Arc<Process>) {
     *PROCESS.lock() = Some(process.clone());
+}
+
+/// The program that runs.
+pub fn process() -> Option<Arc<Process>> {
+    PROCESS.lock().clone()
 }
 
 /// The program has ended.
@@ -59,15 +65,15 @@ impl ProcSource for KernelSource {
 
     fn memory(&self) -> Memory {
         let stats = frames::stats();
-        let cached = bytes(pagecache::nr_file_pages() as u64);
+        let cached = bytes(pagecache::stats::nr_file_pages() as u64);
         let anonymous = PROCESS.lock().as_ref().map_or(0, |process| process.mm().sizes().resident);
         Memory {
             total: bytes(stats.total),
             free: bytes(stats.free),
             available: bytes(stats.free) + cached,
             cached,
-            dirty: bytes(pagecache::nr_dirty() as u64),
-            writeback: bytes(pagecache::nr_writeback() as u64),
+            dirty: bytes(pagecache::stats::nr_dirty() as u64),
+            writeback: bytes(pagecache::stats::nr_writeback() as u64),
             anonymous,
             ..Memory::default()
         }
@@ -92,10 +98,10 @@ impl ProcSource for KernelSource {
 
     fn writeback(&self) -> Writeback {
         Writeback {
-            ratio: writeback::DIRTY_RATIO.load(Ordering::Relaxed),
-            background_ratio: writeback::DIRTY_BACKGROUND_RATIO.load(Ordering::Relaxed),
-            expire_centisecs: writeback::DIRTY_EXPIRE_CENTISECS.load(Ordering::Relaxed),
-            interval_centisecs: writeback::DIRTY_WRITEBACK_CENTISECS.load(Ordering::Relaxed),
+            ratio: params::DIRTY_RATIO.load(Ordering::Relaxed),
+            background_ratio: params::DIRTY_BACKGROUND_RATIO.load(Ordering::Relaxed),
+            expire_centisecs: params::DIRTY_EXPIRE_CENTISECS.load(Ordering::Relaxed),
+            interval_centisecs: params::DIRTY_WRITEBACK_CENTISECS.load(Ordering::Relaxed),
         }
     }
 

@@ -16,6 +16,7 @@ use process::exec::Start;
 use vfs::namei::{self, At};
 use vfs::{Cred, File, Mount, OpenFlags, Path};
 
+use crate::proc_source;
 use crate::system::KernelSystem;
 use crate::trouble::Trouble;
 
@@ -28,10 +29,12 @@ pub fn run(root: &Arc<Mount>, options: &Options) -> Result<u8, Trouble> {
         return Err(Trouble::new("there is no program to run: give init= on the kernel command line"));
     };
     let (process, regs) = start(root, init, options)?;
+    proc_source::set_process(&process);
     let mut cpu = QuillMachine.new_user_cpu(regs);
     let end = syscall::run(&process, &mut *cpu, &KernelSystem);
     log::info!("{}: {end:?}", shown(init));
     // The program's files and mappings go before the file system does.
+    proc_source::forget_process();
     process.files().close_all();
     drop(cpu);
     drop(process);

@@ -29,6 +29,9 @@ pub fn write(out: &mut dyn fmt::Write) -> fmt::Result {
     let mut at = frame;
     for n in 0..MAX_FRAMES {
         let Some([next, address]) = record(at) else { break };
+        if address == 0 {
+            break;
+        }
         write!(out, "  {n:2}: {address:016x}")?;
         // A return address may be the first byte of the next function: the call is before it.
         let offset = layout::text()

@@ -1,8 +1,8 @@
 //! The one serial line: program output, kernel log and input share it, by [`framing`](crate::framing).
 //!
 //! * [`write`] sends, a few hundred bytes per lock, polling the transmitter.
-//! * [`read`] sleeps until input is there. Bytes come by interrupt into a queue; when that is full the
-//!   interrupt is off and the host waits, so nothing is lost.
+//! * [`wait`] sleeps until input is there, [`read`] takes it. Bytes come by interrupt into a queue; when
+//!   that is full the interrupt is off and the host waits, so nothing is lost.
 //! * [`panic_write`] works whatever was going on: it uses no lock.
 //!
 //! # Locking
@@ -114,25 +114,48 @@ pub fn enable_input(device: Device) -> Result<()> {
     Ok(())
 }
 
-/// Reads up to `buf.len()` bytes, sleeping until there is one. 0 at the end of the input, and when
-/// there is no console.
-pub fn read(buf: &mut [u8]) -> usize {
-    let mut got = None;
-    READERS.wait_until(|| {
-        got = try_read(buf);
-        got.is_some()
-    });
-    got.unwrap_or(0)
+/// What there is of input.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Waiting {
+    /// At least one byte.
+    Bytes,
+    /// None, and none will come: the launcher said so, or there is no console.
+    Ended,
+    /// None yet.
+    Nothing,
 }
 
-/// As [`read`], but None instead of sleeping.
-pub fn try_read(buf: &mut [u8]) -> Option<usize> {
-    let mut guard = CONSOLE.lock();
-    let Some(console) = guard.as_mut() else { return Some(0) };
-    let waiting = &console.input[console.head..];
-    if waiting.is_empty() && !buf.is_empty() {
-        return console.end_of_file.then_some(0);
+/// Looks whether there is input.
+pub fn waiting() -> Waiting {
+    match CONSOLE.lock().as_ref() {
+        None => Waiting::Ended,
+        Some(console) if console.head < console.input.len() => Waiting::Bytes,
+        Some(console) if console.end_of_file => Waiting::Ended,
+        Some(_) => Waiting::Nothing,
     }
+}
+
+/// Sleeps until there is input, it has ended, `give_up` says so, or the time is over (None: never).
+/// `give_up` is asked when something comes and after [`wake_readers`].
+pub fn wait(timeout_ns: Option<u64>, give_up: impl Fn() -> bool) -> Waiting {
+    let done = || waiting() != Waiting::Nothing || give_up();
+    match timeout_ns {
+        Some(ns) => _ = READERS.wait_until_timeout(ns, done),
+        None => READERS.wait_until(done),
+    }
+    waiting()
+}
+
+/// Lets whoever waits for input look again.
+pub fn wake_readers() {
+    READERS.wake_all();
+}
+
+/// Takes up to `buf.len()` bytes of input, perhaps none; never waits.
+pub fn read(buf: &mut [u8]) -> usize {
+    let mut guard = CONSOLE.lock();
+    let Some(console) = guard.as_mut() else { return 0 };
+    let waiting = &console.input[console.head..];
     let n = waiting.len().min(buf.len());
     buf[..n].copy_from_slice(&waiting[..n]);
     console.head += n;
@@ -143,7 +166,7 @@ pub fn try_read(buf: &mut [u8]) -> Option<usize> {
             console.pump();
         }
     }
-    Some(n)
+    n
 }
 
 /// The receive interrupt.

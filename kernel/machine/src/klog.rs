@@ -54,9 +54,11 @@ pub fn set_level(level: u8) {
     log::set_max_level(most);
 }
 
-/// The console works: prints what was logged before.
+/// The console works: prints what was logged before. Only the first call does.
 pub fn console_ready() {
-    CONSOLE_READY.store(true, Ordering::Relaxed);
+    if CONSOLE_READY.swap(true, Ordering::Relaxed) {
+        return;
+    }
     let mut at = 0;
     let mut line = [0; LINE + 64];
     while let Some((next, text)) = RING.lock().line(at, &mut line) {

@@ -25,6 +25,11 @@ pub fn init() {
     CNTV_CTL_EL0.set(0);
 }
 
+/// Ticks of the counter per second.
+pub fn frequency() -> u64 {
+    FREQUENCY.load(Ordering::Relaxed)
+}
+
 /// The counter as it is.
 #[inline]
 pub fn ticks() -> u64 {

@@ -1,0 +1,47 @@
+//! The serial line as the terminal's driver.
+
+use base::{Errno, Result};
+use devfs::{ConsoleDriver, InputState};
+use machine::console::{self, Waiting};
+use machine::framing::Stream;
+use process::signal::{SigInfo, Signal};
+
+use crate::proc_source;
+
+/// The machine's console, for `devfs::register`.
+pub struct Terminal;
+
+impl ConsoleDriver for Terminal {
+    fn write(&self, bytes: &[u8]) {
+        console::write(Stream::Program, bytes);
+    }
+
+    fn read(&self, buf: &mut [u8]) -> usize {
+        console::read(buf)
+    }
+
+    fn wait(&self, timeout_ns: Option<u64>) -> Result<InputState> {
+        match console::wait(timeout_ns, interrupted) {
+            Waiting::Bytes => Ok(InputState::Ready),
+            Waiting::Ended => Ok(InputState::Ended),
+            Waiting::Nothing if interrupted() => Err(Errno::EINTR),
+            Waiting::Nothing => Ok(InputState::Nothing),
+        }
+    }
+
+    fn framed(&self) -> bool {
+        console::is_framed()
+    }
+
+    fn signal(&self, number: u8) {
+        if let (Some(process), Ok(signal)) = (proc_source::process(), Signal::from_user(number.into())) {
+            process.signals().send(SigInfo::kernel(signal));
+            console::wake_readers();
+        }
+    }
+}
+
+/// Whether a signal waits for the program.
+fn interrupted() -> bool {
+    proc_source::process().is_some_and(|process| process.signals().attention())
+}
