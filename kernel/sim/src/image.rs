@@ -23,6 +23,17 @@ impl Image {
         Ok(Image { bytes: fs::read(file.path())? })
     }
 
+    /// The same on a disk full of old bytes, with inode tables left as they are: whoever reads what
+    /// was never written sees garbage.
+    pub fn mkfs_over_garbage(size: u64, args: &[&str]) -> Result<Image, Trouble> {
+        let file = scratch()?;
+        fs::write(file.path(), crate::Rng::new(size).bytes(size as usize))?;
+        let mut all = vec!["-E", "nodiscard,lazy_itable_init=1"];
+        all.extend(args);
+        tools::mke2fs(file.path(), &all)?;
+        Ok(Image { bytes: fs::read(file.path())? })
+    }
+
     /// The same with a tree of the host copied in.
     pub fn mkfs_with(size: u64, args: &[&str], tree: &Path) -> Result<Image, Trouble> {
         let tree = tree.to_str().ok_or_else(|| Trouble("a path that is no UTF-8".into()))?;

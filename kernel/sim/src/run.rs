@@ -154,12 +154,7 @@ impl Run {
     /// Both must end alike.
     fn same<T: PartialEq + Debug>(&self, real: Result<T>, model: Result<T>) {
         if real != model {
-            let brief = |r: &Result<T>| {
-                let mut text = format!("{r:?}");
-                text.truncate(200);
-                text
-            };
-            self.fail(&format!("the file system says {}, the model {}", brief(&real), brief(&model)));
+            self.fail(&format!("the file system says {real:?}, the model {model:?}"));
         }
     }
 
@@ -220,7 +215,7 @@ impl Run {
 
     fn create(&mut self) {
         let path = self.some_path();
-        self.note(format!("create {}", path.escape_ascii()));
+        self.note(format!("create {}", brief(&path)));
         let mode = 0o600 | self.rng.below(0o100) as u32;
         let real = self.machine().create(&path, mode);
         let expected = self.model.create(&path, mode);
@@ -237,7 +232,7 @@ impl Run {
         let pos = self.pos(len);
         let count = self.rng.length(self.max_file.saturating_sub(pos).min(100_000)) as usize;
         let bytes = self.rng.bytes(count);
-        self.note(format!("pwrite {} at {pos:#x}, {count:#x} bytes (was {len:#x})", path.escape_ascii()));
+        self.note(format!("pwrite {} at {pos:#x}, {count:#x} bytes (was {len:#x})", brief(&path)));
         let real = self.machine().pwrite(&path, pos, &bytes);
         let expected = self.model.pwrite(id, pos as usize, &bytes);
         self.same(real, expected);
@@ -248,7 +243,7 @@ impl Run {
         let Ok(id) = self.model.find(&path) else { return };
         let len = self.model.bytes(id).map_or(0, Vec::len);
         let to = self.pos(len);
-        self.note(format!("truncate {} from {len:#x} to {to:#x}", path.escape_ascii()));
+        self.note(format!("truncate {} from {len:#x} to {to:#x}", brief(&path)));
         let real = self.machine().truncate(&path, to);
         let expected = self.model.truncate(id, to as usize);
         self.same(real, expected);
@@ -257,7 +252,7 @@ impl Run {
     fn read(&mut self) {
         let Some(path) = self.existing("f") else { return };
         let Ok(id) = self.model.find(&path) else { return };
-        self.note(format!("read {}", path.escape_ascii()));
+        self.note(format!("read {}", brief(&path)));
         let real = self.machine().read_file(&path);
         let expected = self.model.bytes(id).cloned().ok_or(Errno::EINVAL);
         if real != expected {
@@ -275,7 +270,7 @@ impl Run {
         }
         let Some(path) = self.existing("f") else { return };
         let Ok(id) = self.model.find(&path) else { return };
-        self.note(format!("open {}", path.escape_ascii()));
+        self.note(format!("open {}", brief(&path)));
         match self.machine().open(&path, OpenFlags::RDWR, 0) {
             Ok(file) => self.open.push((file, id)),
             Err(errno) => self.fail(&format!("open: {errno}")),
@@ -325,7 +320,7 @@ impl Run {
 
     fn mkdir(&mut self) {
         let path = self.some_path();
-        self.note(format!("mkdir {}", path.escape_ascii()));
+        self.note(format!("mkdir {}", brief(&path)));
         let real = self.machine().mkdir(&path);
         let expected = self.model.mkdir(&path);
         self.same(real, expected);
@@ -335,7 +330,7 @@ impl Run {
         let path = self.some_path();
         let len = *self.rng.pick(&[1usize, 5, 58, 59, 60, 61, 200, 1000]);
         let target = vec![b'a' + self.rng.below(26) as u8; len];
-        self.note(format!("symlink of {len} bytes, {}", path.escape_ascii()));
+        self.note(format!("symlink of {len} bytes, {}", brief(&path)));
         let real = self.machine().symlink(&target, &path);
         let expected = self.model.symlink(&target, &path);
         self.same(real, expected);
@@ -344,7 +339,7 @@ impl Run {
     fn link(&mut self) {
         let Some(old) = self.existing("fld") else { return };
         let new = self.some_path();
-        self.note(format!("link {} {}", old.escape_ascii(), new.escape_ascii()));
+        self.note(format!("link {} {}", brief(&old), brief(&new)));
         let real = self.machine().link(&old, &new);
         let expected = self.model.link(&old, &new);
         self.same(real, expected);
@@ -353,7 +348,7 @@ impl Run {
     fn unlink_one(&mut self) {
         let kinds = if self.rng.one_in(8) { "d" } else { "fl" };
         let Some(path) = self.existing(kinds) else { return };
-        self.note(format!("unlink {}", path.escape_ascii()));
+        self.note(format!("unlink {}", brief(&path)));
         let real = self.machine().unlink(&path);
         let expected = self.model.unlink(&path);
         self.same(real, expected);
@@ -362,7 +357,7 @@ impl Run {
     fn rmdir(&mut self) {
         let kinds = if self.rng.one_in(8) { "fl" } else { "d" };
         let Some(path) = self.existing(kinds) else { return };
-        self.note(format!("rmdir {}", path.escape_ascii()));
+        self.note(format!("rmdir {}", brief(&path)));
         let real = self.machine().rmdir(&path);
         let expected = self.model.rmdir(&path);
         self.same(real, expected);
@@ -371,7 +366,7 @@ impl Run {
     fn rename(&mut self) {
         let Some(old) = self.existing("dfl") else { return };
         let new = self.some_path();
-        self.note(format!("rename {} {}", old.escape_ascii(), new.escape_ascii()));
+        self.note(format!("rename {} {}", brief(&old), brief(&new)));
         let real = self.machine().rename(&old, &new);
         let expected = self.model.rename(&old, &new, false, false);
         self.same(real, expected);
@@ -383,7 +378,7 @@ impl Run {
         let there = self.existing("dfl");
         let new = if exchange && !self.rng.one_in(8) { there.unwrap_or_default() } else { self.some_path() };
         let flags = if exchange { 2 } else { 1 };
-        self.note(format!("renameat2({flags}) {} {}", old.escape_ascii(), new.escape_ascii()));
+        self.note(format!("renameat2({flags}) {} {}", brief(&old), brief(&new)));
         let real = self.machine().rename_flags(&old, &new, flags);
         let expected = self.model.rename(&old, &new, !exchange, exchange);
         self.same(real, expected);
@@ -392,7 +387,7 @@ impl Run {
     fn chmod(&mut self) {
         let Some(path) = self.existing("dfl") else { return };
         let mode = self.rng.below(0o1000) as u32;
-        self.note(format!("chmod {mode:o} {}", path.escape_ascii()));
+        self.note(format!("chmod {mode:o} {}", brief(&path)));
         let real = self.machine().chmod(&path, mode);
         let expected = self.model.chmod(&path, mode);
         self.same(real, expected);
@@ -404,7 +399,7 @@ impl Run {
         let (first, count) = (self.rng.below(100), 1 + self.rng.below(60));
         let remove = self.rng.one_in(3);
         let verb = if remove { "remove" } else { "make" };
-        self.note(format!("{verb} many-{first} and {count} more in {}", dir.escape_ascii()));
+        self.note(format!("{verb} many-{first} and {count} more in {}", brief(&dir)));
         for number in first..first + count {
             let path =
                 [&dir[..], b"/", format!("many names make a directory large {number}").as_bytes()].concat();
@@ -430,7 +425,7 @@ impl Run {
             return self.same(real, Ok(()));
         }
         let Some(path) = self.existing("fd") else { return };
-        self.note(format!("fsync {}", path.escape_ascii()));
+        self.note(format!("fsync {}", brief(&path)));
         let real = self.machine().fsync(&path);
         self.same(real, Ok(()));
     }
@@ -520,4 +515,13 @@ fn forget(rng: &mut Rng) {
     } else {
         pagecache::reclaim(rng.below(200) as usize);
     }
+}
+
+/// A path in words that fit a line: of a long name the length and the end.
+fn brief(path: &[u8]) -> String {
+    let short = |name: &[u8]| match name.len() {
+        0..=48 => name.escape_ascii().to_string(),
+        len => format!("({len} bytes, …{})", name[len - 8..].escape_ascii()),
+    };
+    path.split(|&b| b == b'/').map(short).collect::<Vec<_>>().join("/")
 }

@@ -51,9 +51,12 @@ fn said(program: &str, output: &Output) -> Trouble {
     ))
 }
 
-/// Makes a file system in an existing file.
+/// Makes a file system in an existing file, an ext4 unless the arguments say `-t`.
 pub(crate) fn mke2fs(file: &Path, args: &[&str]) -> Result<(), Trouble> {
-    let mut all = vec!["-q", "-F", "-t", "ext4"];
+    let mut all = vec!["-q", "-F"];
+    if !args.contains(&"-t") {
+        all.extend(["-t", "ext4"]);
+    }
     all.extend(args);
     let output = run("mke2fs", &all, file, &[])?;
     if output.status.success() { Ok(()) } else { Err(said("mke2fs", &output)) }

@@ -3,7 +3,7 @@
 use sim::{Image, Rng, Run, Tree, Weights};
 
 /// What mke2fs is told, and how large the disk is in MiB.
-const MATRIX: [(&str, &[&str], u64); 12] = [
+const MATRIX: [(&str, &[&str], u64); 15] = [
     ("1k default", &["-b", "1024"], 16),
     ("2k default", &["-b", "2048"], 16),
     ("4k default", &["-b", "4096"], 24),
@@ -19,6 +19,9 @@ const MATRIX: [(&str, &[&str], u64); 12] = [
     ),
     ("1k 128-byte inodes", &["-b", "1024", "-I", "128"], 16),
     ("4k ^filetype,^dir_nlink,large_dir", &["-b", "4096", "-O", "^filetype,^dir_nlink,large_dir"], 24),
+    ("1k uninit_bg,^metadata_csum", &["-b", "1024", "-O", "uninit_bg,^metadata_csum"], 16),
+    ("1k meta_bg,^resize_inode", &["-b", "1024", "-O", "meta_bg,^resize_inode", "-g", "2048"], 16),
+    ("2k sparse_super2,metadata_csum_seed", &["-b", "2048", "-O", "sparse_super2,metadata_csum_seed"], 16),
     ("1k small groups", &["-b", "1024", "-g", "1024", "-N", "512"], 16),
 ];
 
@@ -34,7 +37,8 @@ fn number(name: &str) -> Option<u64> {
 fn sequence(seed: u64) {
     let mut rng = Rng::new(seed ^ 0x5eed);
     let (name, args, mib) = MATRIX[(seed % MATRIX.len() as u64) as usize];
-    let image = Image::mkfs(mib << 20, args).unwrap_or_else(|t| panic!("{name}: {t}"));
+    let make = if rng.one_in(2) { Image::mkfs } else { Image::mkfs_over_garbage };
+    let image = make(mib << 20, args).unwrap_or_else(|t| panic!("{name}: {t}"));
     let weights = Weights { data: 1 + rng.below(60), names: 1 + rng.below(60), sync: 4, remount: 1 };
     let steps = 60 + rng.below(240) as usize;
     let run = Run::new(seed, &image);
