@@ -5,6 +5,7 @@ mod attrs;
 mod cache;
 mod descriptors;
 mod io;
+mod judge;
 mod model;
 mod mounts;
 mod names;
