@@ -146,15 +146,18 @@ impl Tty {
             if ready {
                 return Ok(true);
             }
-            let timeout = if may_wait { timeout } else { Some(0) };
-            match self.driver.wait(timeout)? {
+            // A read that would not wait anyway (VMIN and VTIME 0) is none that O_NONBLOCK refuses.
+            let refuse = !may_wait && timeout != Some(0);
+            match self.driver.wait(if refuse { Some(0) } else { timeout })? {
                 InputState::Ready => {}
                 InputState::Ended => {
                     let mut state = self.state.lock();
                     state.line.finish();
                     return Ok(state.line.ready());
                 }
-                InputState::Nothing if !may_wait => return Err(Errno::EAGAIN),
+                InputState::Nothing if refuse => return Err(Errno::EAGAIN),
+                // Who waits for ever goes on waiting.
+                InputState::Nothing if timeout.is_none() => {}
                 // VTIME is over: what there is, perhaps nothing.
                 InputState::Nothing => return Ok(self.state.lock().line.ready()),
             }

@@ -264,6 +264,13 @@ fn terminal_settings() {
     type_in(&fake, b"12");
     assert_eq!(w.read(&tty, 100), Err(Errno::EAGAIN));
     assert_eq!(w.read(&tty, 1), Ok(b"1".to_vec()));
+    // VMIN 0: a read takes what there is, and nothing is no error.
+    let mut settings = w.ioctl(&tty, 0x5401, 36).unwrap();
+    settings[17 + 6] = 0;
+    w.user.put(BUF, &settings);
+    w.ioctl(&tty, 0x5402, 0).unwrap();
+    assert_eq!(w.read(&tty, 100), Ok(b"2".to_vec()));
+    assert_eq!(w.read(&tty, 100), Ok(vec![]));
     assert_eq!(w.ioctl(&tty, 0x5413, 8), Ok(vec![0; 8]));
     w.user.put(BUF, &[24, 0, 80, 0, 0, 0, 0, 0]);
     w.ioctl(&tty, 0x5414, 0).unwrap();

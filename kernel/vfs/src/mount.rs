@@ -11,7 +11,8 @@
 //! writing, and [`Mount::freeze`] waits until nothing is under way.
 //!
 //! # Locking
-//! `children` and `at` are spin locks held for a few instructions. The two counters are atomics.
+//! `children` and `at` are spin locks held for a few instructions; a mount's `children` may be held
+//! while the `at` of one of these is taken, never the other way. The two counters are atomics.
 
 use alloc::string::String;
 use alloc::sync::Arc;
@@ -274,15 +275,7 @@ pub fn unmount(mount: &Arc<Mount>) -> Result<()> {
     if !mount.children.lock().is_empty() || mount.write_files.load(Ordering::Relaxed) != 0 {
         return Err(Errno::EBUSY);
     }
-    mount.freeze();
-    if let Some(at) = mount.at.lock().take() {
-        at.dentry.remove_mount();
-        at.mount.children.lock().retain(|m| !Arc::ptr_eq(m, mount));
-    }
-    mount.root.prune();
-    let done = mount.sb.unmount();
-    mount.thaw();
-    done
+    take_off(mount)
 }
 
 /// Unmounts a whole tree, the last mounted first, whatever is open: for the end of the system.
@@ -290,8 +283,21 @@ pub fn unmount(mount: &Arc<Mount>) -> Result<()> {
 pub fn unmount_all(root: &Arc<Mount>) -> Result<()> {
     let mut answer = Ok(());
     for mount in root.tree().iter().rev() {
-        mount.write_files.store(0, Ordering::Relaxed);
-        answer = answer.and(unmount(mount));
+        answer = answer.and(take_off(mount));
     }
     answer
+}
+
+fn take_off(mount: &Arc<Mount>) -> Result<()> {
+    mount.freeze();
+    // Taken out before the rest: the lock is not held while the parent's is.
+    let at = mount.at.lock().take();
+    if let Some(at) = at {
+        at.dentry.remove_mount();
+        at.mount.children.lock().retain(|m| !Arc::ptr_eq(m, mount));
+    }
+    mount.root.prune();
+    let done = mount.sb.unmount();
+    mount.thaw();
+    done
 }
