@@ -28,6 +28,7 @@ mod image;
 mod logger;
 mod machine;
 mod model;
+mod ops;
 mod random;
 mod run;
 mod tools;

@@ -1,11 +1,9 @@
 //! The whole stack, one story a test; e2fsck and debugfs have the last word.
 
 use std::collections::BTreeSet;
-use std::fs;
-use std::os::unix::fs::{PermissionsExt, symlink};
 
 use base::{DevId, Errno};
-use sim::{Image, Machine, Options, Rng, Tree, read_all, write_all};
+use sim::{Image, Machine, Rng, read_all, write_all};
 use vfs::{Cred, OpenFlags};
 
 const MIB: u64 = 1 << 20;
@@ -74,31 +72,6 @@ fn five_thousand_files_in_a_directory() {
 }
 
 #[test]
-fn an_index_of_the_hosts_tools_is_read_and_grown() {
-    let host = tempfile::tempdir().unwrap();
-    fs::create_dir(host.path().join("d")).unwrap();
-    for i in 0..600 {
-        fs::write(host.path().join(format!("d/a name from the host {i}")), []).unwrap();
-    }
-    let made = Image::mkfs_with(16 * MIB, &["-b", "1024", "-N", "4000"], host.path()).unwrap();
-    // mke2fs -d writes linear directories; e2fsck -D builds the index.
-    let indexed = made.optimized().unwrap();
-    assert!(indexed.debugfs("htree_dump /d").unwrap().contains("Indirect levels"));
-    for image in [made, indexed] {
-        let m = Machine::mount(&image).unwrap();
-        assert_eq!(m.read_dir("/d").unwrap().len(), 602);
-        for i in 0..600 {
-            m.stat(format!("/d/a name from the host {i}")).unwrap();
-        }
-        for i in 0..1000 {
-            m.create(format!("/d/a name of our own {i}"), 0o600).unwrap();
-        }
-        assert_eq!(m.read_dir("/d").unwrap().len(), 1602);
-        done(m);
-    }
-}
-
-#[test]
 fn deep_directories_and_long_names() {
     let m = Machine::mount(&image(16, &["-b", "1024"])).unwrap();
     let mut path = String::new();
@@ -150,63 +123,6 @@ fn renames() {
         m.rename(format!("/a/many names so that blocks split {i}"), format!("/a/{i:z>200}")).unwrap();
     }
     assert_eq!(m.read_dir("/a").unwrap().len(), 202);
-    done(m);
-}
-
-#[test]
-fn full_and_empty_again() {
-    for args in [&["-b", "1024"][..], &["-b", "4096", "-O", "^has_journal"]] {
-        let m = Machine::mount(&image(6, args)).unwrap();
-        let free = m.statfs().unwrap().blocks_free;
-        for round in 0..3 {
-            let bytes = Rng::new(round).bytes(200_000);
-            let mut made = 0;
-            let error = loop {
-                match m.write_file(format!("/f{made}"), &bytes) {
-                    Ok(()) => made += 1,
-                    Err(e) => break e,
-                }
-            };
-            assert_eq!(error, Errno::ENOSPC);
-            assert!(made > 3, "{made}");
-            // Directories need blocks, names may not.
-            let mut dirs = 0;
-            while m.mkdir(format!("/d{dirs}")).is_ok() {
-                dirs += 1;
-            }
-            m.sync().unwrap();
-            m.snapshot().fsck().unwrap();
-            for i in 0..made {
-                assert_eq!(m.read_file(format!("/f{i}")).unwrap(), bytes);
-            }
-            for i in 0..=made {
-                m.unlink(format!("/f{i}")).unwrap();
-            }
-            for i in 0..dirs {
-                m.rmdir(format!("/d{i}")).unwrap();
-            }
-        }
-        // The root directory may have grown by the names.
-        assert!(free - m.statfs().unwrap().blocks_free < 16);
-        done(m);
-    }
-}
-
-#[test]
-fn inodes_run_out() {
-    let m = Machine::mount(&image(6, &["-b", "1024", "-N", "32"])).unwrap();
-    let mut made = 0;
-    let error = loop {
-        match m.create(format!("/f{made}"), 0o644) {
-            Ok(()) => made += 1,
-            Err(e) => break e,
-        }
-    };
-    assert_eq!(error, Errno::ENOSPC);
-    assert_eq!(m.statfs().unwrap().files_free, 0);
-    assert_eq!(m.mkdir("/d"), Err(Errno::ENOSPC));
-    m.unlink("/f0").unwrap();
-    m.mkdir("/d").unwrap();
     done(m);
 }
 
@@ -384,180 +300,4 @@ fn times_of_directories_move() {
         assert_eq!((moved("/d"), moved("/e")), (*d, *e), "step {number}");
     }
     done(m);
-}
-
-/// A tree of the host goes onto the disk with mke2fs -d; Quill must see the same.
-#[test]
-fn a_tree_made_by_the_host() {
-    let host = tempfile::tempdir().unwrap();
-    let root = host.path();
-    fs::create_dir_all(root.join("a/b/c")).unwrap();
-    let mut rng = Rng::new(9);
-    for len in [0usize, 1, 1023, 1024, 1025, 4095, 4096, 4097, 70_000, 1_500_000] {
-        let path = root.join(format!("a/b/file-{len}"));
-        fs::write(&path, rng.bytes(len)).unwrap();
-        fs::set_permissions(&path, fs::Permissions::from_mode(0o400 + len as u32 % 0o377)).unwrap();
-    }
-    let sparse = fs::File::create(root.join("a/sparse")).unwrap();
-    std::os::unix::fs::FileExt::write_at(&sparse, b"far", 3_000_000).unwrap();
-    symlink("b/file-1", root.join("a/fast")).unwrap();
-    symlink("x/".repeat(100), root.join("a/slow")).unwrap();
-    fs::hard_link(root.join("a/b/file-1024"), root.join("a/b/c/again")).unwrap();
-    fs::write(root.join("n".repeat(255)), b"long name").unwrap();
-    let theirs = Tree::of_host(root).unwrap();
-    for args in [
-        &["-b", "1024"][..],
-        &["-b", "4096"],
-        &["-b", "2048", "-O", "^metadata_csum,^64bit", "-I", "128"],
-        &["-b", "1024", "-O", "^extent,^64bit,^has_journal,^metadata_csum"],
-        &["-b", "4096", "-O", "^extent,^64bit,^dir_index,^filetype"],
-    ] {
-        let image = Image::mkfs_with(24 * MIB, args, root).unwrap();
-        let m = Machine::mount_with(&image, &Options { read_only: true, ..Options::default() }).unwrap();
-        let mut ours = Tree::of_machine(&m).unwrap();
-        let mut theirs = theirs.clone();
-        // 128-byte inodes have no nanoseconds, and mke2fs 1.47 copies none.
-        for tree in [&mut ours, &mut theirs] {
-            for entry in tree.0.values_mut() {
-                entry.mtime = entry.mtime.map(|(sec, _)| (sec, 0));
-            }
-        }
-        if let Some(text) = ours.difference(&theirs) {
-            panic!("{args:?}\n{text}");
-        }
-        m.unmount().unwrap();
-    }
-}
-
-/// The reverse: a tree that Quill wrote comes back to the host through debugfs.
-#[test]
-fn a_tree_for_the_host() {
-    let m = Machine::mount(&image(24, &["-b", "1024"])).unwrap();
-    let mut rng = Rng::new(10);
-    m.mkdir("/a").unwrap();
-    m.mkdir("/a/b").unwrap();
-    for len in [0usize, 1, 1023, 1024, 1025, 4096, 70_000, 1_500_000] {
-        m.write_file(format!("/a/b/file-{len}"), &rng.bytes(len)).unwrap();
-    }
-    m.create("/a/sparse", 0o600).unwrap();
-    m.pwrite("/a/sparse", 3_000_000, b"far").unwrap();
-    m.symlink("b/file-1", "/a/fast").unwrap();
-    m.symlink("x/".repeat(100), "/a/slow").unwrap();
-    let ours = Tree::of_machine(&m).unwrap().contents_only();
-    let image = done(m);
-    let host = tempfile::tempdir().unwrap();
-    image.dump_to(host.path()).unwrap();
-    let theirs = Tree::of_host(host.path()).unwrap().contents_only();
-    if let Some(text) = ours.difference(&theirs) {
-        panic!("{text}");
-    }
-}
-
-/// A file of which every second block is there: an index of extents two levels deep, built up,
-/// read back, filled in and cut down.
-#[test]
-fn a_file_of_many_extents() {
-    for args in [&["-b", "1024"][..], &["-b", "1024", "-O", "^metadata_csum"]] {
-        let m = Machine::mount(&image(32, args)).unwrap();
-        let free = m.statfs().unwrap().blocks_free;
-        m.create("/f", 0o644).unwrap();
-        let file = m.open("/f", OpenFlags::RDWR, 0).unwrap();
-        const COUNT: u64 = 8000;
-        for i in 0..COUNT {
-            // From both ends, so that entries are put in everywhere.
-            let at = if i % 2 == 0 { i } else { 2 * COUNT - i };
-            write_all(&file, &(at as u32).to_le_bytes(), at * 2048).unwrap();
-            if i % 1000 == 0 {
-                m.sync().unwrap();
-            }
-        }
-        drop(file);
-        let image = done(m);
-        assert!(image.debugfs("ex /f").unwrap().contains("1/ 2"), "two levels of index");
-        let m = Machine::mount(&image).unwrap();
-        let bytes = m.read_file("/f").unwrap();
-        for i in 0..COUNT {
-            let at = if i % 2 == 0 { i } else { 2 * COUNT - i };
-            assert_eq!(bytes[at as usize * 2048..][..4], (at as u32).to_le_bytes());
-        }
-        for i in (0..COUNT).step_by(3) {
-            m.pwrite("/f", i * 2048 + 1024, b"between").unwrap();
-        }
-        m.truncate("/f", 3_000_001).unwrap();
-        m.sync().unwrap();
-        m.snapshot().fsck().unwrap();
-        assert_eq!(&m.read_file("/f").unwrap()[3072..3079], &b"\0\0\0\0\0\0\0"[..]);
-        m.truncate("/f", 0).unwrap();
-        m.unlink("/f").unwrap();
-        assert_eq!(m.statfs().unwrap().blocks_free, free);
-        done(m);
-    }
-}
-
-/// A disk without extents is read; what cannot be written yet is refused and harms nothing.
-#[test]
-fn a_block_mapped_file_system() {
-    let host = tempfile::tempdir().unwrap();
-    fs::write(host.path().join("f"), Rng::new(2).bytes(400_000)).unwrap();
-    for args in [&["-t", "ext2"][..], &["-t", "ext3", "-b", "1024"]] {
-        let m = Machine::mount(&Image::mkfs_with(16 * MIB, args, host.path()).unwrap()).unwrap();
-        assert_eq!(m.read_file("/f").unwrap(), Rng::new(2).bytes(400_000));
-        let _ = m.write_file("/new", b"new");
-        let _ = m.mkdir("/d");
-        let _ = m.pwrite("/f", 100, b"inside");
-        let _ = m.pwrite("/f", 500_000, b"behind");
-        let _ = m.symlink("x".repeat(100), "/slow");
-        let _ = m.truncate("/f", 100_000);
-        let _ = m.unlink("/f");
-        let _ = m.sync();
-        m.unmount().unwrap().fsck().unwrap();
-    }
-}
-
-/// Operations on a disk that is nearly full: they may fail with ENOSPC, and nothing else goes wrong.
-#[test]
-fn a_crowded_disk() {
-    for (seed, args) in [
-        (1, &["-b", "1024", "-N", "200"][..]),
-        (2, &["-b", "1024", "-O", "^has_journal,^metadata_csum", "-m", "0"]),
-        (3, &["-b", "2048", "-O", "^dir_index", "-N", "150"]),
-        (4, &["-b", "4096", "-O", "^has_journal", "-m", "0"]),
-    ] {
-        let mut image = image(if args.contains(&"^has_journal") { 3 } else { 6 }, args);
-        let mut rng = Rng::new(seed);
-        let mut full = 0;
-        for _ in 0..6 {
-            let m = Machine::mount(&image).unwrap();
-            for _ in 0..150 {
-                let dir = *rng.pick(&["", "/d0", "/d1", "/d0/d2"]);
-                let path = format!("{dir}/{:x>1$}", rng.below(30), 1 + rng.below(3) as usize * 70);
-                let other = format!("{dir}/{}", rng.below(30));
-                let len = rng.length(400_000);
-                let answer = match rng.below(12) {
-                    0..=4 => m.write_file(&path, &vec![len as u8; len as usize]),
-                    5 => m.append(&path, &vec![1; len as usize / 4]),
-                    6 => m.truncate(&path, len),
-                    7 => m.mkdir(["/d0", "/d1", "/d0/d2"][rng.below(3) as usize]),
-                    8 => m.symlink("t".repeat(1 + len as usize % 900), &path),
-                    9 => m.rename(&path, &other),
-                    10 => m.link(&path, &other),
-                    _ if rng.one_in(3) => m.unlink(&path),
-                    _ => m.fsync(&path),
-                };
-                full += usize::from(answer == Err(Errno::ENOSPC));
-                // The last comes from links that are followed to their long target.
-                let fine = [
-                    Errno::ENOSPC,
-                    Errno::ENOENT,
-                    Errno::EEXIST,
-                    Errno::EINVAL,
-                    Errno::ELOOP,
-                    Errno::ENAMETOOLONG,
-                ];
-                assert!(answer.is_ok() || answer.is_err_and(|e| fine.contains(&e)), "{answer:?}");
-            }
-            image = done(m);
-        }
-        assert!(full > 10, "the disk was full {full} times");
-    }
 }
