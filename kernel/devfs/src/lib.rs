@@ -29,7 +29,6 @@ pub mod termios;
 #[cfg(test)]
 mod tests;
 
-use alloc::format;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
@@ -134,9 +133,4 @@ impl FileSystemType for DevFsType {
         let disks: Vec<Arc<Disk>> = block::disks();
         populated(&disks)
     }
-}
-
-/// The path of a disk's node, "/dev/vda".
-pub fn path_of(disk: &Disk) -> alloc::string::String {
-    format!("/dev/{}", disk.name())
 }

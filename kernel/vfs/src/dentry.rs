@@ -17,7 +17,7 @@
 //! `children` (a sleeping lock) is held for one table operation; nothing else is taken under it but
 //! `link`. `link` and the LRU are spin locks held for a few instructions; nothing is taken under
 //! them. Dentries are dropped with none of the three held, since the last drop of an inode may do
-//! I/O. Who changes the tree holds the directory's `i_rwsem`; rename bumps [`MOVES`] around it so
+//! I/O. Who changes the tree holds the directory's `i_rwsem`; rename bumps `MOVES` around it so
 //! that [`Dentry::path_to`] does not see half of it.
 
 use alloc::collections::VecDeque;
