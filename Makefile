@@ -5,6 +5,7 @@ CARGO := scripts/cargo.sh
 TARGET := aarch64-unknown-none-softfloat
 T := $(abspath $(or $(CARGO_TARGET_DIR),target))
 BARE := $(T)/$(TARGET)/release
+KERNEL := $(T)/$(TARGET)/kernel/boot
 QUILL := $(T)/release/quill
 
 # The launcher's build script builds this kernel into it.
@@ -27,8 +28,8 @@ run: setup-run build user ## set up, build, boot the demo program and show its d
 	$(QUILL) run --show $(OPTIONS) $(PROGRAM) $(ARGS)
 
 build: setup ## the kernel, and the launcher with the kernel in it: target/release/quill
-	$(CARGO) build --release -p boot --target $(TARGET)
-	@cmp -s $(BARE)/boot $(QUILL_ELF) || cp $(BARE)/boot $(QUILL_ELF)
+	$(CARGO) build --profile kernel -p boot --target $(TARGET)
+	@cmp -s $(KERNEL) $(QUILL_ELF) || cp $(KERNEL) $(QUILL_ELF)
 	$(CARGO) build --release -p quill
 
 image: build ## the kernel as a flat arm64 Image: target/Image (and target/quill.elf for gdb)
