@@ -1,7 +1,8 @@
 //! Damaged images: bytes are changed where they hurt, and everything is tried. It works or it is an
 //! error; it is never a panic and never endless.
 //!
-//! `QUILL_MUTATIONS` says how many images, `QUILL_SEED` which one alone.
+//! `QUILL_MUTATIONS` says how many images, `QUILL_FIRST_SEED` from which on, `QUILL_SEED` which one
+//! alone.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -144,7 +145,10 @@ fn attack(args: &[&str], first: u64) {
     let count = number("QUILL_MUTATIONS").unwrap_or(400);
     let seeds = match number("QUILL_SEED") {
         Some(seed) => seed..seed + 1,
-        None => first..first + count,
+        None => {
+            let first = number("QUILL_FIRST_SEED").unwrap_or(first);
+            first..first + count
+        }
     };
     let current = Arc::new(AtomicU64::new(0));
     watch(&current);
@@ -174,4 +178,55 @@ fn without_checksums_and_index() {
 #[test]
 fn with_checksums() {
     attack(&["-O", "^has_journal"], 0x30_0000);
+}
+
+/// A directory that is its own grandchild, and a directory of two names: every operation ends.
+#[test]
+fn a_directory_inside_itself() {
+    let m = Machine::mount(&Image::mkfs(8 << 20, &[]).unwrap()).unwrap();
+    for dir in ["/d", "/d/sub", "/e"] {
+        m.mkdir(dir).unwrap();
+    }
+    m.write_file("/d/f", b"f").unwrap();
+    let image = m.unmount().unwrap();
+    let image = image.changed("link /d /d/sub/loop").unwrap();
+    let image = image.changed("link /d/sub /e/twin").unwrap();
+    let current = Arc::new(AtomicU64::new(1));
+    watch(&current);
+    let m = Machine::mount_with(&image, &Options { options: "errors=continue".into(), ..Options::default() })
+        .unwrap();
+    assert_eq!(m.read_file("/d/sub/loop/f"), Err(base::Errno::ELOOP));
+    assert_eq!(m.read_file("/d/f").unwrap(), b"f");
+    let places = [
+        "/d",
+        "/d/f",
+        "/d/sub",
+        "/d/sub/loop",
+        "/d/sub/loop/f",
+        "/d/sub/loop/sub",
+        "/e/twin",
+        "/e/twin/loop",
+        "/e/twin/loop/f",
+        "/e/twin/loop/sub",
+        "/d/new",
+        "/d/sub/loop/new",
+        "/e/twin/new",
+        "/e/new",
+        "/new",
+    ];
+    for old in places {
+        for new in places {
+            for flags in [0, 1, 2] {
+                let _ = m.rename_flags(old, new, flags);
+            }
+            let _ = m.link(old, new);
+        }
+        let _ = m.rmdir(old);
+        let _ = m.unlink(old);
+        let _ = m.mkdir(old);
+        let _ = m.create(old, 0o644);
+        let _ = m.read_dir(old);
+    }
+    m.give_up();
+    current.store(0, Ordering::Relaxed);
 }
