@@ -248,3 +248,16 @@ fn threads() {
     }
     machine.unmount().unwrap().fsck().unwrap();
 }
+
+#[test]
+#[should_panic(expected = "errors=panic")]
+fn the_option_that_asks_for_a_panic() {
+    let mut image = Image::mkfs(8 << 20, &["-b", "1024"]).unwrap();
+    // The first data block of lost+found's directory: its checksum breaks.
+    let block: usize =
+        image.debugfs("blocks /lost+found").unwrap().split_whitespace().next().unwrap().parse().unwrap();
+    image.bytes[block * 1024] ^= 1;
+    let options = Options { options: "errors=panic".into(), ..Options::default() };
+    let machine = Machine::mount_with(&image, &options).unwrap();
+    let _ = machine.read_dir("/lost+found");
+}
