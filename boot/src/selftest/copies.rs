@@ -29,16 +29,18 @@ fn two_pages(protection: Protection) -> Result<UserTable, &'static str> {
 /// For every distance from the end and many lengths: the count is exact and so are the bytes.
 pub fn exact() -> Result<(), &'static str> {
     let _table = two_pages(READ_WRITE)?;
-    let mut pattern = [0u8; 600];
+    let mut pattern = [0u8; 700];
     pattern.iter_mut().enumerate().for_each(|(i, b)| *b = (i * 7 + 1) as u8);
-    for distance in (0..300).chain([511, 512, 513, 599]) {
+    for distance in (0..300).chain([383, 384, 385, 400, 511, 512, 513, 599, 640]) {
         let at = UserAddr(END - distance);
-        for len in [0, 1, 2, 3, 7, 8, 15, 16, 17, 31, 63, 64, 65, 127, 128, 129, 200, 255, 256, 257, 400, 600]
-        {
+        for len in [
+            0, 1, 2, 3, 7, 8, 15, 16, 17, 31, 63, 64, 65, 127, 128, 129, 200, 255, 256, 257, 383, 384, 400,
+            513, 700,
+        ] {
             let reach = len.min(distance as usize);
             ensure(M.clear_user(at, len) == reach, "clear_user counts")?;
             ensure(M.copy_to_user(at, &pattern[..len]) == reach, "copy_to_user counts")?;
-            let mut back = [0xee; 600];
+            let mut back = [0xee; 700];
             ensure(M.copy_from_user(&mut back[..len], at) == reach, "copy_from_user counts")?;
             ensure(back[..reach] == pattern[..reach], "the bytes arrive")?;
             ensure(back[len..].iter().all(|&b| b == 0xee), "nothing beyond the buffer")?;

@@ -9,6 +9,7 @@
 mod copies;
 mod el0;
 mod memory;
+mod moves;
 mod threads;
 
 /// A test: fails with what was expected and not seen.
@@ -19,6 +20,7 @@ const TESTS: &[(&str, Test)] = &[
     ("the heap gives everything back", memory::heap),
     ("DMA pages are contiguous zeros", memory::dma),
     ("no memory is no panic", memory::exhaustion),
+    ("blocks are moved and set", moves::all),
     ("threads run, sleep and end", threads::run),
     ("a system call keeps every register", el0::registers),
     ("faults say what was tried", el0::faults),
@@ -34,6 +36,7 @@ const TESTS: &[(&str, Test)] = &[
     ("what a system call costs", el0::cost),
     ("what a page copy costs", copies::cost),
     ("what memory costs", memory::cost),
+    ("what a block move costs", moves::cost),
 ];
 
 /// Ways to fail.

@@ -17,7 +17,8 @@ use base::{Frame, PAGE_SIZE, UserAddr};
 use crate::cpu;
 use crate::machine::QuillMachine;
 
-global_asm!(include_str!("user_copy.S"));
+// mem.S defines the macros that keep the program's q registers.
+global_asm!(include_str!("mem.S"), include_str!("user_copy.S"));
 
 unsafe extern "C" {
     fn quill_copy_from_user(dst: *mut u8, src: u64, len: usize) -> usize;
