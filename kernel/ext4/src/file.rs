@@ -159,7 +159,7 @@ impl Node {
     /// of the device's dirty metadata is written: the inode may depend on any of it. One FLUSH.
     pub fn fsync(&self, start: u64, end: u64, datasync: bool) -> Result<()> {
         let fs = self.fs();
-        if fs.read_only() {
+        if !fs.has_begun() {
             return Ok(());
         }
         let pages = fs.bdi().write_inode_now(self, start..end.saturating_add(1), datasync);

@@ -24,6 +24,7 @@ use sync::SpinLock;
 use writeback::Bdi;
 use zerocopy::{FromBytes, IntoBytes};
 
+use crate::disk::feature::RoCompat;
 use crate::disk::superblock::{SIZE, Superblock};
 use crate::geometry::{ErrorPolicy, Geometry, super_checksum};
 use crate::group::Groups;
@@ -46,6 +47,10 @@ pub struct Ext4Fs {
     pub(crate) orphans: Orphans,
     options: SpinLock<Options>,
     read_only: AtomicBool,
+    /// The disk was marked as in use: there may be something to write.
+    begun: AtomicBool,
+    /// `large_file` is on, or has been switched on.
+    large_file: AtomicBool,
     /// Nothing on the disk may ever be written, whatever a remount asks.
     must_not_write: bool,
     /// Free blocks that nobody has claimed.
@@ -78,6 +83,7 @@ pub(crate) struct Parts {
 impl Ext4Fs {
     pub(crate) fn new(parts: Parts) -> Arc<Ext4Fs> {
         let (free_blocks, free_inodes) = parts.groups.totals();
+        let large_file = AtomicBool::new(parts.geometry.has_ro_compat(RoCompat::LARGE_FILE));
         let sectors_at_mount = crate::mount::sectors_written(parts.device.disk());
         let seed = base::time::now().as_ns().unwrap_or(0) ^ u64::from(parts.geometry.csum_seed);
         let kbytes_at_mount = superblock_in(&parts.superblock, &parts.geometry).s_kbytes_written.get();
@@ -93,6 +99,8 @@ impl Ext4Fs {
             orphans: Orphans::new(),
             options: SpinLock::new(parts.options),
             read_only: AtomicBool::new(parts.read_only),
+            begun: AtomicBool::new(false),
+            large_file,
             must_not_write: parts.must_not_write,
             free_blocks: AtomicU64::new(free_blocks),
             free_inodes: AtomicU32::new(free_inodes),
@@ -205,9 +213,25 @@ impl Ext4Fs {
         self.state_at_mount.load(Ordering::Relaxed)
     }
 
-    /// Remembers `s_state` before the mount changes it.
+    /// Remembers `s_state` before the mount changes it: from now on there may be something to write.
     pub(crate) fn note_state_at_mount(&self, state: u16) {
         self.state_at_mount.store(state, Ordering::Relaxed);
+        self.begun.store(true, Ordering::Release);
+    }
+
+    /// Whether anything may have been written since the mount, even if nothing may be now.
+    pub(crate) fn has_begun(&self) -> bool {
+        self.begun.load(Ordering::Acquire)
+    }
+
+    /// A file is 2 GiB or larger: the superblock must say that there are such files.
+    pub(crate) fn note_large_file(&self) {
+        if !self.large_file.swap(true, Ordering::AcqRel) {
+            self.with_superblock(|sb| {
+                let features = sb.s_feature_ro_compat.get() | RoCompat::LARGE_FILE.bits();
+                sb.s_feature_ro_compat = features.into();
+            });
+        }
     }
 
     /// Changes the superblock and renews its checksum; the buffer becomes dirty.

@@ -100,7 +100,8 @@ fn assemble(
     let zones = groups.zones(&geometry).map_err(complain)?;
     let must_not_write = matches!(access, Access::No(_));
     let read_only = read_only || must_not_write;
-    let bdi = if read_only { Bdi::new(device) } else { Bdi::start(device)? };
+    // A mount that is read-only by choice may be remounted.
+    let bdi = if must_not_write { Bdi::new(device) } else { Bdi::start(device)? };
     let superblock = device.bread(geometry.super_block())?;
     let parts = Parts {
         geometry,

@@ -21,6 +21,7 @@ use crate::inode::cache::table_place;
 use crate::inode::raw;
 use crate::mount::{begin, sectors_written, split_time};
 use crate::options::Options;
+use crate::orphan::clean_up;
 
 /// `f_type` of statfs.
 const MAGIC: u64 = 0xef53;
@@ -55,11 +56,13 @@ impl SuperBlock for Ext4Fs {
     }
 
     fn sync(&self, wait: bool) -> Result<()> {
-        if self.read_only() {
+        if !self.has_begun() {
             return Ok(());
         }
         self.inodes.all().iter().for_each(|node| node.store_if_stale());
-        self.update_superblock();
+        if !self.read_only() {
+            self.update_superblock();
+        }
         self.bdi().sync(wait)?;
         if wait { self.device().flush() } else { Ok(()) }
     }
@@ -90,6 +93,9 @@ impl SuperBlock for Ext4Fs {
             }
             self.set_read_only(false)?;
             begin(self)?;
+            if let Some(fs) = self.arc() {
+                clean_up(&fs)?;
+            }
         }
         self.set_options(options);
         Ok(())

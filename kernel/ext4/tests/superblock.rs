@@ -261,3 +261,35 @@ fn the_option_that_asks_for_a_panic() {
     let machine = Machine::mount_with(&image, &options).unwrap();
     let _ = machine.read_dir("/lost+found");
 }
+
+#[test]
+fn remounts() {
+    let image = Image::mkfs(8 << 20, &["-b", "1024"]).unwrap();
+    let options = Options { read_only: true, ..Options::default() };
+    let machine = Machine::mount_with(&image, &options).unwrap();
+    let sb = machine.vfs_mount().superblock();
+    sb.remount(vfs::MountFlags::empty(), "").unwrap();
+    assert_eq!(u16_at(&machine.snapshot(), STATE) & 1, 0);
+    let root = sb.root();
+    let file = root.as_directory().unwrap().create(b"f", 0o644, &Cred::ROOT).unwrap();
+    drop((file, root));
+    sb.remount(vfs::MountFlags::RDONLY, "").unwrap();
+    let clean = machine.snapshot();
+    assert_eq!(u16_at(&clean, STATE), 1);
+    clean.fsck().unwrap();
+    assert!(clean.debugfs("ls /").unwrap().contains(" f "));
+    assert_eq!(sb.remount(vfs::MountFlags::empty(), "nonsense"), Err(Errno::EINVAL));
+    machine.give_up();
+}
+
+/// Without large_file the first file of 2 GiB switches it on.
+#[test]
+fn the_first_large_file() {
+    let image = Image::mkfs(8 << 20, &["-b", "4096", "-O", "^large_file,^huge_file"]).unwrap();
+    let machine = Machine::mount(&image).unwrap();
+    machine.create("/f", 0o644).unwrap();
+    machine.pwrite("/f", 3 << 30, b"x").unwrap();
+    let after = machine.unmount().unwrap();
+    after.fsck().unwrap();
+    assert!(after.stat_field("Filesystem features").unwrap().contains("large_file"));
+}

@@ -242,6 +242,9 @@ impl Node {
     /// Puts the attributes into the inode table's buffer. Costs a copy and a checksum, no I/O.
     pub fn mark_dirty(&self) {
         let geometry = self.fs.geometry();
+        if self.size() >= LARGE && self.kind == FileType::Regular {
+            self.fs.note_large_file();
+        }
         let mut block = self.table.write();
         // Taken inside the buffer's guard, so that the last to write writes the newest.
         self.stale.store(false, Ordering::Release);
@@ -319,6 +322,9 @@ impl Node {
         self.fs.corrupt(Site::in_file(self.ino, block), check)
     }
 }
+
+/// From this size on a file needs the large_file feature.
+const LARGE: u64 = 1 << 31;
 
 /// The most names an inode can have.
 pub const LINK_MAX: u16 = 65_000;
