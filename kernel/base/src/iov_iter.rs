@@ -153,6 +153,12 @@ impl<'a> IovIter<'a> {
     /// Copies up to `len` bytes into a frame and moves on by what was copied. Never sleeps: short
     /// where the program's page is not present.
     pub fn copy_to_frame(&mut self, frame: &Frame, offset: usize, len: usize) -> usize {
+        // The common case without the walk: a write of one range is counted in instructions.
+        if let Memory::One(memory, whole) = &self.memory {
+            let from = whole.base.add(self.offset as u64);
+            let done = memory.read_into_frame(from, frame, offset, len.min(self.count));
+            return self.moved(done);
+        }
         self.each(len, |part, done| match part {
             Part::User(memory, at) => memory.read_into_frame(at.base, frame, offset + done, at.len),
             Part::Source(bytes) => {
@@ -165,6 +171,11 @@ impl<'a> IovIter<'a> {
 
     /// Copies up to `len` bytes from a frame and moves on by what was copied. May sleep.
     pub fn copy_from_frame(&mut self, frame: &Frame, offset: usize, len: usize) -> usize {
+        if let Memory::One(memory, whole) = &self.memory {
+            let to = whole.base.add(self.offset as u64);
+            let done = memory.write_from_frame(to, frame, offset, len.min(self.count));
+            return self.moved(done);
+        }
         self.each(len, |part, done| match part {
             Part::User(memory, at) => memory.write_from_frame(at.base, frame, offset + done, at.len),
             Part::Target(bytes) => {
@@ -209,6 +220,13 @@ impl<'a> IovIter<'a> {
             }
             Part::Source(_) => 0,
         })
+    }
+
+    /// Moves on within the only segment.
+    fn moved(&mut self, done: usize) -> usize {
+        self.offset += done;
+        self.count -= done;
+        done
     }
 
     /// The segment at the position, what is left of it, if it is the program's.

@@ -136,7 +136,8 @@ pub trait AddressSpaceOperations: Send + Sync {
     /// file's map cannot be read, ENOSPC when nothing can be allocated.
     fn map(&self, first: FileBlock, count: u64, how: MapMode) -> Result<Extent>;
 
-    /// Readies the page of byte `pos` for `len` bytes (within that page) to be copied in; `rest >=
+    /// Readies the page of byte `pos` for `len` bytes (within that page) to be copied in; not asked for
+    /// bytes that are cached already, on blocks that are mapped. `rest >=
     /// len` bytes is what the whole write call still wants to write from `pos` on.
     fn write_begin(&self, mapping: &AddressSpace, pos: u64, len: usize, rest: usize) -> Result<LockedPage> {
         crate::write::block_write_begin(mapping, &self, pos, len, rest)

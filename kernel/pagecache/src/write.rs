@@ -9,6 +9,10 @@
 //!     ops.write_end               blocks uptodate and dirty, i_size published, page unlocked
 //!     ops.balance_dirty           when the page was clean: the writer may have to wait
 //! ```
+//! A write over what is cached already takes a shorter way ([`overwrite`]): there is no block to place
+//! and nothing to read, so nothing is lost by copying first, and the long way follows only where the
+//! source cannot be reached.
+//!
 //! The source is brought in before the page is locked, because it may be a mapping of this very page:
 //! a fault in the copy would wait for the lock the writer holds. What the copy then cannot reach is
 //! tried again. Source: the description of `generic_perform_write` in the kernel's sources (mm/filemap).
@@ -61,7 +65,9 @@ pub fn generic_perform_write(
 ) -> Result<usize> {
     let mut written = 0;
     while iter.count() > 0 {
-        match write_page(mapping, ops, pos + written as u64, iter) {
+        let at = pos + written as u64;
+        let step = overwrite(mapping, ops, at, iter).unwrap_or_else(|| write_page(mapping, ops, at, iter));
+        match step {
             Ok(copied) => written += copied,
             Err(error) if written == 0 => return Err(error),
             Err(_) => break,
@@ -70,8 +76,39 @@ pub fn generic_perform_write(
     Ok(written)
 }
 
-/// One page's worth; at least one byte.
+/// One page's worth over bytes that are cached and whose blocks are mapped; None where that is not so
+/// or the source is not present, and then nothing has happened.
 #[inline]
+fn overwrite(
+    mapping: &AddressSpace,
+    ops: &dyn AddressSpaceOperations,
+    pos: u64,
+    iter: &mut IovIter<'_>,
+) -> Option<Result<usize>> {
+    if fatal_signal_pending() {
+        return None;
+    }
+    // Below the page size, so it fits.
+    let offset = (pos % PAGE_SIZE as u64) as usize;
+    let len = (PAGE_SIZE - offset).min(iter.count());
+    let page = mapping.find_lock_page(PageIndex::of(pos))?;
+    if !ready(&page, page.block_bits(), offset, offset + len) {
+        return None;
+    }
+    let was_dirty = page.is_dirty();
+    let copied = page.copy_from_iter(iter, offset, len);
+    if copied == 0 {
+        return None;
+    }
+    // The page is uptodate, so a short copy counts as far as it came.
+    let done = ops.write_end(mapping, page, pos, len, copied);
+    if done.is_ok() && !was_dirty {
+        ops.balance_dirty(1);
+    }
+    Some(done)
+}
+
+/// One page's worth; at least one byte.
 fn write_page(
     mapping: &AddressSpace,
     ops: &dyn AddressSpaceOperations,
