@@ -35,6 +35,8 @@ pub struct Options {
     pub options: String,
     /// `noop` when empty.
     pub elevator: &'static str,
+    /// What the disk can take; it always has a write cache.
+    pub limits: Limits,
 }
 
 /// A mounted image.
@@ -59,7 +61,7 @@ impl Machine {
     /// Mounts as told.
     pub fn mount_with(image: &Image, options: &Options) -> Result<Machine> {
         crate::quiet();
-        let limits = Limits { write_cache: true, ..Limits::default() };
+        let limits = Limits { write_cache: true, ..options.limits };
         let ram = RamDisk::with_limits(image.bytes.clone(), limits);
         let faults = FaultDisk::new(ram.clone());
         let tracer = Tracer::new(faults.clone());

@@ -18,6 +18,7 @@ use std::thread;
 use std::time::Duration;
 
 use base::Result;
+use block::Limits;
 use vfs::File;
 
 use crate::image::Image;
@@ -83,6 +84,7 @@ impl Run {
             max_file: (room as u64 / 2).min(700_000),
             mount_options: machine::Options {
                 elevator: if seed.is_multiple_of(2) { "noop" } else { "deadline" },
+                limits: some_limits(&mut Rng::new(!seed)),
                 ..machine::Options::default()
             },
             disturbed: false,
@@ -271,4 +273,15 @@ pub(crate) fn brief(path: &[u8]) -> String {
         len => format!("({len} bytes, …{})", name[len - 8..].escape_ascii()),
     };
     path.split(|&b| b == b'/').map(short).collect::<Vec<_>>().join("/")
+}
+
+/// A disk of any ability, from one page at a time to all that the block layer would send.
+fn some_limits(rng: &mut Rng) -> Limits {
+    Limits {
+        max_segments: *rng.pick(&[1, 2, 7, 126, 128]),
+        max_segment_size: *rng.pick(&[4096, 8192, 65536]),
+        max_sectors: *rng.pick(&[8, 24, 255, 2560]),
+        queue_depth: *rng.pick(&[1, 2, 64]),
+        ..Limits::default()
+    }
 }
