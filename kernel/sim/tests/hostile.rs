@@ -142,7 +142,7 @@ fn attack(args: &[&str], first: u64) {
     };
     let (image, ranges) = subject(args);
     exercise(&image);
-    let count = number("QUILL_MUTATIONS").unwrap_or(400);
+    let count = number("QUILL_MUTATIONS").unwrap_or(1000);
     let seeds = match number("QUILL_SEED") {
         Some(seed) => seed..seed + 1,
         None => {

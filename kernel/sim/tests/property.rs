@@ -63,7 +63,7 @@ fn half(part: u64) {
         }
         return;
     }
-    let count = number("QUILL_SEQUENCES").unwrap_or(60);
+    let count = number("QUILL_SEQUENCES").unwrap_or(120);
     let first = number("QUILL_FIRST_SEED").unwrap_or(0x1000);
     for seed in (first..first + count).filter(|seed| seed % 2 == part) {
         sequence(seed);
