@@ -108,9 +108,8 @@ pub fn panic_write(bytes: &[u8], last: Option<End>) {
 pub fn enable_input(device: Device) -> Result<()> {
     let Some(interrupt) = device.interrupt else { return Ok(()) };
     irq::register(interrupt, Box::new(receive))?;
-    if let Some(console) = CONSOLE.lock().as_mut() {
-        console.uart.enable_receive_interrupt();
-    }
+    // What came before the interrupt was on raises none any more.
+    receive();
     Ok(())
 }
 

@@ -54,9 +54,9 @@ impl Uart {
         None
     }
 
-    /// Interrupts at bytes that come in.
+    /// Interrupts at bytes that come in, and at once when some came while it was off. Nothing is
+    /// acknowledged here: a byte that came since the line was last seen empty would be forgotten.
     pub fn enable_receive_interrupt(&mut self) {
-        self.registers.write(ICR, RECEIVE);
         self.registers.write(IMSC, RECEIVE);
     }
 
