@@ -14,9 +14,10 @@ use machine::memory::frames;
 use process::Process;
 use process::exec::Start;
 use vfs::namei::{self, At};
-use vfs::{Cred, File, Mount, OpenFlags, Path};
+use vfs::{Cred, File, Mount, MountFlags, OpenFlags, Path};
 
 use crate::proc_source;
+use crate::root;
 use crate::system::KernelSystem;
 use crate::trouble::Trouble;
 
@@ -77,14 +78,17 @@ fn environment(options: &Options) -> Vec<Vec<u8>> {
     kept.chain(options.env.iter().cloned()).collect()
 }
 
-/// Descriptors 0, 1 and 2.
+/// Descriptors 0, 1 and 2: /dev/console, or where the disk has no /dev the console of a devtmpfs that
+/// is mounted nowhere, as the first program of Linux has it from the initial root file system.
 fn open_console(process: &Process, root: &Path) {
-    let console = match open(root, b"/dev/console", OpenFlags::RDWR) {
+    let console = open(root, b"/dev/console", OpenFlags::RDWR).or_else(|_| {
+        let devices = root::devtmpfs()?;
+        open(&Mount::new_root(devices, MountFlags::NOSUID, "devtmpfs").root(), b"/console", OpenFlags::RDWR)
+    });
+    let console = match console {
         Ok(console) => console,
         Err(error) => {
-            log::warn!(
-                "/dev/console cannot be opened ({error}): the program has no standard input and output"
-            );
+            log::warn!("the program has no standard input and output: {error}");
             return;
         }
     };

@@ -51,12 +51,17 @@ const WITHOUT_DISK: [(&str, &str); 2] = [("devtmpfs", "/dev"), ("proc", "/proc")
 /// Mounts /dev and /proc.
 pub fn attach_all(root: &Arc<Mount>) {
     for (name, at) in WITHOUT_DISK {
-        let superblock = match vfs::find_filesystem(name) {
-            Some(kind) => kind.mount(None, MountFlags::empty(), ""),
-            None => Err(Errno::ENODEV),
-        };
-        attach(root, at, superblock, name);
+        attach(root, at, without_disk(name), name);
     }
+}
+
+/// A file system of the devices, mounted nowhere yet.
+pub fn devtmpfs() -> base::Result<Arc<dyn SuperBlock>> {
+    without_disk("devtmpfs")
+}
+
+fn without_disk(name: &str) -> base::Result<Arc<dyn SuperBlock>> {
+    vfs::find_filesystem(name).ok_or(Errno::ENODEV)?.mount(None, MountFlags::empty(), "")
 }
 
 /// Puts a file system on a directory of the root. A root without that directory does without, and

@@ -55,7 +55,10 @@ fn root_folder() -> Verdict {
 fn own_disk() -> Verdict {
     let dir = TempDir::new().map_err(|e| e.to_string())?;
     let disk = dir.path().join("own");
-    mke2fs(&disk, 32 << 20, &["-t", "ext4", "-L", "own"])?;
+    let tree = dir.path().join("tree");
+    fs::create_dir_all(tree.join("dev")).map_err(|e| e.to_string())?;
+    let tree = tree.to_str().ok_or("a path that is not UTF-8")?;
+    mke2fs(&disk, 32 << 20, &["-t", "ext4", "-L", "own", "-d", tree])?;
     let on_it = |run: Run| run.options(["--disk".as_ref(), disk.as_os_str()]);
     for program in ["demo", "files", "demo"] {
         on_it(Run::user(program)).go_without_disk().ends_with(0)?;
