@@ -34,13 +34,15 @@ b=/bin/busybox
 for m in $modules; do \$b insmod /mod/\$m.ko; done
 while [ ! -b /dev/vda ]; do \$b sleep 0.05; done
 \$b mount -t ext4 /dev/vda /mnt
+[ ! -d /mnt/dev ] || \$b mount -t devtmpfs dev /mnt/dev
+[ ! -d /mnt/proc ] || \$b mount -t proc proc /mnt/proc
 \$b stty -opost
 while read -r line <&3; do
     echo "==== \$line"
     \$b chroot /mnt \$line
     echo "---- \$?"
 done 3</commands
-\$b umount /mnt
+\$b umount /mnt/dev /mnt/proc /mnt
 \$b poweroff -f
 INIT
 chmod +x "$initramfs/init"
