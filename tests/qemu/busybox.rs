@@ -43,7 +43,7 @@ const COMMANDS: [&str; 34] = [
     "truncate -s 100000 /big",
     "chmod -R go-rwx /moved",
     "ln -s ../tree /moved/link",
-    "ls -lR /moved/sub",
+    "ls -1R /moved/sub",
     "readlink -f /moved/link",
     "rm -rf /out /tree.tar",
     "find / -xdev",
