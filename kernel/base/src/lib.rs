@@ -29,4 +29,6 @@ pub use frame::{Frame, FrameSource};
 pub use iov_iter::{IoVec, IovIter};
 pub use time::{Clock, Timespec};
 pub use units::{DevId, FileBlock, FsBlock, Ino, PAGE_SHIFT, PAGE_SIZE, PageIndex, PhysAddr, Sector};
+#[cfg(not(target_os = "none"))]
+pub use user::FakeUser;
 pub use user::{UserAddr, UserMemory};
