@@ -136,6 +136,7 @@ calls! {
     pwrite_raw(fd: i32, buf: usize, len: usize, pos: i64) = 68;
     preadv(fd: i32, iov: usize, count: usize, pos: i64, pos_high: usize) = 69;
     pwritev(fd: i32, iov: usize, count: usize, pos: i64, pos_high: usize) = 70;
+    sendfile(out: i32, from: i32, offset: usize, count: usize) = 71;
     pselect6(n: i32, r: usize, w: usize, e: usize, timeout: usize, mask: usize) = 72;
     ppoll(fds: usize, n: usize, timeout: usize, mask: usize, size: usize) = 73;
     readlinkat(fd: i32, path: usize, buf: usize, len: usize) = 78;

@@ -26,9 +26,6 @@ const F_SETFL: u32 = 4;
 const F_GETLK: u32 = 5;
 const F_SETLK: u32 = 6;
 const F_SETLKW: u32 = 7;
-const F_OFD_GETLK: u32 = 36;
-const F_OFD_SETLK: u32 = 37;
-const F_OFD_SETLKW: u32 = 38;
 const F_DUPFD_CLOEXEC: u32 = 1030;
 const FD_CLOEXEC: u64 = 1;
 
@@ -62,15 +59,12 @@ const F_WRLCK: i16 = 1;
 const F_UNLCK: i16 = 2;
 
 /// Record locks of the only process there is: its own never conflict, so every lock is granted and
-/// none is in the way. Arguments are checked as under Linux.
+/// none is in the way. Arguments are checked as under Linux. Locks of open files (F_OFD_*, flock(2)) can
+/// conflict within a process; they are refused rather than granted to everybody.
 fn record_lock(cx: &Cx<'_>, file: &vfs::File, args: Args) -> Result<u64> {
     let mut lock: Flock = abi::get(cx.memory(), args.addr(2))?;
-    let open_file_lock = matches!(args.uint(1), F_OFD_GETLK | F_OFD_SETLK | F_OFD_SETLKW);
-    if open_file_lock && lock.l_pid != 0 {
-        return Err(Errno::EINVAL);
-    }
     check_range(&lock)?;
-    if matches!(args.uint(1), F_GETLK | F_OFD_GETLK) {
+    if args.uint(1) == F_GETLK {
         if !matches!(lock.l_type, F_RDLCK | F_WRLCK) {
             return Err(Errno::EINVAL);
         }

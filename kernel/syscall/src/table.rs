@@ -85,7 +85,7 @@ static TABLE: [Row; ROWS] = table! {
     68 pwrite64 => write::pwrite64;
     69 preadv => read::preadv;
     70 pwritev => write::pwritev;
-    71 sendfile;
+    71 sendfile => write::sendfile;
     72 pselect6 => poll::pselect6;
     73 ppoll => poll::ppoll;
     74 signalfd4; 75 vmsplice; 76 splice; 77 tee;

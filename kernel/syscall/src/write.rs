@@ -1,9 +1,10 @@
-//! write(2), pwrite(2), writev(2), pwritev(2), pwritev2(2): the top of the write path. The checks
+//! write(2), pwrite(2), writev(2), pwritev(2), pwritev2(2), sendfile(2): the top of the write path. The checks
 //! are `vfs::read_write`'s.
 
 use base::{Errno, Result};
 use vfs::read_write;
 
+use crate::abi;
 use crate::args::Args;
 use crate::context::Cx;
 use crate::read::user_vec;
@@ -60,4 +61,22 @@ pub fn pwritev2(cx: &mut Cx<'_>, args: Args) -> Result<u64> {
     let file = cx.process.files().get_io(args.int(0))?;
     let done = read_write::pwritev2(&cx.io(), &file, user_vec(args), args.long(3), args.uint(5));
     finish(cx, done)
+}
+
+/// sendfile(2). With an offset the input's own position stays, and the offset is moved on.
+pub fn sendfile(cx: &mut Cx<'_>, args: Args) -> Result<u64> {
+    let offset = match args.optional_addr(2) {
+        Some(at) => {
+            let offset: i64 = abi::get(cx.memory(), at)?;
+            Some(u64::try_from(offset).map_err(|_| Errno::EINVAL)?)
+        }
+        None => None,
+    };
+    let from = cx.process.files().get_io(args.int(1))?;
+    let to = cx.process.files().get_io(args.int(0))?;
+    let done = read_write::sendfile(&cx.io(), &to, &from, offset, args.size(3));
+    if let (Some(at), Ok((_, after))) = (args.optional_addr(2), &done) {
+        abi::put(cx.memory(), at, after)?;
+    }
+    finish(cx, done.map(|(count, _)| count))
 }

@@ -28,6 +28,7 @@ fn main(args: Args) -> i32 {
     modes();
     times();
     special();
+    sending();
     equal("chdir /", sys::chdir(c"/".as_ptr() as usize), 0);
     equal("rmdir", sys::rmdir(place), 0);
     user::check::verdict()
@@ -462,4 +463,36 @@ fn special() {
     equal("it is null", sys::read(null, &mut [0; 10]), 0);
     sys::close(null);
     remove(c"n");
+}
+
+/// sendfile(2), from one file to another.
+fn sending() {
+    let from = create(c"from");
+    equal("write", sys::write(from, &[b'x'; 10_000]), 10_000);
+    let to = create(c"to");
+    let mut offset = 100u64;
+    let at_offset = &raw mut offset as usize;
+    equal("sendfile by offset", sys::sendfile(to, from, at_offset, 5000), 5000);
+    equal("the offset moved", offset, 5100);
+    equal("the position did not", sys::lseek(from, 0, 1), 10_000);
+    equal("to the end only", sys::sendfile(to, from, at_offset, 50_000), 4900);
+    equal("nothing more", sys::sendfile(to, from, at_offset, 5), 0);
+    equal(
+        "by the position",
+        {
+            sys::lseek(from, 9_990, 0);
+            sys::sendfile(to, from, 0, 100)
+        },
+        10,
+    );
+    equal("size", size(c"to"), 9910);
+    equal(
+        "to a file open for reading",
+        sys::sendfile(sys::open(c"to", O_RDONLY, 0) as i32, from, 0, 1),
+        EBADF,
+    );
+    sys::close(from);
+    sys::close(to);
+    remove(c"from");
+    remove(c"to");
 }
