@@ -47,9 +47,7 @@ pub fn fcntl(cx: &mut Cx<'_>, args: Args) -> Result<u64> {
         F_SETFD => files.set_cloexec(fd, args.ulong(2) & FD_CLOEXEC != 0).map(|()| 0),
         F_GETFL => Ok(file.flags().bits().into()),
         F_SETFL => file.set_flags(OpenFlags::from_user(args.uint(2))).map(|()| 0),
-        F_GETLK | F_OFD_GETLK | F_SETLK | F_SETLKW | F_OFD_SETLK | F_OFD_SETLKW => {
-            record_lock(cx, &file, args)
-        }
+        F_GETLK | F_SETLK | F_SETLKW => record_lock(cx, &file, args),
         _ => Err(Errno::EINVAL),
     }
 }
