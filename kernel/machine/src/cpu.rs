@@ -57,6 +57,12 @@ pub fn enable_interrupts() {
     unsafe { asm!("msr daifclr, #3", options(nostack)) };
 }
 
+/// Everything before is done when this returns; a pending interrupt that is not masked is taken.
+pub fn synchronize() {
+    // SAFETY: a barrier.
+    unsafe { asm!("isb", options(nostack)) };
+}
+
 /// Masks interrupts on this CPU.
 pub fn disable_interrupts() {
     // SAFETY: only raises this CPU's mask.

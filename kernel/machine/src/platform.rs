@@ -46,6 +46,7 @@ unsafe impl Platform for MachinePlatform {
     fn idle_wait(&self) {
         cpu::wait_for_interrupt();
         cpu::enable_interrupts();
+        cpu::synchronize();
         cpu::disable_interrupts();
     }
 
