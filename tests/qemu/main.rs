@@ -7,6 +7,7 @@ mod launcher;
 mod libc;
 mod machines;
 mod programs;
+mod selftest;
 mod speed;
 mod wild;
 
@@ -23,6 +24,7 @@ fn main() {
     // QEMU is single-threaded here; as many machines as there are CPUs.
     args.test_threads.get_or_insert_with(|| std::thread::available_parallelism().map_or(1, usize::from));
     let trials = [
+        selftest::trials(),
         programs::trials(),
         machines::trials(),
         wild::trials(),
