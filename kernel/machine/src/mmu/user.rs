@@ -184,7 +184,9 @@ impl UserPageTable for UserTable {
         let _lock = self.lock.lock();
         self.each(addr.0, end, |page, leaf, i| {
             let slot = slot(leaf.0, i);
-            if protection.execute && let Some(frame) = leaf.handle(i) {
+            if protection.execute
+                && let Some(frame) = leaf.handle(i)
+            {
                 cache::sync_instructions(frame);
             }
             // SAFETY: an entry of our table, under the lock. The address stays, so no break is needed.
