@@ -5,7 +5,7 @@ use core::panic::PanicInfo;
 use core::sync::atomic::{AtomicU8, Ordering};
 
 use machine::framing::End;
-use machine::{backtrace, console, cpu, power};
+use machine::{backtrace, console, cpu, power, trap};
 
 /// The launcher's status for a panic.
 const STATUS: u8 = 70;
@@ -30,6 +30,7 @@ fn panic(info: &PanicInfo<'_>) -> ! {
         0 => {
             // Writing to this line can't fail.
             _ = writeln!(Line, "kernel {info}");
+            _ = trap::kernel::write_registers(&mut Line);
             _ = writeln!(Line, "thread: {}", sync::thread::current_name());
             _ = backtrace::write(&mut Line);
         }

@@ -6,6 +6,7 @@ use core::arch::global_asm;
 use base::arch::{Access, Machine as _, Protection, Trap, UserCpu, UserPageTable as _, UserRegs};
 use base::{Frame, PAGE_SIZE, UserAddr};
 use machine::machine::QuillMachine;
+use machine::memory::frames;
 use machine::mmu::user::UserTable;
 
 use super::ensure;
@@ -244,7 +245,9 @@ pub fn pages() -> Result<(), &'static str> {
         world.table.map(at, world.data.clone(), READ).map_err(|_| "pages far away")?;
     }
     ensure(world.data.handles() == 101 && world.trap(load, far.0).0 == Trap::Syscall, "100 handles")?;
+    let before = frames::stats().free;
     world.table.unmap(UserAddr(0), 1 << 48);
+    ensure(frames::stats().free >= before + 4, "and with the pages the tables that held them")?;
     ensure(world.data.handles() == 1 && world.table.lookup(far).is_none(), "all gone")?;
     ensure(matches!(world.trap(load, DATA).0, Trap::PageFault { access: Access::Execute, .. }), "code too")
 }

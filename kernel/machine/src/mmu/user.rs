@@ -115,6 +115,38 @@ impl UserTable {
         end
     }
 
+    /// Frees the leaf tables whose whole span lies in `[addr, end)` and that have no page left.
+    fn prune(&self, addr: u64, end: u64) {
+        let span = 1 << shift(2);
+        let mut at = addr.next_multiple_of(span);
+        while at < end {
+            let _lock = self.lock.lock();
+            let Some((start, leaf)) = self.next_leaf(at, end) else { return };
+            at = start + span;
+            if at > end || (0..512).any(|i| leaf.handle(i).is_some()) {
+                continue;
+            }
+            if let Some(link) = self.link_to_leaf(start) {
+                // SAFETY: an entry of one of our tables, under the lock.
+                unsafe { link.write_volatile(Descriptor::EMPTY) };
+                tlb::flush_asid(self.asid);
+                // SAFETY: `zeroed` took it with this order; nothing leads to it any more.
+                unsafe { frames::free(leaf.0, LEAF_ORDER) };
+            }
+        }
+    }
+
+    /// The entry that links the leaf table of an address.
+    fn link_to_leaf(&self, addr: u64) -> Option<*mut Descriptor> {
+        let mut table = self.root;
+        for level in 0..2 {
+            // SAFETY: an entry of one of our tables; the caller holds the lock.
+            let found = unsafe { slot(table, index(addr, level)).read_volatile() };
+            table = found.is_table().then(|| found.phys())?;
+        }
+        Some(slot(table, index(addr, 2)))
+    }
+
     fn flush(&self, pages: &[u64]) {
         if pages.len() > FLUSH_ALL {
             tlb::flush_asid(self.asid);
@@ -175,6 +207,7 @@ impl UserPageTable for UserTable {
             drop(lock);
             drop(gone);
         }
+        self.prune(addr.0, end);
     }
 
     fn protect(&self, addr: UserAddr, len: u64, protection: Protection) {
