@@ -118,7 +118,7 @@ impl UserTable {
     /// Frees the leaf tables whose whole span lies in `[addr, end)` and that have no page left.
     fn prune(&self, addr: u64, end: u64) {
         let span = 1 << shift(2);
-        let mut at = addr.next_multiple_of(span);
+        let Some(mut at) = addr.checked_next_multiple_of(span) else { return };
         while at < end {
             let _lock = self.lock.lock();
             let Some((start, leaf)) = self.next_leaf(at, end) else { return };
