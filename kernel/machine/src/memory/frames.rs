@@ -8,7 +8,8 @@
 //! program are told "no" while the kernel can still make the objects it needs to say so.
 //!
 //! # Locking
-//! One spin lock, usable in interrupt handlers, no allocation under it.
+//! One spin lock, usable in interrupt handlers. What the lists allocate under it comes from the
+//! [`arena`], whose lock is the only one taken inside.
 
 use core::ptr::NonNull;
 
@@ -16,46 +17,32 @@ use arrayvec::ArrayVec;
 use base::{FrameSource, PAGE_SHIFT, PhysAddr};
 use sync::SpinLock;
 
+use super::arena;
 use super::buddy::{Buddy, ORDERS};
 use crate::layout;
 
 /// Pages that only the kernel itself may take: 1 MiB.
-const RESERVE: u32 = 256;
+const RESERVE: u64 = 256;
 const STACK: usize = 64;
 
 struct Frames {
     buddy: Buddy,
-    stack: ArrayVec<u32, STACK>,
-    /// The frame number of index 0.
-    first: u64,
+    stack: ArrayVec<usize, STACK>,
     total: u64,
 }
 
 static FRAMES: SpinLock<Frames> =
-    SpinLock::new(Frames { buddy: Buddy::empty(), stack: ArrayVec::new_const(), first: 0, total: 0 });
+    SpinLock::new(Frames { buddy: Buddy::new(), stack: ArrayVec::new_const(), total: 0 });
 
-/// Takes over the memory from `first` on, `pages` of it, with `states` as its notebook.
+/// Hands over `[start, end)`, whole pages of it. The arena must be there.
 ///
 /// # Safety
-/// As [`Buddy::new`], for the linear area; called once.
-pub unsafe fn init(first: PhysAddr, pages: u32, states: *mut u8) {
-    let mut frames = FRAMES.lock();
-    // SAFETY: the caller's promise.
-    frames.buddy = unsafe { Buddy::new(layout::phys_to_virt(first), states, pages) };
-    frames.first = first.0 >> PAGE_SHIFT;
-}
-
-/// Hands over `[start, end)`, whole pages of it.
-///
-/// # Safety
-/// Mapped RAM within what `init` announced, used by nobody.
+/// RAM mapped in the linear area, used by nobody, not handed over before.
 pub unsafe fn add(start: PhysAddr, end: PhysAddr) {
     let (from, to) = (layout::page_ceil(start.0) >> PAGE_SHIFT, end.0 >> PAGE_SHIFT);
     let mut frames = FRAMES.lock();
-    if from < to && from >= frames.first {
-        let (a, b) = ((from - frames.first) as u32, (to - frames.first) as u32);
-        // SAFETY: the caller's promise.
-        unsafe { frames.buddy.add(a, b) };
+    if from < to {
+        arena::serve(|| frames.buddy.add(from as usize, to as usize));
         frames.total += to - from;
     }
 }
@@ -71,12 +58,12 @@ pub fn alloc_block(order: usize) -> Option<PhysAddr> {
         return None;
     }
     let mut frames = FRAMES.lock();
-    let block = frames.buddy.alloc(order).or_else(|| {
+    let block = frames.take(order).or_else(|| {
         // The stack may hold the pages that would make a block.
         frames.flush(0);
-        frames.buddy.alloc(order)
+        frames.take(order)
     })?;
-    Some(frames.phys(block))
+    Some(phys(block))
 }
 
 /// Gives back what [`alloc_reserved`] (order 0) or [`alloc_block`] gave.
@@ -85,12 +72,11 @@ pub fn alloc_block(order: usize) -> Option<PhysAddr> {
 /// Nobody uses the pages any more, and the order is the same.
 pub unsafe fn free(phys: PhysAddr, order: usize) {
     let mut frames = FRAMES.lock();
-    let block = ((phys.0 >> PAGE_SHIFT) - frames.first) as u32;
+    let block = (phys.0 >> PAGE_SHIFT) as usize;
     if order == 0 {
         frames.push(block);
     } else {
-        // SAFETY: the caller's promise.
-        unsafe { frames.buddy.free(block, order) };
+        frames.give(block, order);
     }
 }
 
@@ -106,32 +92,40 @@ pub struct Stats {
 /// How much memory there is now.
 pub fn stats() -> Stats {
     let frames = FRAMES.lock();
-    Stats { total: frames.total, free: u64::from(frames.free()) }
+    Stats { total: frames.total, free: frames.free() }
+}
+
+fn phys(frame: usize) -> PhysAddr {
+    PhysAddr((frame as u64) << PAGE_SHIFT)
 }
 
 impl Frames {
-    fn free(&self) -> u32 {
-        self.buddy.free_pages() + self.stack.len() as u32
+    fn free(&self) -> u64 {
+        self.buddy.free_frames() + self.stack.len() as u64
     }
 
-    fn phys(&self, index: u32) -> PhysAddr {
-        PhysAddr((self.first + u64::from(index)) << PAGE_SHIFT)
+    fn take(&mut self, order: usize) -> Option<usize> {
+        arena::serve(|| self.buddy.alloc(order))
     }
 
-    fn pop(&mut self, keep: u32) -> Option<PhysAddr> {
+    fn give(&mut self, block: usize, order: usize) {
+        arena::serve(|| self.buddy.free(block, order));
+    }
+
+    fn pop(&mut self, keep: u64) -> Option<PhysAddr> {
         if self.free() <= keep {
             return None;
         }
         if self.stack.is_empty() {
             while self.stack.len() < STACK / 2 {
-                let Some(page) = self.buddy.alloc(0) else { break };
+                let Some(page) = self.take(0) else { break };
                 self.stack.push(page);
             }
         }
-        self.stack.pop().map(|page| self.phys(page))
+        self.stack.pop().map(phys)
     }
 
-    fn push(&mut self, page: u32) {
+    fn push(&mut self, page: usize) {
         if self.stack.is_full() {
             self.flush(STACK / 2);
         }
@@ -142,8 +136,7 @@ impl Frames {
     fn flush(&mut self, keep: usize) {
         while self.stack.len() > keep {
             let Some(page) = self.stack.pop() else { return };
-            // SAFETY: pages on the stack are single, allocated from the buddy, and nobody's.
-            unsafe { self.buddy.free(page, 0) };
+            self.give(page, 0);
         }
     }
 }

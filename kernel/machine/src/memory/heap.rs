@@ -10,7 +10,8 @@
 //!
 //! # Locking
 //! One spin lock around all of it, usable in interrupt handlers (an `end_io` drops boxes). The frames'
-//! lock is taken inside it, never the other way round: frames allocate nothing.
+//! lock is taken inside it, never the other way round: what the frames' lists allocate comes from the
+//! [`arena`].
 
 use core::alloc::{GlobalAlloc, Layout};
 use core::ptr::{self, NonNull};
@@ -22,7 +23,7 @@ use talc::base::binning::Binning;
 use talc::base::{CHUNK_UNIT, Talc};
 use talc::{DefaultBinning, min_first_heap_size, source::Source};
 
-use super::frames;
+use super::{arena, frames};
 use crate::layout;
 
 /// Larger objects get frames of their own.
@@ -152,13 +153,21 @@ impl Inner {
 // freed with the same layout, which decides between the ways each time.
 unsafe impl GlobalAlloc for KernelHeap {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        if arena::serves() {
+            return arena::alloc(layout);
+        }
         self.inner.lock().alloc(layout).map_or(ptr::null_mut(), NonNull::as_ptr)
     }
 
     unsafe fn dealloc(&self, ptr: *mut u8, layout: Layout) {
         if let Some(object) = NonNull::new(ptr) {
             // SAFETY: the trait's contract.
-            unsafe { self.inner.lock().free(object, layout) }
+            unsafe {
+                match arena::owns(ptr) {
+                    true => arena::dealloc(object, layout),
+                    false => self.inner.lock().free(object, layout),
+                }
+            }
         }
     }
 
@@ -167,6 +176,10 @@ unsafe impl GlobalAlloc for KernelHeap {
         let new_layout = unsafe { Layout::from_size_align_unchecked(new_size, layout.align()) };
         // In a class or a block there is room beyond the object.
         let same_class = class_of(layout).is_some_and(|class| class_of(new_layout) == Some(class));
+        if arena::owns(ptr) || arena::serves() {
+            // SAFETY: the trait's contract.
+            return unsafe { self.move_object(ptr, layout, new_layout) };
+        }
         let same_block = class_of(layout).is_none() && class_of(new_layout).is_none() && {
             let order = large_order(layout);
             order.is_some() && order == large_order(new_layout)
@@ -176,14 +189,23 @@ unsafe impl GlobalAlloc for KernelHeap {
             inner.used = inner.used - layout.size() + new_size;
             return ptr;
         }
+        // SAFETY: the trait's contract.
+        unsafe { self.move_object(ptr, layout, new_layout) }
+    }
+}
+
+impl KernelHeap {
+    /// # Safety
+    /// `ptr` was allocated here with `old`; `new` is not empty.
+    unsafe fn move_object(&self, ptr: *mut u8, old: Layout, new: Layout) -> *mut u8 {
         // SAFETY: as `GlobalAlloc::realloc` asks for, by its own three steps.
         unsafe {
-            let new = self.alloc(new_layout);
-            if !new.is_null() {
-                ptr::copy_nonoverlapping(ptr, new, layout.size().min(new_size));
-                self.dealloc(ptr, layout);
+            let moved = self.alloc(new);
+            if !moved.is_null() {
+                ptr::copy_nonoverlapping(ptr, moved, old.size().min(new.size()));
+                self.dealloc(ptr, old);
             }
-            new
+            moved
         }
     }
 }

@@ -2,11 +2,13 @@
 //!
 //! ```text
 //!   RAM  −  image, device tree, reserved, initrd   →  frames (buddy)  →  heap (talc)
-//!                                                        └→ base::frame: page cache, program
+//!               └→ arena (linked list)  →  the frames' own lists └→ base::frame: page cache, program
 //! ```
 //! [`init`] maps all RAM into the linear area and hands what is free to [`frames`]; from then on the
 //! heap works. [`release`] adds memory that was only needed while booting.
 
+#[cfg(target_os = "none")]
+pub mod arena;
 pub mod buddy;
 #[cfg(target_os = "none")]
 pub mod dma;
@@ -21,27 +23,16 @@ pub use hardware::{init, release, release_image};
 
 #[cfg(target_os = "none")]
 mod hardware {
-    use super::frames;
     use super::regions::{Region, Regions, align_inward, subtract};
+    use super::{arena, frames};
     use crate::layout;
     use crate::mmu::descriptor::Kind;
     use crate::mmu::kernel;
     use base::{Errno, PAGE_SHIFT, PAGE_SIZE, PhysAddr, Result};
 
-    /// Frames are counted in one piece from the first RAM on; what lies further away stays unused.
-    const MAX_SPAN: u64 = 1 << 40;
-    /// The largest buddy block: the notebook starts on such a boundary.
-    const LARGEST: u64 = 1 << 30;
-
-    /// Maps `ram` and makes everything but `taken` available. ENOMEM when not even the notebook of
-    /// the allocator fits.
+    /// Maps `ram` and makes everything but `taken` available. ENOMEM when not even the arena fits.
     pub fn init(ram: &Regions, taken: &Regions) -> Result<()> {
         let ram = align_inward(ram, PAGE_SIZE as u64);
-        let start = ram.iter().map(|r| r.start).min().ok_or(Errno::ENOMEM)?;
-        let first = start & !(LARGEST - 1);
-        let within = |r: &Region| Region { end: r.end.min(first + MAX_SPAN), ..*r };
-        let ram: Regions = ram.iter().map(within).filter(|r| !r.is_empty()).collect();
-        let end = ram.iter().map(|r| r.end).max().ok_or(Errno::ENOMEM)?;
 
         let image = image();
         let read_only = Region::new(image.start, layout::read_only().end - layout::read_only().start);
@@ -56,14 +47,14 @@ mod hardware {
         }
         let free = align_inward(&free, PAGE_SIZE as u64);
 
-        let pages = u32::try_from((end - first) >> PAGE_SHIFT).map_err(|_| Errno::ENOMEM)?;
-        let notebook_len = layout::page_ceil(u64::from(pages));
-        let home = free.iter().find(|r| r.len() > notebook_len).ok_or(Errno::ENOMEM)?;
-        let notebook = Region::new(home.start, notebook_len);
-        // SAFETY: the notebook is mapped RAM that is in `free` and is taken out of it below.
-        unsafe { frames::init(PhysAddr(first), pages, layout::phys_to_virt(PhysAddr(notebook.start))) };
-        for r in &subtract(&free, notebook) {
-            // SAFETY: mapped RAM that nothing of `taken`, the image or the notebook touches.
+        let pages: u64 = free.iter().map(|r| r.len() >> PAGE_SHIFT).sum();
+        let arena_len = layout::page_ceil(pages * arena::BYTES_PER_FRAME);
+        let home = free.iter().find(|r| r.len() > arena_len).ok_or(Errno::ENOMEM)?;
+        let arena = Region::new(home.start, arena_len);
+        // SAFETY: the arena is mapped RAM that is in `free` and is taken out of it below.
+        unsafe { arena::init(layout::phys_to_virt(PhysAddr(arena.start)), arena_len as usize) };
+        for r in &subtract(&free, arena) {
+            // SAFETY: mapped RAM that nothing of `taken`, the image or the arena touches.
             unsafe { frames::add(PhysAddr(r.start), PhysAddr(r.end)) };
         }
         Ok(())
