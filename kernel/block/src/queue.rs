@@ -11,7 +11,7 @@
 //! ```
 //!
 //! # Who runs the queue
-//! Whoever adds something or completes something calls [`RequestQueue::run`]. One caller at a time
+//! Whoever adds something or completes something calls `RequestQueue::run`. One caller at a time
 //! really dispatches; another one, also an interrupt that arrives in the middle, leaves a note
 //! (`again`) and goes. So the driver's `commit` is called once for a whole batch, and a RAM disk that
 //! completes there does not recurse.

@@ -50,7 +50,7 @@ pub struct Options {
     pub read_only: bool,
     /// `init=`.
     pub init: Option<Vec<u8>>,
-    /// The program's arguments without argv[0].
+    /// The program's arguments without `argv[0]`.
     pub args: Vec<Vec<u8>>,
     /// The program's environment, `K=V` each.
     pub env: Vec<Vec<u8>>,

@@ -1,6 +1,6 @@
 //! The one serial line: program output, kernel log and input share it, by [`framing`](crate::framing).
 //!
-//! * [`write`] sends, a few hundred bytes per lock, polling the transmitter.
+//! * [`write()`] sends, a few hundred bytes per lock, polling the transmitter.
 //! * [`wait`] sleeps until input is there, [`read`] takes it. Bytes come by interrupt into a queue; when
 //!   that is full the interrupt is off and the host waits, so nothing is lost.
 //! * [`panic_write`] works whatever was going on: it uses no lock.

@@ -2,7 +2,7 @@
 //!
 //! # Why the program can't aim these at the kernel
 //! Every range is cut at `TASK_SIZE` first, so the address selects TTBR0, whose pages all belong to
-//! the program. What the program may not write is read-only for the kernel too (AP[2]), what it may
+//! the program. What the program may not write is read-only for the kernel too (`AP[2]`), what it may
 //! not read is not mapped. A fault on the program's side ends the copy at the exact byte
 //! (`user_copy.S`); a fault on the kernel's side is a panic.
 //!

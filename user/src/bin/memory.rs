@@ -28,7 +28,7 @@ fn main(args: Args) -> i32 {
 
 fn map(len: usize, protection: i32) -> usize {
     let at = sys::mmap(0, len, protection, ANON, -1, 0);
-    holds("mmap", at > 0 && at as usize % PAGE == 0);
+    holds("mmap", at > 0 && (at as usize).is_multiple_of(PAGE));
     at as usize
 }
 

@@ -5,12 +5,12 @@
 //! | `noop`     | as they came                                                   | disks that seek for free  |
 //! | `deadline` | sector order in batches, none waits beyond its deadline        | everything else           |
 //!
-//! An elevator keeps ids; the requests themselves are in the [`Pool`], whose sorted tree it may use.
+//! An elevator keeps ids; the requests themselves are in the `Pool`, whose sorted tree it may use.
 //! It is called with the queue's lock held, so it neither sleeps nor logs.
 //!
 //! # The contract
-//! 1. After [`Elevator::add`] an id comes out of [`Elevator::dispatch`] exactly once, unless
-//!    [`Elevator::joining`] named it as the one that goes.
+//! 1. After `Elevator::add` an id comes out of `Elevator::dispatch` exactly once, unless
+//!    `Elevator::joining` named it as the one that goes.
 //! 2. `dispatch` answers None only when nothing was added that has not come out.
 
 mod deadline;

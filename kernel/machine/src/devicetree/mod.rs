@@ -1,7 +1,7 @@
 //! What machine this is, as the device tree says.
 //!
 //! A [`DeviceTree`] borrows the blob; each question walks it, and answers with small values of its
-//! own ([`Uart`], [`Gic`], [`PciHost`], …). Nothing is allocated: the first question is where memory
+//! own ([`Device`], [`Interrupt`], [`PciHost`], …). Nothing is allocated: the first question is where memory
 //! is. Every node is looked for by `compatible`, at any depth of two below the root, and a node that
 //! says `status = "disabled"` is not there.
 //!

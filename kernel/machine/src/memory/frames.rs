@@ -4,7 +4,7 @@
 //! are filled and emptied half a stack at a time.
 //!
 //! # Reserve
-//! The last [`RESERVE`] pages are kept for the kernel's heap and translation tables: page cache and
+//! The last `RESERVE` pages are kept for the kernel's heap and translation tables: page cache and
 //! program are told "no" while the kernel can still make the objects it needs to say so.
 //!
 //! # Locking

@@ -7,7 +7,7 @@
 use base::UserAddr;
 use base::arch::{Access, Trap};
 
-/// The exception class, ESR_EL1[31:26].
+/// The exception class, `ESR_EL1[31:26]`.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Class(pub u8);
 

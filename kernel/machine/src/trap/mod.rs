@@ -2,7 +2,7 @@
 //!
 //! `vectors.S` has the 16 entries. An exception from EL0 ends the call that entered it
 //! (`UserCpu::run`); an interrupt of the kernel is dispatched and returns; a fault of the kernel goes
-//! to the fix-up table ([`fixup`]) or is a panic with all registers.
+//! to the fix-up table (`fixup`) or is a panic with all registers.
 
 pub mod esr;
 #[cfg(target_os = "none")]

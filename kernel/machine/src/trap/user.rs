@@ -7,7 +7,7 @@
 //!
 //! # Invariants
 //! 1. `context` does not move while EL0 runs: SP_EL1 points at it. (`run` borrows it.)
-//! 2. What of PSTATE the program (or a signal frame) may choose is [`USER_PSTATE`]; the mode is EL0t
+//! 2. What of PSTATE the program (or a signal frame) may choose is `USER_PSTATE`; the mode is EL0t
 //!    and no interrupt is masked, whatever `regs` says.
 
 use core::arch::asm;
