@@ -67,8 +67,8 @@ fmt: setup-check ## format the sources
 	$(CARGO) fmt --all
 
 doc: setup ## the documentation of every crate: target/doc
-	$(CARGO) doc --no-deps
-	$(CARGO) doc --no-deps --target $(TARGET) -p machine -p boot
+	$(CARGO) doc --no-deps --workspace --exclude machine --exclude boot --exclude user
+	$(CARGO) doc --no-deps --target $(TARGET) -p machine -p boot -p user
 
 setup: ## install what building needs and is missing (setup-run, setup-test: what running and testing need)
 	@scripts/setup.sh build
