@@ -104,6 +104,17 @@ fn outputs(file: i32, bad: usize) {
     equal("prlimit64 old", sys::prlimit64(0, 7, 0, bad), EFAULT);
     equal("rt_sigaction old", sys::rt_sigaction(10, 0, bad, 8), EFAULT);
     equal("rt_sigprocmask old", sys::rt_sigprocmask(0, 0, bad, 8), EFAULT);
+    equal("sigaltstack old", sys::sigaltstack(0, bad), EFAULT);
+    equal("rt_sigpending", sys::call(136, [bad, 8, 0, 0, 0, 0]), EFAULT);
+    equal("times", sys::call(153, [bad, 0, 0, 0, 0, 0]), EFAULT);
+    equal("getresuid", sys::call(148, [bad, bad, bad, 0, 0, 0]), EFAULT);
+    equal("getresgid", sys::call(150, [bad, bad, bad, 0, 0, 0]), EFAULT);
+    equal("getrlimit", sys::call(163, [7, bad, 0, 0, 0, 0]), EFAULT);
+    equal("sched_getaffinity", sys::call(123, [0, 128, bad, 0, 0, 0]), EFAULT);
+    equal("sched_getparam", sys::call(121, [0, bad, 0, 0, 0, 0]), EFAULT);
+    equal("getcpu", sys::call(168, [bad, 0, 0, 0, 0, 0]), EFAULT);
+    equal("prctl PR_GET_NAME", sys::call(167, [16, bad, 0, 0, 0, 0]), EFAULT);
+    equal("mincore", sys::call(232, [room_of_a_page(), PAGE, bad, 0, 0, 0]), EFAULT);
     equal(
         "/dev/zero read",
         {
@@ -114,6 +125,11 @@ fn outputs(file: i32, bad: usize) {
         },
         EFAULT,
     );
+}
+
+/// An address that is mapped.
+fn room_of_a_page() -> usize {
+    main as *const () as usize & !(PAGE - 1)
 }
 
 /// Calls that would read through the pointer.
@@ -132,6 +148,20 @@ fn inputs(file: i32, bad: usize) {
     equal("utimensat times", sys::utimensat(AT_FDCWD, path(), bad, 0), EFAULT);
     equal("prlimit64 new", sys::prlimit64(0, 7, bad, 0), EFAULT);
     equal("rt_sigaction new", sys::rt_sigaction(10, bad, 0, 8), EFAULT);
+    equal("sendfile offset", sys::sendfile(file, file, bad, 1), EFAULT);
+    equal("sigaltstack new", sys::sigaltstack(bad, 0), EFAULT);
+    equal("setrlimit", sys::call(164, [7, bad, 0, 0, 0, 0]), EFAULT);
+    equal("sched_setaffinity", sys::call(122, [0, 8, bad, 0, 0, 0]), EFAULT);
+    equal("setgroups", sys::call(159, [1, bad, 0, 0, 0, 0]), EFAULT);
+    equal("prctl PR_SET_NAME", sys::call(167, [15, bad, 0, 0, 0, 0]), EFAULT);
+    equal("ppoll", sys::ppoll(bad, 1, 0, 0, 8), EFAULT);
+    equal("ppoll timeout", sys::ppoll(0, 0, bad, 0, 8), EFAULT);
+    equal("pselect6", sys::pselect6(1, bad, 0, 0, 0, 0), EFAULT);
+    equal("pselect6 timeout", sys::pselect6(0, 0, 0, 0, bad, 0), EFAULT);
+    equal("fcntl F_SETLK", sys::fcntl(file, 6, bad), EFAULT);
+    equal("fcntl F_GETLK", sys::fcntl(file, 5, bad), EFAULT);
+    equal("ioctl FIONBIO", sys::ioctl(file, 0x5421, bad), EFAULT);
+    equal("futex", sys::call(98, [bad & !3, 0, 0, 0, 0, 0]), EFAULT);
     equal("rt_sigprocmask new", sys::rt_sigprocmask(0, bad, 0, 8), EFAULT);
 }
 
