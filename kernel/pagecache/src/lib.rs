@@ -18,7 +18,8 @@
 //!
 //! # Locking
 //! ```text
-//!   i_rwsem (file system) → page lock → byte lock (metadata) → the file system's map lock →
+//!   i_rwsem (file system) → page lock → the file system's map lock →
+//!   page lock of the disk's own pages → byte lock (metadata) →
 //!   SpinLocks: mapping.tree | readahead | reclaim's list     (leaves: none is taken under another)
 //! ```
 //! The inode lock is the file system's; the cache never takes it.
