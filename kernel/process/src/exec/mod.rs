@@ -3,7 +3,7 @@
 //! * `image`: the headers, checked. `load`: segments into areas. `stack`: arguments and auxiliary vector.
 //! * `sigpage`: where signal handlers return to. `error`: why not.
 //!
-//! ```ignore
+//! ```text
 //! let start = Start { machine, memory_pages, root, argv: &argv, envp: &envp, cred: Cred::ROOT };
 //! let (process, regs) = start.program(&file, b"/bin/prog")?;
 //! let mut cpu = machine.new_user_cpu(regs);

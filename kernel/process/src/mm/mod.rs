@@ -5,7 +5,7 @@
 //! * `fault`: a page on demand, copy on write, stack growth. `access`: [`base::UserMemory`].
 //! * `file`: pages of a file through the page cache. `maps`: `/proc/self/maps` and the sizes.
 //!
-//! ```ignore
+//! ```text
 //! let mm = Mm::new(machine, limits, memory_pages)?;
 //! let at = mm.mmap(&MapRequest { len: 4096, prot: 3, flags: 0x22, ..Default::default() })?;
 //! match mm.fault(at, Access::Write) { Ok(()) => run_again(), Err(signal) => deliver(signal) }
