@@ -14,13 +14,11 @@ part=${1:-run}
 as_root() {
     if [ "$(id -u)" = 0 ]; then
         "$@"
-    elif have sudo; then
-        sudo "$@"
     else
-        say "this needs root; run it yourself and try again: $*"
-        return 1
+        sudo "$@"
     fi
 }
+can_be_root() { [ "$(id -u)" = 0 ] || have sudo; }
 
 apt_updated=
 # Whether apt knows the package; its lists are refreshed once if it does not.
@@ -33,6 +31,7 @@ apt_offers() {
 apt_candidate() { apt-cache policy "$1" 2>/dev/null | grep -q 'Candidate: [^(]'; }
 apt_update() {
     [ -z "$apt_updated" ] || return 0
+    can_be_root || return 1
     say "refreshing the package lists"
     as_root apt-get -qq -o DPkg::Lock::Timeout=300 update || return 1
     apt_updated=1
@@ -40,6 +39,10 @@ apt_update() {
 
 # apt_install PACKAGE...: once with the lists as they are, once with fresh ones.
 apt_install() {
+    if ! can_be_root; then
+        say "installing needs root, and there is no sudo; let root run: apt-get install $*"
+        return 1
+    fi
     say "installing $*"
     apt_try "$@" || { apt_update && apt_try "$@"; }
 }
@@ -54,7 +57,7 @@ need() {
     if have apt-get; then
         # shellcheck disable=SC2086 # several packages
         apt_install $2 && have "$1" && return 0
-        die "$1 is missing, and installing $2 did not bring it"
+        die "$1 is missing (Debian's package: $2)"
     elif [ "$(uname)" = Darwin ]; then
         die "$1 is missing; install it with: brew install $3"
     fi
