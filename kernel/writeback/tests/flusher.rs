@@ -34,6 +34,7 @@ fn sync_writes_everything_and_the_lists_let_go() {
     bdi.sync(true).unwrap();
     for file in &files {
         assert_eq!((file.on_disk(&driver, 5), file.on_disk(&driver, 10_004)), (7, 7));
+        assert_eq!(file.read(10_003, 9).unwrap(), [7, 7]);
         assert_eq!(file.inode_writes.load(Ordering::Relaxed), 1);
         assert_eq!(Arc::strong_count(file), 1);
     }

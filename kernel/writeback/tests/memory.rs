@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use base::{FrameSource, PhysAddr};
 use pagecache::stats;
-use support::{File, disk};
+use support::{File, TestDisk, disk};
 use writeback::Bdi;
 
 const FRAMES: usize = 1536;
@@ -48,7 +48,7 @@ fn letter(i: u64) -> u8 {
     (i * 31 % 255 + 1) as u8
 }
 
-fn write_and_read(bdi: &std::sync::Arc<Bdi>, number: u64) {
+fn write_and_read(bdi: &std::sync::Arc<Bdi>, driver: &TestDisk, number: u64) {
     let file = File::new(bdi, number);
     let limit = FRAMES / 5 + 64;
     for i in 0..256u64 {
@@ -56,6 +56,7 @@ fn write_and_read(bdi: &std::sync::Arc<Bdi>, number: u64) {
         assert!(stats::nr_dirty() <= limit, "{} pages dirty", stats::nr_dirty());
     }
     file.fsync(false).unwrap();
+    assert!((0..256).all(|i| file.on_disk(driver, i * 65536 + 4097) == letter(i)));
     for i in 0..256u64 {
         let back = file.read(i * 65536, 65536).unwrap();
         assert!(back.len() == 65536 && back.iter().all(|&b| b == letter(i)), "at {i}");
@@ -67,10 +68,10 @@ fn with_a_flusher_thread() {
     let _alone = ALONE.lock().unwrap_or_else(|e| e.into_inner());
     base::frame::set_source(&SOURCE);
     writeback::set_memory(FRAMES);
-    let (_driver, device) = disk(2);
+    let (driver, device) = disk(2);
     let bdi = Bdi::start(&device).unwrap();
-    write_and_read(&bdi, 0);
-    write_and_read(&bdi, 1);
+    write_and_read(&bdi, &driver, 0);
+    write_and_read(&bdi, &driver, 1);
     bdi.stop().unwrap();
 }
 
@@ -79,8 +80,8 @@ fn without_one() {
     let _alone = ALONE.lock().unwrap_or_else(|e| e.into_inner());
     base::frame::set_source(&SOURCE);
     writeback::set_memory(FRAMES);
-    let (_driver, device) = disk(1);
+    let (driver, device) = disk(1);
     let bdi = Bdi::new(&device);
-    write_and_read(&bdi, 0);
+    write_and_read(&bdi, &driver, 0);
     bdi.sync(true).unwrap();
 }

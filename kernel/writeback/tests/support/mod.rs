@@ -1,5 +1,4 @@
 //! Files for the flusher: block n of file f lies at `f * 4096 + n`, attributes are a counter.
-#![allow(dead_code, reason = "each test binary uses its part")]
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, Weak};
 
