@@ -70,7 +70,7 @@ pub fn alloc(layout: Layout) -> *mut u8 {
 }
 
 /// # Safety
-/// `object` came from [`alloc`] with this layout, and nobody uses it.
+/// `object` came from [`alloc()`] with this layout, and nobody uses it.
 pub unsafe fn dealloc(object: ptr::NonNull<u8>, layout: Layout) {
     // SAFETY: the caller's promise.
     unsafe { HEAP.lock().deallocate(object, layout) }
