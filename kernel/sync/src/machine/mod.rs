@@ -121,10 +121,9 @@ impl State {
         OTHERS.store(others, Ordering::Relaxed);
         let mut want = self.sched.next_deadline();
         if others && !self.idle {
-            let slice = match self.timer {
-                Some(set) => set,
-                None => base::time::monotonic_ns().saturating_add(SLICE_NS),
-            };
+            // A slice that runs already is not prolonged; a sleeper's far deadline is no slice.
+            let end = base::time::monotonic_ns().saturating_add(SLICE_NS);
+            let slice = self.timer.map_or(end, |set| set.min(end));
             want = Some(want.map_or(slice, |d| d.min(slice)));
         }
         if want != self.timer
