@@ -21,22 +21,39 @@ pub fn trials() -> Vec<Trial> {
         ("musl", vec!["-static"], compiler && musl),
     ];
     let trials = trials.into_iter().map(|(name, flags, possible)| {
-        trial(format!("libc::{name}"), move || run(name, &flags)).with_ignored_flag(!possible)
+        [("everyday", run as fn(&Path) -> Verdict), ("signals", signals)].map(|(source, run)| {
+            let flags = flags.clone();
+            let built = move || compiled(name, source, &flags, run);
+            trial(format!("libc::{source}::{name}"), built).with_ignored_flag(!possible)
+        })
     });
-    trials.collect()
+    trials.flatten().collect()
 }
 
-fn run(name: &str, flags: &[&str]) -> Verdict {
+/// Compiles tests/c/SOURCE.c and hands the program on.
+fn compiled(name: &str, source: &str, flags: &[&str], run: fn(&Path) -> Verdict) -> Verdict {
     let dir = TempDir::new().map_err(|e| e.to_string())?;
     let program = dir.path().join(name);
-    compile(name == "musl", flags, &program)?;
-    let outcome = Run::new(&program).args(["one", "two"]).options(["--env", "NAME=value"]).go();
+    compile(name == "musl", source, flags, &program)?;
+    run(&program)
+}
+
+fn run(program: &Path) -> Verdict {
+    let outcome = Run::new(program).args(["one", "two"]).options(["--env", "NAME=value"]).go();
     let outcome = outcome.ends_with(0)?.says("argv[2]=two\n")?.says("NAME=value\n")?;
     outcome.says("pi is 3.141593\n")?.says("sorted 1 2 3 5 8\n")?.says("all is well\n").map(drop)
 }
 
-fn compile(musl: bool, flags: &[&str], output: &Path) -> Verdict {
-    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("c/everyday.c");
+/// Signals and timers, and the ways to end by one.
+fn signals(program: &Path) -> Verdict {
+    for (end, status) in [("none", 0), ("abort", 134), ("alarm", 142), ("stack", 139)] {
+        Run::new(program).args([end]).go().ends_with(status)?.says("0 failed\n")?;
+    }
+    Ok(())
+}
+
+fn compile(musl: bool, source: &str, flags: &[&str], output: &Path) -> Verdict {
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("c/{source}.c"));
     let mut command = Command::new(COMPILER);
     command.arg("-O1").args(flags).arg("-o").arg(output);
     if musl {

@@ -4,6 +4,7 @@
 //! * [`mm`]: what is mapped, page faults, mmap and its kin, the kernel's access to user memory.
 //! * [`exec`]: from an ELF file to a running program.
 //! * [`signal`]: dispositions, delivery, frames.
+//! * [`alarm`]: the timer of setitimer(2).
 //! * [`limits`]: what getrlimit(2) tells, and who may change it.
 #![no_std]
 #![forbid(unsafe_code)]
@@ -12,6 +13,7 @@ extern crate alloc;
 #[cfg(test)]
 extern crate std;
 
+pub mod alarm;
 pub mod exec;
 pub mod fs;
 pub mod limits;

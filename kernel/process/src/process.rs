@@ -7,7 +7,7 @@
 
 use alloc::sync::Arc;
 use alloc::vec::Vec;
-use core::sync::atomic::{AtomicBool, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicI32, Ordering};
 
 use base::arch::{UserCpu, UserRegs};
 use base::{Result, UserMemory};
@@ -15,6 +15,7 @@ use sync::SpinLock;
 use vfs::read_write::{Io, IoAccounting};
 use vfs::{Cred, FdTable, Mount, Path};
 
+use crate::alarm::{Alarm, Timer};
 use crate::fs::FsContext;
 use crate::limits::{Limit, Limits, Resource};
 use crate::mm::Mm;
@@ -39,6 +40,8 @@ pub struct Process {
     exe: Path,
     start_ns: u64,
     restorer: u64,
+    nice: AtomicI32,
+    alarm: Alarm,
 }
 
 /// What a process is made of.
@@ -69,6 +72,8 @@ impl Process {
             exe: parts.exe,
             start_ns: base::time::monotonic_ns(),
             restorer: parts.restorer,
+            nice: AtomicI32::new(0),
+            alarm: Alarm::default(),
         };
         process.set_comm(&parts.comm);
         process
@@ -201,6 +206,26 @@ impl Process {
     /// CLOCK_MONOTONIC when it started.
     pub fn start_ns(&self) -> u64 {
         self.start_ns
+    }
+
+    /// Its nice value, -20 to 19.
+    pub fn nice(&self) -> i32 {
+        self.nice.load(Ordering::Relaxed)
+    }
+
+    /// Changes it, within its bounds.
+    pub fn set_nice(&self, nice: i32) {
+        self.nice.store(nice.clamp(-20, 19), Ordering::Relaxed);
+    }
+
+    /// The timer of setitimer(2).
+    pub fn alarm(&self) -> Timer {
+        self.alarm.get()
+    }
+
+    /// Sets it: what was set before. ENOMEM.
+    pub fn set_alarm(self: &Arc<Self>, timer: Timer) -> Result<Timer> {
+        self.alarm.set(self, timer)
     }
 
     /// The arguments as the program has them now, each with its NUL (`/proc/self/cmdline`).

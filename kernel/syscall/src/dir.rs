@@ -74,11 +74,18 @@ fn rename(cx: &Cx<'_>, args: Args, flags: u32) -> Result<u64> {
     namei::rename(&old.at(), old.bytes(), &new.at(), new.bytes(), flags).map(|()| 0)
 }
 
-/// getcwd(2): answers the length with its NUL.
+/// The longest path with its NUL that a system call names (PATH_MAX).
+const PATH_MAX: usize = 4096;
+
+/// getcwd(2): answers the length with its NUL. A path that no call could name is ENAMETOOLONG however
+/// large the buffer: libraries then climb through `..` themselves.
 pub fn getcwd(cx: &mut Cx<'_>, args: Args) -> Result<u64> {
     let fs = cx.process.fs();
     let mut path = vfs_getcwd(&fs.cwd(), &fs.root())?;
     path.push(0);
+    if path.len() > PATH_MAX {
+        return Err(Errno::ENAMETOOLONG);
+    }
     if path.len() > args.size(1) {
         return Err(Errno::ERANGE);
     }

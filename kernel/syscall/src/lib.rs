@@ -33,6 +33,7 @@ pub mod poll;
 pub mod read;
 pub mod run;
 pub mod signal;
+pub mod sigwait;
 pub mod stat;
 pub mod sync;
 pub mod system;

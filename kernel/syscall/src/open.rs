@@ -9,7 +9,11 @@ use crate::path::UserPath;
 
 /// openat(2).
 pub fn openat(cx: &mut Cx<'_>, args: Args) -> Result<u64> {
-    let flags = OpenFlags::from_user(args.uint(2));
+    let mut flags = OpenFlags::from_user(args.uint(2));
+    // As on any 64-bit Linux; F_GETFL tells it.
+    if !flags.contains(OpenFlags::PATH) {
+        flags |= OpenFlags::LARGEFILE;
+    }
     let path = UserPath::get(cx, args.int(0), args.addr(1))?;
     // The number first: EMFILE leaves no file made.
     let files = cx.process.files();

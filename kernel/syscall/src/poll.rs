@@ -8,6 +8,7 @@ use alloc::vec::Vec;
 
 use base::time::monotonic_ns;
 use base::{Errno, Result, UserAddr};
+use process::signal::SigSet;
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
 use crate::abi::{self, KernelTimespec};
@@ -45,16 +46,21 @@ fn ready(cx: &Cx<'_>, fd: i32, events: u16) -> u16 {
     }
 }
 
-/// Looks until `look` finds something, the time is over, or for ever; how many it found.
-fn wait(timeout_ns: Option<u64>, mut look: impl FnMut() -> usize) -> usize {
+/// Looks until `look` finds something, the time is over, or for ever; how many it found. EINTR when a
+/// signal is to be delivered first.
+fn wait(cx: &Cx<'_>, timeout_ns: Option<u64>, mut look: impl FnMut() -> usize) -> Result<usize> {
     let begin = monotonic_ns();
     loop {
         let found = look();
         let left = timeout_ns.map(|ns| ns.saturating_sub(monotonic_ns() - begin));
         if found > 0 || left == Some(0) {
-            return found;
+            return Ok(found);
         }
-        sync::thread::sleep_ns(left.unwrap_or(u64::MAX).min(LOOK_AGAIN_NS));
+        if cx.process.signals().attention() {
+            return Err(Errno::EINTR);
+        }
+        let nap = left.unwrap_or(u64::MAX).min(LOOK_AGAIN_NS);
+        cx.process.signals().sleep(Some(nap), || false);
     }
 }
 
@@ -65,7 +71,35 @@ fn timeout(cx: &Cx<'_>, at: Option<UserAddr>) -> Result<Option<u64>> {
     }
 }
 
-/// ppoll(2). The signal mask is not looked at: no signal interrupts a wait.
+/// Waits with the signal mask that the caller gave, if it gave one: EINTR when a signal came first.
+fn wait_masked(
+    cx: &Cx<'_>,
+    mask: Option<SigSet>,
+    timeout_ns: Option<u64>,
+    look: impl FnMut() -> usize,
+) -> Result<usize> {
+    let signals = cx.process.signals();
+    if let Some(mask) = mask {
+        signals.suspend_mask(mask);
+    }
+    let found = wait(cx, timeout_ns, look);
+    // Where a signal came, its delivery brings the mask back.
+    if found.is_ok() {
+        signals.resume_mask();
+    }
+    found
+}
+
+/// A signal mask and its size. EINVAL for a size that is none.
+fn mask(cx: &Cx<'_>, at: Option<UserAddr>, size: u64) -> Result<Option<SigSet>> {
+    let Some(at) = at else { return Ok(None) };
+    if size != size_of::<SigSet>() as u64 {
+        return Err(Errno::EINVAL);
+    }
+    abi::get(cx.memory(), at).map(|set| Some(SigSet(set)))
+}
+
+/// ppoll(2).
 pub fn ppoll(cx: &mut Cx<'_>, args: Args) -> Result<u64> {
     let count = args.ulong(1);
     if count > cx.process.files_limit() {
@@ -75,12 +109,13 @@ pub fn ppoll(cx: &mut Cx<'_>, args: Args) -> Result<u64> {
     let at = |i: usize| args.addr(0).add(8 * i as u64);
     let fds: Result<Vec<PollFd>> = (0..count as usize).map(|i| abi::get(cx.memory(), at(i))).collect();
     let mut fds = fds?;
-    let found = wait(timeout, || {
+    let mask = mask(cx, args.optional_addr(3), args.ulong(4))?;
+    let found = wait_masked(cx, mask, timeout, || {
         for poll in fds.iter_mut() {
             poll.revents = if poll.fd < 0 { 0 } else { ready(cx, poll.fd, poll.events) };
         }
         fds.iter().filter(|poll| poll.revents != 0).count()
-    });
+    })?;
     for (i, poll) in fds.iter().enumerate() {
         abi::put(cx.memory(), at(i), poll)?;
     }
@@ -94,7 +129,7 @@ const SETS: [u16; 3] = [
     POLLPRI,
 ];
 
-/// pselect6(2). The signal mask is not looked at.
+/// pselect6(2). The last argument points at the mask's address and its size.
 pub fn pselect6(cx: &mut Cx<'_>, args: Args) -> Result<u64> {
     let count = usize::try_from(args.int(0)).map_err(|_| Errno::EINVAL)?;
     let count = count.min(cx.process.files_limit() as usize);
@@ -112,7 +147,14 @@ pub fn pselect6(cx: &mut Cx<'_>, args: Args) -> Result<u64> {
         cx.process.files().get(fd as i32)?;
     }
     let mut found = [vec![0u64; words], vec![0u64; words], vec![0u64; words]];
-    let n = wait(timeout, || {
+    let mask = match args.optional_addr(5) {
+        Some(at) => {
+            let [set, size]: [u64; 2] = abi::get(cx.memory(), at)?;
+            mask(cx, (set != 0).then_some(UserAddr(set)), size)?
+        }
+        None => None,
+    };
+    let n = wait_masked(cx, mask, timeout, || {
         let mut n = 0;
         for (set, events) in SETS.into_iter().enumerate() {
             found[set].fill(0);
@@ -124,7 +166,7 @@ pub fn pselect6(cx: &mut Cx<'_>, args: Args) -> Result<u64> {
             }
         }
         n
-    });
+    })?;
     for (set, words) in found.iter().enumerate() {
         if let Some(at) = args.optional_addr(1 + set) {
             cx.memory().write_all(at, words.as_slice().as_bytes())?;

@@ -31,7 +31,7 @@ struct KernelStack {
 }
 
 /// The only size of a signal set that the calls accept.
-fn check_set_size(size: usize) -> Result<()> {
+pub(crate) fn check_set_size(size: usize) -> Result<()> {
     if size == size_of::<u64>() { Ok(()) } else { Err(Errno::EINVAL) }
 }
 

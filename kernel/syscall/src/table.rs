@@ -13,7 +13,9 @@ use base::{Errno, Result};
 
 use crate::args::Args;
 use crate::context::Cx;
-use crate::{attr, dir, fd, ids, memory, open, poll, read, signal, stat, sync, system, task, time, write};
+use crate::{
+    attr, dir, fd, ids, memory, open, poll, read, signal, sigwait, stat, sync, system, task, time, write,
+};
 
 /// What answers a call: the value for x0, or the error.
 pub type Handler = fn(&mut Cx<'_>, Args) -> Result<u64>;
@@ -109,8 +111,8 @@ static TABLE: [Row; ROWS] = table! {
     99 set_robust_list => task::set_robust_list;
     100 get_robust_list;
     101 nanosleep => time::nanosleep;
-    102 getitimer;
-    103 setitimer;
+    102 getitimer => time::getitimer;
+    103 setitimer => time::setitimer;
     104 kexec_load; 105 init_module; 106 delete_module; 107 timer_create; 108 timer_gettime;
     109 timer_getoverrun; 110 timer_settime; 111 timer_delete;
     112 clock_settime;
@@ -132,15 +134,15 @@ static TABLE: [Row; ROWS] = table! {
     130 tkill => signal::tkill;
     131 tgkill => signal::tgkill;
     132 sigaltstack => signal::sigaltstack;
-    133 rt_sigsuspend;
+    133 rt_sigsuspend => sigwait::rt_sigsuspend;
     134 rt_sigaction => signal::rt_sigaction;
     135 rt_sigprocmask => signal::rt_sigprocmask;
     136 rt_sigpending => signal::rt_sigpending;
-    137 rt_sigtimedwait;
-    138 rt_sigqueueinfo;
+    137 rt_sigtimedwait => sigwait::rt_sigtimedwait;
+    138 rt_sigqueueinfo => sigwait::rt_sigqueueinfo;
     139 rt_sigreturn => signal::rt_sigreturn;
-    140 setpriority;
-    141 getpriority;
+    140 setpriority => task::setpriority;
+    141 getpriority => task::getpriority;
     142 reboot;
     143 setregid => ids::setregid;
     144 setgid => ids::setgid;
@@ -193,14 +195,16 @@ static TABLE: [Row; ROWS] = table! {
     224 swapon; 225 swapoff;
     226 mprotect => memory::mprotect;
     227 msync => memory::msync;
-    228 mlock;
-    229 munlock;
-    230 mlockall;
-    231 munlockall;
+    228 mlock => memory::mlock;
+    229 munlock => memory::munlock;
+    230 mlockall => memory::mlockall;
+    231 munlockall => memory::munlockall;
     232 mincore => memory::mincore;
     233 madvise => memory::madvise;
     234 remap_file_pages; 235 mbind; 236 get_mempolicy; 237 set_mempolicy; 238 migrate_pages;
-    239 move_pages; 240 rt_tgsigqueueinfo; 241 perf_event_open; 242 accept4; 243 recvmmsg;
+    239 move_pages;
+    240 rt_tgsigqueueinfo => sigwait::rt_tgsigqueueinfo;
+    241 perf_event_open; 242 accept4; 243 recvmmsg;
     244 arch_specific_syscall; 260 wait4;
     261 prlimit64 => system::prlimit64;
     262 fanotify_init; 263 fanotify_mark; 264 name_to_handle_at; 265 open_by_handle_at; 266 clock_adjtime;
@@ -212,7 +216,8 @@ static TABLE: [Row; ROWS] = table! {
     278 getrandom => system::getrandom;
     279 memfd_create; 280 bpf; 281 execveat; 282 userfaultfd;
     283 membarrier;
-    284 mlock2; 285 copy_file_range;
+    284 mlock2 => memory::mlock2;
+    285 copy_file_range;
     286 preadv2 => read::preadv2;
     287 pwritev2 => write::pwritev2;
     288 pkey_mprotect; 289 pkey_alloc; 290 pkey_free;

@@ -61,7 +61,7 @@ fn futex_wait(cx: &Cx<'_>, args: Args, absolute: bool) -> Result<u64> {
     if word != args.uint(2) {
         return Err(Errno::EAGAIN);
     }
-    let Some(mut span) = timeout else { sleep_for_ever() };
+    let Some(mut span) = timeout else { return sleep_for_ever(cx) };
     if absolute {
         let clock = if args.uint(1) & FUTEX_CLOCK_REALTIME != 0 {
             base::time::now().as_ns().unwrap_or(0)
@@ -70,16 +70,15 @@ fn futex_wait(cx: &Cx<'_>, args: Args, absolute: bool) -> Result<u64> {
         };
         span = span.saturating_sub(clock);
     }
-    sync::thread::sleep_ns(span);
-    Err(Errno::ETIMEDOUT)
+    cx.process.signals().sleep(Some(span), || false);
+    if cx.process.signals().attention() { Err(Errno::EINTR) } else { Err(Errno::ETIMEDOUT) }
 }
 
-/// A wait that nobody can end, as it would be under Linux.
-fn sleep_for_ever() -> ! {
+/// A wait that only a signal can end, as it would be under Linux.
+fn sleep_for_ever(cx: &Cx<'_>) -> Result<u64> {
     log::warn!("the program waits on a futex without a timeout, and no other thread can wake it");
-    loop {
-        sync::thread::sleep_ns(u64::from(u32::MAX));
-    }
+    cx.process.signals().sleep(None, || false);
+    Err(Errno::EINTR)
 }
 
 /// sched_yield(2).
@@ -140,6 +139,35 @@ fn priority(policy: i32, real_time: u64) -> Result<u64> {
         0 | 3 | 5 | 6 => Ok(0),
         _ => Err(Errno::EINVAL),
     }
+}
+
+const PRIO_PROCESS: i32 = 0;
+const PRIO_USER: i32 = 2;
+
+/// The one process that setpriority(2) and getpriority(2) can mean. EINVAL, ESRCH.
+fn priority_of(cx: &Cx<'_>, which: i32, who: i32) -> Result<()> {
+    match which {
+        PRIO_USER if who as u32 == cx.process.cred().uid => Ok(()),
+        PRIO_PROCESS..=PRIO_USER => cx.only_self(who),
+        _ => Err(Errno::EINVAL),
+    }
+}
+
+/// getpriority(2) as the kernel has it: 40 for nice -20, 1 for nice 19.
+pub fn getpriority(cx: &mut Cx<'_>, args: Args) -> Result<u64> {
+    priority_of(cx, args.int(0), args.int(1))?;
+    Ok((20 - cx.process.nice()) as u64)
+}
+
+/// setpriority(2). The value is kept and told; there is nobody to be nice to. EACCES.
+pub fn setpriority(cx: &mut Cx<'_>, args: Args) -> Result<u64> {
+    priority_of(cx, args.int(0), args.int(1))?;
+    let nice = args.int(2).clamp(-20, 19);
+    if nice < cx.process.nice() && !cx.process.cred().capable() {
+        return Err(Errno::EACCES);
+    }
+    cx.process.set_nice(nice);
+    Ok(0)
 }
 
 /// getcpu(2): CPU 0 of node 0. Either pointer may be NULL.

@@ -1,10 +1,12 @@
-//! Clocks and sleep: clock_gettime(2), nanosleep(2), gettimeofday(2), times(2).
+//! Clocks, sleep and the timer: clock_gettime(2), nanosleep(2), gettimeofday(2), times(2), setitimer(2).
 //!
 //! Quill counts no CPU time apart: one program runs, and the CPU-time clocks tell the time since it
 //! started.
 
 use base::time::{COARSE_NS, NSEC_PER_SEC, coarse_now, monotonic_ns, now};
-use base::{Errno, Result, Timespec};
+use base::{Errno, Result, Timespec, UserAddr};
+
+use process::alarm::Timer;
 
 use crate::abi::{self, KernelTimespec, KernelTimeval};
 use crate::args::Args;
@@ -72,11 +74,27 @@ pub fn gettimeofday(cx: &mut Cx<'_>, args: Args) -> Result<u64> {
     Ok(0)
 }
 
-/// nanosleep(2). Nothing interrupts a sleep, so the remainder is never written.
+/// Sleeps; what was left when a signal came.
+fn sleep(cx: &Cx<'_>, span: u64) -> Option<u64> {
+    let until = monotonic_ns().saturating_add(span);
+    cx.process.signals().sleep(Some(span), || monotonic_ns() >= until);
+    let left = until.saturating_sub(monotonic_ns());
+    (left > 0).then_some(left)
+}
+
+/// Sleeps; when a signal comes first, EINTR and what is left goes to `remainder`.
+fn sleep_and_tell(cx: &Cx<'_>, span: u64, remainder: Option<UserAddr>) -> Result<u64> {
+    let Some(left) = sleep(cx, span) else { return Ok(0) };
+    if let Some(at) = remainder {
+        abi::put(cx.memory(), at, &KernelTimespec::from(Timespec::from_ns(left)))?;
+    }
+    Err(Errno::EINTR)
+}
+
+/// nanosleep(2).
 pub fn nanosleep(cx: &mut Cx<'_>, args: Args) -> Result<u64> {
     let span: KernelTimespec = abi::get(cx.memory(), args.addr(0))?;
-    sync::thread::sleep_ns(span.span_ns()?);
-    Ok(0)
+    sleep_and_tell(cx, span.span_ns()?, args.optional_addr(1))
 }
 
 /// clock_nanosleep(2): EINVAL for a thread's CPU clock, EOPNOTSUPP for one that cannot be slept on.
@@ -89,13 +107,12 @@ pub fn clock_nanosleep(cx: &mut Cx<'_>, args: Args) -> Result<u64> {
         _ => return Err(Errno::EINVAL),
     }
     let request: KernelTimespec = abi::get(cx.memory(), args.addr(2))?;
-    let mut span = request.span_ns()?;
+    let span = request.span_ns()?;
     if args.int(1) & TIMER_ABSTIME != 0 {
         let shown = read_clock(cx, args.int(0))?.as_ns().unwrap_or(0);
-        span = span.saturating_sub(shown);
+        return sleep_and_tell(cx, span.saturating_sub(shown), None);
     }
-    sync::thread::sleep_ns(span);
-    Ok(0)
+    sleep_and_tell(cx, span, args.optional_addr(3))
 }
 
 /// times(2): ticks of 10 ms since boot; the argument may be NULL.
@@ -105,4 +122,55 @@ pub fn times(cx: &mut Cx<'_>, args: Args) -> Result<u64> {
         abi::put(cx.memory(), at, &[ticks(cx.run_time_ns()), 0, 0, 0])?;
     }
     Ok(ticks(monotonic_ns()))
+}
+
+const ITIMER_REAL: i32 = 0;
+const USEC_PER_SEC: u64 = 1_000_000;
+
+/// `struct itimerval`: the interval, then the time left.
+fn itimerval(timer: Timer) -> [KernelTimeval; 2] {
+    let value = |ns: u64| {
+        // Not zero for a timer that is set: zero is off.
+        let usec = ns.div_ceil(1000);
+        KernelTimeval { tv_sec: (usec / USEC_PER_SEC) as i64, tv_usec: (usec % USEC_PER_SEC) as i64 }
+    };
+    [value(timer.interval_ns), value(timer.left_ns(monotonic_ns()))]
+}
+
+/// EINVAL for a negative time, or microseconds that are a second or more.
+fn timeval_ns(value: KernelTimeval) -> Result<u64> {
+    let (Ok(sec), Ok(usec)) = (u64::try_from(value.tv_sec), u64::try_from(value.tv_usec)) else {
+        return Err(Errno::EINVAL);
+    };
+    if usec >= USEC_PER_SEC {
+        return Err(Errno::EINVAL);
+    }
+    Ok(sec.saturating_mul(NSEC_PER_SEC).saturating_add(usec * 1000))
+}
+
+/// getitimer(2). EINVAL for the timers of CPU time, which Quill does not count apart.
+pub fn getitimer(cx: &mut Cx<'_>, args: Args) -> Result<u64> {
+    if args.int(0) != ITIMER_REAL {
+        return Err(Errno::EINVAL);
+    }
+    abi::put(cx.memory(), args.addr(1), &itimerval(cx.process.alarm()))?;
+    Ok(0)
+}
+
+/// setitimer(2): SIGALRM when the time is over. NULL turns the timer off, as under Linux.
+pub fn setitimer(cx: &mut Cx<'_>, args: Args) -> Result<u64> {
+    if args.int(0) != ITIMER_REAL {
+        return Err(Errno::EINVAL);
+    }
+    let [interval, value] = match args.optional_addr(1) {
+        Some(at) => abi::get::<[KernelTimeval; 2]>(cx.memory(), at)?,
+        None => [KernelTimeval { tv_sec: 0, tv_usec: 0 }; 2],
+    };
+    let (interval_ns, value) = (timeval_ns(interval)?, timeval_ns(value)?);
+    let deadline_ns = (value != 0).then(|| monotonic_ns().saturating_add(value));
+    let old = cx.process.set_alarm(Timer { deadline_ns, interval_ns })?;
+    if let Some(at) = args.optional_addr(2) {
+        abi::put(cx.memory(), at, &itimerval(old))?;
+    }
+    Ok(0)
 }

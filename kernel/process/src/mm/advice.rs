@@ -1,11 +1,11 @@
-//! madvise(2), mincore(2), msync(2).
+//! madvise(2), mincore(2), msync(2), mlock(2).
 
 use alloc::vec::Vec;
 
 use base::{Errno, Result, UserAddr};
 
 use super::Mm;
-use super::layout::Span;
+use super::layout::{Span, page_down};
 use super::vma::{Backing, VmFlags};
 
 mod madv {
@@ -74,6 +74,21 @@ impl Mm {
             return Err(Errno::ENOMEM);
         }
         Ok(span.pages().map(|page| u8::from(self.resident.contains(page))).collect())
+    }
+
+    /// mlock(2) and munlock(2): there is no swap, so a page that is in stays in, and locking only means
+    /// to bring it in now. ENOMEM for what is not mapped.
+    pub fn lock(&self, addr: UserAddr, len: u64, bring_in: bool) -> Result<()> {
+        let start = page_down(addr.0);
+        let len = len.checked_add(addr.0 - start).ok_or(Errno::EINVAL)?;
+        let span = Span::new(start, len, Errno::ENOMEM)?;
+        if self.areas.read().set.covered_until(span) < span.end {
+            return Err(Errno::ENOMEM);
+        }
+        if bring_in {
+            self.populate(span);
+        }
+        Ok(())
     }
 
     /// msync(2). No mapping is written back, since none of a file is shared and writable; so only the

@@ -429,3 +429,14 @@ fn threads_that_fault_on_one_page_get_one_page() {
         mm.munmap(UserAddr(0), TASK_SIZE).unwrap();
     }
 }
+
+#[test]
+fn locking_brings_in() {
+    let (machine, mm) = new();
+    let at = anon(&mm, 0, 3, RW, PRIVATE).unwrap();
+    mm.lock(UserAddr(at + 5), PAGE, true).unwrap();
+    assert!(machine.page(at).is_some() && machine.page(at + PAGE).is_some());
+    assert!(machine.page(at + 2 * PAGE).is_none());
+    assert_eq!(mm.lock(UserAddr(at + 2 * PAGE), 2 * PAGE, true), Err(Errno::ENOMEM));
+    assert_eq!(mm.lock(UserAddr(at), 3 * PAGE, false), Ok(()));
+}

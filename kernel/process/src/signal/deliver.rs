@@ -42,5 +42,7 @@ pub fn deliver(signals: &Signals, mm: &Mm, cpu: &mut dyn UserCpu, restorer: u64)
             }
         }
     }
+    // No handler ran that would bring back the mask of before a wait.
+    signals.resume_mask();
     None
 }

@@ -151,6 +151,8 @@ pub mod code {
     pub const SI_USER: i32 = 0;
     /// By the kernel.
     pub const SI_KERNEL: i32 = 0x80;
+    /// By sigqueue(3).
+    pub const SI_QUEUE: i32 = -1;
     /// By tkill(2) or tgkill(2).
     pub const SI_TKILL: i32 = -6;
     /// SIGSEGV: nothing is mapped there.
@@ -188,7 +190,13 @@ pub enum Detail {
         /// Its user.
         uid: u32,
     },
+    /// What the caller of rt_sigqueueinfo(2) gave: `siginfo_t` from its union on, as far as anybody
+    /// fills it.
+    Given([u8; GIVEN]),
 }
+
+/// `si_pid`, `si_uid` and `si_value`.
+pub const GIVEN: usize = 16;
 
 impl SigInfo {
     /// A fault of the program.
@@ -214,6 +222,7 @@ impl SigInfo {
         match self.detail {
             Detail::None => {}
             Detail::Address(addr) => out[16..24].copy_from_slice(&addr.0.to_le_bytes()),
+            Detail::Given(bytes) => out[16..16 + GIVEN].copy_from_slice(&bytes),
             Detail::Sender { pid, uid } => {
                 out[16..20].copy_from_slice(&pid.to_le_bytes());
                 out[20..24].copy_from_slice(&uid.to_le_bytes());

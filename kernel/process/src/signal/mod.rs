@@ -12,5 +12,5 @@ mod state;
 
 pub use deliver::deliver;
 pub use frame::{FRAME_SIZE, sigreturn};
-pub use info::{Detail, SigInfo, SigSet, Signal, code};
+pub use info::{Detail, GIVEN, SigInfo, SigSet, Signal, code};
 pub use state::{AltStack, How, MINSIGSTKSZ, SIG_DFL, SIG_IGN, SigAction, Signals, flags};

@@ -9,7 +9,7 @@ use core::sync::atomic::{AtomicBool, Ordering};
 
 use base::arch::FpRegs;
 use base::{Errno, Result};
-use sync::SpinLock;
+use sync::{SpinLock, WaitQueue};
 
 use super::info::{SIGNALS, SigInfo, SigSet, Signal};
 
@@ -113,6 +113,8 @@ impl How {
 /// All of it.
 pub struct Signals {
     state: SpinLock<State>,
+    /// Who waits for a signal, or would be interrupted by one.
+    sent: WaitQueue,
     attention: AtomicBool,
 }
 
@@ -122,6 +124,8 @@ struct State {
     pending: SigSet,
     infos: Box<[Option<SigInfo>; SIGNALS]>,
     alt_stack: AltStack,
+    /// The mask to come back to after a call that waits with another one (rt_sigsuspend, ppoll).
+    saved: Option<SigSet>,
     /// What rt_sigreturn found in its frame, for the CPU.
     fp: Option<Box<FpRegs>>,
 }
@@ -139,6 +143,14 @@ fn index(signal: Signal) -> usize {
     usize::from(signal.number()) - 1
 }
 
+impl State {
+    /// Takes one that is pending.
+    fn take(&mut self, signal: Signal) -> SigInfo {
+        self.pending = self.pending.without(signal);
+        self.infos[index(signal)].take().unwrap_or(SigInfo::kernel(signal))
+    }
+}
+
 impl Default for Signals {
     fn default() -> Self {
         Signals {
@@ -148,8 +160,10 @@ impl Default for Signals {
                 pending: SigSet::default(),
                 infos: Box::new([None; SIGNALS]),
                 alt_stack: AltStack::NONE,
+                saved: None,
                 fp: None,
             }),
+            sent: WaitQueue::new(),
             attention: AtomicBool::new(false),
         }
     }
@@ -237,6 +251,49 @@ impl Signals {
         state.pending = state.pending.with(signal);
         state.infos[index(signal)] = Some(info);
         self.update(&state);
+        drop(state);
+        self.sent.wake_all();
+    }
+
+    /// Sleeps for `ns`, or for ever, until `done` or until a signal is to be delivered. Whether `done`.
+    pub fn sleep(&self, ns: Option<u64>, mut done: impl FnMut() -> bool) -> bool {
+        let mut is_done = false;
+        let mut over = || {
+            is_done = done();
+            is_done || self.attention()
+        };
+        match ns {
+            Some(ns) => drop(self.sent.wait_until_timeout(ns, &mut over)),
+            None => self.sent.wait_until(&mut over),
+        }
+        is_done
+    }
+
+    /// Takes one of these that waits, blocked or not: rt_sigtimedwait(2).
+    pub fn take(&self, set: SigSet) -> Option<SigInfo> {
+        let mut state = self.state.lock();
+        let signal = SigSet(state.pending.0 & set.blockable().0).first()?;
+        let info = state.take(signal);
+        self.update(&state);
+        Some(info)
+    }
+
+    /// Blocks these instead for the length of one call.
+    pub fn suspend_mask(&self, mask: SigSet) {
+        let mut state = self.state.lock();
+        state.saved = Some(state.blocked);
+        state.blocked = mask.blockable();
+        self.update(&state);
+    }
+
+    /// The end of that call: the mask is what it was, unless a handler is to run first, whose return
+    /// brings it back.
+    pub fn resume_mask(&self) {
+        let mut state = self.state.lock();
+        if let Some(mask) = state.saved.take() {
+            state.blocked = mask;
+        }
+        self.update(&state);
     }
 
     /// A signal that the program cannot escape (`force_sig`): what it did raised it. If it is blocked or
@@ -298,9 +355,9 @@ impl Signals {
         let mut state = self.state.lock();
         let ready = SigSet(state.pending.0 & !state.blocked.0);
         let signal = SigSet(ready.0 & Signal::SYNCHRONOUS.0).first().or(ready.first())?;
-        state.pending = state.pending.without(signal);
-        let info = state.infos[index(signal)].take().unwrap_or(SigInfo::kernel(signal));
-        let (action, blocked) = (state.actions[index(signal)], state.blocked);
+        let info = state.take(signal);
+        let blocked = state.saved.unwrap_or(state.blocked);
+        let action = state.actions[index(signal)];
         self.update(&state);
         Some(Next { info, action, blocked })
     }
@@ -309,6 +366,8 @@ impl Signals {
     pub(super) fn begin_handler(&self, next: &Next) {
         let signal = next.info.signal;
         let mut state = self.state.lock();
+        // Its frame has it.
+        state.saved = None;
         state.blocked = SigSet(state.blocked.0 | next.action.mask.0);
         if next.action.flags & flags::SA_NODEFER == 0 {
             state.blocked = state.blocked.with(signal).blockable();

@@ -68,3 +68,41 @@ fn the_alternate_stack() {
     assert_eq!(signals.set_alt_stack(stack(0, SS_DISABLE), 0), Ok(()));
     assert_eq!(signals.alt_stack().told_flags(0x10_1000), SS_DISABLE);
 }
+
+#[test]
+fn a_wait_with_another_mask_comes_back_to_the_old_one() {
+    let signals = Signals::default();
+    let (usr1, usr2) = (SigSet::of(Signal::USR1), SigSet::of(Signal::USR2));
+    signals.change_mask(How::Block, usr1);
+    signals.send(SigInfo::kernel(Signal::USR1));
+    signals.suspend_mask(usr2);
+    assert!(signals.attention(), "the wait's own mask lets it in");
+    let next = signals.take_next().unwrap();
+    assert_eq!((next.info.signal, next.blocked), (Signal::USR1, usr1));
+    signals.begin_handler(&next);
+    assert_eq!(signals.blocked(), usr2.with(Signal::USR1));
+    signals.resume_mask();
+    assert_eq!(signals.blocked(), usr2.with(Signal::USR1), "the handler's frame has the old mask");
+
+    let signals = Signals::default();
+    signals.change_mask(How::Block, usr1);
+    signals.suspend_mask(usr2);
+    signals.resume_mask();
+    assert_eq!(signals.blocked(), usr1);
+}
+
+#[test]
+fn a_wait_takes_what_is_blocked() {
+    let signals = Signals::default();
+    let set = SigSet::of(Signal::USR1);
+    signals.change_mask(How::Block, set);
+    assert_eq!(signals.take(set), None);
+    signals.send(SigInfo::kernel(Signal::USR1));
+    assert_eq!(signals.take(SigSet::of(Signal::USR2)), None);
+    assert_eq!(signals.take(set).map(|info| info.signal), Some(Signal::USR1));
+    assert_eq!(signals.take(set), None);
+    assert!(!signals.sleep(Some(1000), || false), "nothing came");
+    signals.send(SigInfo::kernel(Signal::USR2));
+    assert!(!signals.sleep(None, || false), "interrupted");
+    assert!(signals.sleep(None, || true));
+}
