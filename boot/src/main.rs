@@ -117,7 +117,14 @@ fn boot(device_tree: PhysAddr) -> Result<u8, Trouble> {
 
 /// The devices that are files, and the kinds of file systems there are.
 fn start_file_systems(command_line: Vec<u8>) {
-    writeback::set_memory(frames::stats().total as usize);
+    let pages = frames::stats().total as usize;
+    writeback::set_memory(pages);
+    vfs::dentry::set_limit((pages / 4).clamp(1024, 1 << 16));
+    if let Some(routine) = machine::crc32c::routine()
+        && !ext4::checksum::set_accelerator(routine)
+    {
+        log::warn!("the CPU's crc32c is not what it should be");
+    }
     let mut seed = [0; 32];
     entropy::fill(&mut seed);
     devfs::random::seed(&seed);

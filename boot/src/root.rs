@@ -27,6 +27,9 @@ pub fn mount(options: &Options) -> Result<Arc<Mount>, Trouble> {
         .ok_or_else(|| Trouble::new(format!("rootfstype={name}: there is no such file system for a disk")))?;
     let mut flags = MountFlags::RELATIME;
     flags.set(MountFlags::RDONLY, options.read_only || disk.read_only());
+    if disk.read_only() && !options.read_only {
+        log::warn!("root={source}: the disk is write-protected: mounted read-only");
+    }
     let superblock = kind
         .mount(Some(BlockDevice::of(&disk)), flags, &options.root_flags)
         .map_err(|error| cannot_mount(source, name, error))?;

@@ -9,6 +9,7 @@ mod machines;
 mod programs;
 mod selftest;
 mod speed;
+mod storage;
 mod wild;
 
 use libtest_mimic::{Arguments, Failed, Trial};
@@ -33,6 +34,7 @@ fn main() {
         libc::trials(),
         launcher::trials(),
         speed::trials(),
+        storage::trials(),
     ];
     libtest_mimic::run(&args, trials.into_iter().flatten().collect()).exit();
 }

@@ -5,6 +5,7 @@
 //! * [`Frame`]: one 4 KiB page of physical memory, counted, given back on the last drop.
 //! * [`user`]: user memory as an allegation, the trait that copies it, and [`IovIter`].
 //! * [`time`]: the clocks.
+//! * [`rate`]: messages that could be too many.
 //! * [`arch`]: what the process layer asks of a machine: page tables, user copies, `run`.
 //!
 //! This crate imports nothing of Quill. Its one room with `unsafe` is `frame.rs`
@@ -20,6 +21,7 @@ pub mod arch;
 pub mod errno;
 pub mod frame;
 pub mod iov_iter;
+pub mod rate;
 pub mod time;
 pub mod units;
 pub mod user;
@@ -27,6 +29,7 @@ pub mod user;
 pub use errno::{Errno, Result};
 pub use frame::{Frame, FrameSource};
 pub use iov_iter::{IoVec, IovIter};
+pub use rate::RateLimit;
 pub use time::{Clock, Timespec};
 pub use units::{DevId, FileBlock, FsBlock, Ino, PAGE_SHIFT, PAGE_SIZE, PageIndex, PhysAddr, Sector};
 #[cfg(not(target_os = "none"))]

@@ -35,7 +35,7 @@ use alloc::collections::VecDeque;
 use alloc::string::{String, ToString};
 use alloc::sync::Arc;
 
-use base::{Errno, Result};
+use base::{Errno, RateLimit, Result};
 use sync::{SpinLock, WaitQueue};
 
 use crate::bio::{Bio, BioFlags, BioOp, Direction};
@@ -47,6 +47,9 @@ use crate::plug;
 use crate::pool::Pool;
 use crate::request::{InFlight, Request, Shape};
 use crate::stats::{Counters, DiskStats};
+
+/// A failing disk has much to say.
+static FAILED: RateLimit = RateLimit::new();
 
 /// Most requests of one direction in a queue, as Linux's `nr_requests` with an elevator.
 pub const MAX_REQUESTS: usize = 256;
@@ -298,8 +301,9 @@ impl RequestQueue {
         // That a device lacks an operation is no trouble.
         if let Err(errno) = result
             && errno != Errno::EOPNOTSUPP
+            && let Some(missed) = FAILED.admit()
         {
-            log::warn!("{}: I/O error {}, {request:?}", self.name, errno.name());
+            log::warn!("{}: I/O error {}, {request:?}{missed}", self.name, errno.name());
         }
         let mut state = self.state.lock();
         state.in_flight -= 1;

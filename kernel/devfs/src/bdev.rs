@@ -2,7 +2,9 @@
 //!
 //! It goes through the disk's own page cache, the one in which a mounted file system keeps its
 //! metadata, so both see the same bytes. A write past the end is ENOSPC, one that crosses it is cut
-//! there, one to a read-only disk is EPERM.
+//! there, one to a read-only disk is EPERM. While a file system is mounted on the disk it can be read
+//! only: opening it for writing, or with O_EXCL, and writing through what was opened before is EBUSY, as
+//! in a Linux without CONFIG_BLK_DEV_WRITE_MOUNTED.
 //!
 //! # Locking
 //! One lock per disk around writing, in the place of a file's `i_rwsem`.
@@ -46,12 +48,19 @@ pub fn register(disk: &Arc<Disk>) {
 }
 
 impl Device for BlockFile {
-    fn open(self: Arc<Self>, _flags: OpenFlags) -> Result<Arc<dyn FileOperations>> {
+    fn open(self: Arc<Self>, flags: OpenFlags) -> Result<Arc<dyn FileOperations>> {
+        if flags.intersects(OpenFlags::WRONLY | OpenFlags::RDWR | OpenFlags::EXCL) {
+            self.check_free()?;
+        }
         Ok(self)
     }
 }
 
 impl BlockFile {
+    fn check_free(&self) -> Result<()> {
+        if self.device.is_claimed() { Err(Errno::EBUSY) } else { Ok(()) }
+    }
+
     fn put(&self, memory: &dyn UserMemory, arg: u64, value: &[u8]) -> Result<u64> {
         memory.write_all(UserAddr(arg), value).map(|()| 0)
     }
@@ -84,6 +93,7 @@ impl FileOperations for BlockFile {
         if disk.read_only() {
             return Err(Errno::EPERM);
         }
+        self.check_free()?;
         if from.count() == 0 {
             return Ok(0);
         }

@@ -371,3 +371,23 @@ fn a_read_only_disk() {
     assert_eq!(w.write(&file, b"x"), Err(Errno::EPERM));
     assert_eq!(w.ioctl(&file, 0x125e, 4), Ok(1u32.to_le_bytes().to_vec()));
 }
+
+#[test]
+fn a_mounted_disk_is_read_only() {
+    let disk = disk(80, RamDisk::new(vec![7; 64 << 10]));
+    let device = pagecache::BlockDevice::of(&disk);
+    let w = World::new(&[disk], Arc::new(Fake::default()));
+    let before = w.open("/dev/vda", RDWR);
+    let claim = device.claim().unwrap();
+    assert_eq!(device.claim().err(), Some(Errno::EBUSY));
+    assert_eq!(w.write(&before, b"x"), Err(Errno::EBUSY));
+    assert_eq!(w.read(&before, 2), Ok(vec![7; 2]));
+    for flags in [RDWR, OpenFlags::WRONLY, OpenFlags::EXCL] {
+        let opened = namei::open(&w.at(), b"/dev/vda", flags, 0);
+        assert_eq!(opened.err(), Some(Errno::EBUSY), "{flags:?}");
+    }
+    assert_eq!(w.read(&w.open("/dev/vda", OpenFlags::empty()), 2), Ok(vec![7; 2]));
+    drop(claim);
+    assert_eq!(w.write(&before, b"x"), Ok(1));
+    assert!(namei::open(&w.at(), b"/dev/vda", RDWR, 0).is_ok());
+}

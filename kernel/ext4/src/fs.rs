@@ -19,7 +19,7 @@ use alloc::sync::{Arc, Weak};
 use core::sync::atomic::{AtomicBool, AtomicU16, AtomicU32, AtomicU64, Ordering};
 
 use base::{Errno, Ino, Result};
-use pagecache::{BlockDevice, Buffer};
+use pagecache::{BlockDevice, Buffer, Claim};
 use sync::SpinLock;
 use writeback::Bdi;
 use zerocopy::{FromBytes, IntoBytes};
@@ -40,6 +40,8 @@ pub struct Ext4Fs {
     geometry: Geometry,
     device: Arc<BlockDevice>,
     bdi: Arc<Bdi>,
+    /// As long as it is mounted.
+    claim: SpinLock<Option<Claim>>,
     superblock: Buffer,
     pub(crate) groups: Groups,
     pub(crate) zones: Zones,
@@ -72,6 +74,7 @@ pub(crate) struct Parts {
     pub geometry: Geometry,
     pub device: Arc<BlockDevice>,
     pub bdi: Arc<Bdi>,
+    pub claim: Claim,
     pub superblock: Buffer,
     pub groups: Groups,
     pub zones: Zones,
@@ -92,6 +95,7 @@ impl Ext4Fs {
             geometry: parts.geometry,
             device: parts.device,
             bdi: parts.bdi,
+            claim: SpinLock::new(Some(parts.claim)),
             superblock: parts.superblock,
             groups: parts.groups,
             zones: parts.zones,
@@ -130,6 +134,12 @@ impl Ext4Fs {
     /// "vda", for messages.
     pub fn disk_name(&self) -> &str {
         self.device.disk().name()
+    }
+
+    /// The device is free for others.
+    pub(crate) fn give_up_claim(&self) {
+        let claim = self.claim.lock().take();
+        drop(claim);
     }
 
     /// A counted handle. None only while it is being dropped.

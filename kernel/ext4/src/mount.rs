@@ -21,7 +21,7 @@ use alloc::sync::Arc;
 
 use base::{Errno, FsBlock, Ino, Result};
 use block::Disk;
-use pagecache::BlockDevice;
+use pagecache::{BlockDevice, Claim};
 use vfs::{FileSystemType, FileType, MountFlags, SuperBlock};
 use writeback::Bdi;
 use zerocopy::FromBytes;
@@ -63,6 +63,7 @@ impl FileSystemType for Ext4Type {
 /// Mounts what is on a device.
 pub fn mount(device: &Arc<BlockDevice>, read_only: bool, options: &str) -> Result<Arc<Ext4Fs>> {
     let options = Options::parse(options)?;
+    let claim = device.claim()?;
     let sb = read_superblock(device)?;
     let geometry = Geometry::check(&sb, device.size()).map_err(|e| {
         log::error!("EXT4-fs ({}): {e}", device.disk().name());
@@ -74,17 +75,19 @@ pub fn mount(device: &Arc<BlockDevice>, read_only: bool, options: &str) -> Resul
     {
         log::warn!("EXT4-fs ({}): mounted read-only: {why}", device.disk().name());
     }
-    let fs = assemble(device, geometry, options, read_only, &access)?;
+    let fs = assemble(device, claim, geometry, options, read_only, &access)?;
     start(&fs).inspect_err(|_| {
         fs.set_root(None);
         // The reason the mount failed counts, not this.
         let _ = fs.bdi().stop();
+        fs.give_up_claim();
     })?;
     Ok(fs)
 }
 
 fn assemble(
     device: &Arc<BlockDevice>,
+    claim: Claim,
     geometry: Geometry,
     options: Options,
     read_only: bool,
@@ -107,6 +110,7 @@ fn assemble(
         geometry,
         device: device.clone(),
         bdi,
+        claim,
         superblock,
         groups,
         zones,
@@ -215,7 +219,9 @@ pub(crate) fn begin(fs: &Ext4Fs) -> Result<()> {
         sb.s_last_mounted[0] = b'/';
     });
     fs.update_superblock();
-    fs.superblock_buffer().sync()
+    fs.superblock_buffer().sync()?;
+    // What is written from now on must not overtake the mark.
+    fs.device().flush()
 }
 
 /// 40 bits of seconds, as the superblock keeps them.

@@ -73,7 +73,9 @@ impl SuperBlock for Ext4Fs {
         let cleaned = if self.read_only() { Ok(()) } else { self.finish() };
         // Never back to writing, even when it failed.
         self.set_read_only(true)?;
-        cleaned.and(self.bdi().stop())
+        let stopped = self.bdi().stop();
+        self.give_up_claim();
+        cleaned.and(stopped)
     }
 
     fn read_only(&self) -> bool {

@@ -79,6 +79,11 @@ pub fn hwcap2() -> u64 {
     collect(HWCAP2)
 }
 
+/// Whether the CPU has the CRC32 instructions.
+pub fn has_crc32() -> bool {
+    has(Isar0, 16, 1)
+}
+
 /// What /proc/cpuinfo calls the bits of AT_HWCAP, by their number.
 const HWCAP_NAMES: [&str; 32] = [
     "fp", "asimd", "evtstrm", "aes", "pmull", "sha1", "sha2", "crc32", "atomics", "fphp", "asimdhp", "cpuid",

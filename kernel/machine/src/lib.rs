@@ -39,6 +39,8 @@ pub mod console;
 #[cfg(target_os = "none")]
 pub mod cpu;
 #[cfg(target_os = "none")]
+pub mod crc32c;
+#[cfg(target_os = "none")]
 pub mod entropy;
 #[cfg(target_os = "none")]
 pub mod features;

@@ -23,7 +23,7 @@
 
 use alloc::sync::{Arc, Weak};
 use alloc::vec::Vec;
-use core::sync::atomic::{AtomicU32, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 use base::{Errno, FileBlock, FsBlock, PAGE_SHIFT, PageIndex, Result};
 use block::{BioFlags, Disk};
@@ -45,6 +45,16 @@ pub struct BlockDevice {
     disk: Arc<Disk>,
     mapping: Arc<AddressSpace>,
     bits: AtomicU32,
+    claimed: AtomicBool,
+}
+
+/// A mounted file system's hold on its device: see [`BlockDevice::claim`].
+pub struct Claim(Arc<BlockDevice>);
+
+impl Drop for Claim {
+    fn drop(&mut self) {
+        self.0.claimed.store(false, Ordering::Release);
+    }
 }
 
 /// One per disk, as long as anybody uses it.
@@ -67,7 +77,26 @@ impl BlockDevice {
 
     fn make(disk: &Arc<Disk>) -> BlockDevice {
         let bits = disk.capacity().0.trailing_zeros().saturating_add(9).clamp(10, PAGE_SHIFT);
-        BlockDevice { disk: disk.clone(), mapping: AddressSpace::new_metadata(), bits: AtomicU32::new(bits) }
+        BlockDevice {
+            disk: disk.clone(),
+            mapping: AddressSpace::new_metadata(),
+            bits: AtomicU32::new(bits),
+            claimed: AtomicBool::new(false),
+        }
+    }
+
+    /// Takes the device for a file system, until the claim is dropped. EBUSY while another has it.
+    pub fn claim(self: &Arc<Self>) -> Result<Claim> {
+        match self.claimed.swap(true, Ordering::AcqRel) {
+            true => Err(Errno::EBUSY),
+            false => Ok(Claim(self.clone())),
+        }
+    }
+
+    /// Whether a file system has it. Then nobody else may write its pages: a page of small blocks is
+    /// written page lock first and bytes second, and a file system may come the other way.
+    pub fn is_claimed(&self) -> bool {
+        self.claimed.load(Ordering::Acquire)
     }
 
     /// Sets the block size, 10, 11 or 12 as its log2. What is dirty is written before, and all that

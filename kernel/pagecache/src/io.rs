@@ -14,7 +14,7 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::sync::atomic::Ordering;
 
-use base::{Errno, FsBlock, PAGE_SIZE, Result, Sector};
+use base::{Errno, FsBlock, PAGE_SIZE, RateLimit, Result, Sector};
 use block::{Bio, BioFlags, BioOp, Disk};
 
 use crate::head;
@@ -22,6 +22,9 @@ use crate::page::{self, Page};
 
 /// Most bytes in a bio; the block layer cuts what the device cannot take at once.
 const MAX_BYTES: usize = 1 << 20;
+
+/// A failing disk has much to say.
+static FAILED: RateLimit = RateLimit::new();
 
 /// What becomes of a page when its I/O is over.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -112,10 +115,8 @@ impl<'a> BioBuilder<'a> {
         let Some(Open { bio, pieces, .. }) = self.open.take() else { return };
         let then = self.then;
         let bio = bio.end_io(move |result| {
-            if then == Then::EndWriteback
-                && let (Err(error), Some(first)) = (result, pieces.first())
-            {
-                write_failed(&first.page, error);
+            if let (Err(error), Some(first)) = (result, pieces.first()) {
+                failed(then, &first.page, pieces.len(), error);
             }
             for piece in pieces {
                 piece.end(then, result);
@@ -131,12 +132,18 @@ impl Drop for BioBuilder<'_> {
     }
 }
 
-/// The file hears of the error.
-fn write_failed(page: &Page, error: Errno) {
-    if let Some(mapping) = page.mapping() {
+/// The log hears of the error, and the file of one in writing.
+fn failed(then: Then, first: &Page, pages: usize, error: Errno) {
+    let writing = then == Then::EndWriteback;
+    if writing && let Some(mapping) = first.mapping() {
         mapping.wb_err().set(error);
     }
-    log::error!("writing page {} of a file failed: {error}; it stays dirty", page.index());
+    if let Some(missed) = FAILED.admit() {
+        let of = if first.is_metadata() { "the disk's metadata" } else { "a file" };
+        let (what, then) = if writing { ("writing", "; they stay dirty") } else { ("reading", "") };
+        let index = first.index();
+        log::warn!("{what} {pages} pages of {of} from page {index} on failed: {error}{then}{missed}");
+    }
 }
 
 impl Piece {
@@ -166,9 +173,8 @@ impl Piece {
                     head.set(head::UPTODATE);
                 });
             }
-            Err(error) => {
+            Err(_) => {
                 page.state().fetch_or(page::ERROR, Ordering::AcqRel);
-                log::warn!("reading page {} of a file failed: {error}", page.index());
             }
         }
         if page.put_read() {

@@ -57,7 +57,7 @@ mod tree;
 mod write;
 mod writepages;
 
-pub use bdev::BlockDevice;
+pub use bdev::{BlockDevice, Claim};
 pub use buffer::{Buffer, BufferRead, BufferWrite};
 pub use errseq::{ErrSeq, ErrSeqCursor, ErrSeqMark};
 pub use filemap::{

@@ -227,10 +227,10 @@ impl AddressSpace {
 
     /// The I/O of a page is over; in an interrupt, perhaps. A page whose writing failed is dirty again.
     pub(crate) fn end_writeback(page: &Page) {
+        let failed = page.has(page::WRITE_FAILED);
         // Without a mapping the file is gone, and with it the tags.
         if let Some(mapping) = page.mapping() {
             let mut tree = mapping.tree.lock();
-            let failed = page.has(page::WRITE_FAILED);
             if page.is_attached() {
                 let index = page.index().0;
                 tree.clear_tag(index, Tag::Writeback);
@@ -241,7 +241,7 @@ impl AddressSpace {
             }
         }
         page.clear_and_wake(page::WRITEBACK);
-        stats::writeback_ended();
+        stats::writeback_ended(failed);
     }
 
     /// Takes a locked page out of the tree, dirty or not.

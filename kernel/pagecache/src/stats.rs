@@ -35,7 +35,7 @@ pub fn nr_dirtied() -> usize {
     DIRTIED.load(Ordering::Relaxed)
 }
 
-/// Pages whose writing ever ended.
+/// Pages that ever reached the disk. On a disk that fails it stands still.
 pub fn nr_written() -> usize {
     WRITTEN.load(Ordering::Relaxed)
 }
@@ -67,8 +67,10 @@ pub(crate) fn writeback_began() {
     WRITEBACK.fetch_add(1, Ordering::Relaxed);
 }
 
-pub(crate) fn writeback_ended() {
+pub(crate) fn writeback_ended(failed: bool) {
     WRITEBACK.fetch_sub(1, Ordering::Relaxed);
-    WRITTEN.fetch_add(1, Ordering::Relaxed);
+    if !failed {
+        WRITTEN.fetch_add(1, Ordering::Relaxed);
+    }
     PROGRESS.wake_all();
 }

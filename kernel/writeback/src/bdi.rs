@@ -17,7 +17,7 @@ use alloc::vec::Vec;
 use core::ops::Range;
 use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 
-use base::{Result, time};
+use base::{Errno, RateLimit, Result, time};
 use pagecache::{BlockDevice, WritebackControl, filemap_flush, stats};
 use sync::{Mutex, SpinLock, WaitQueue, thread};
 
@@ -39,6 +39,9 @@ const PRESSURE: u32 = 2;
 /// The end.
 const STOP: u32 = 4;
 
+/// A failing disk has much to say.
+static FAILED: RateLimit = RateLimit::new();
+
 static ALL: SpinLock<Vec<Weak<Bdi>>> = SpinLock::new(Vec::new());
 
 /// The flusher of one disk; see the module.
@@ -53,6 +56,8 @@ pub struct Bdi {
     device_dirty_since: AtomicU64,
     /// Pages dirtied since the last look at the thresholds.
     pub(crate) dirtied: AtomicUsize,
+    /// Writers waited in vain: one more than what had been written then; 0: never.
+    gave_up: AtomicUsize,
 }
 
 impl Bdi {
@@ -68,6 +73,7 @@ impl Bdi {
             running: AtomicBool::new(false),
             device_dirty_since: AtomicU64::new(0),
             dirtied: AtomicUsize::new(0),
+            gave_up: AtomicUsize::new(0),
         });
         pagecache::set_pressure_hook(wake_all);
         let mut all = ALL.lock();
@@ -105,6 +111,27 @@ impl Bdi {
     /// Whether no inode is dirty. The device's own buffers are not asked.
     pub fn is_clean(&self) -> bool {
         self.lists.lock().is_empty()
+    }
+
+    /// Whether this disk still takes what is written: EIO once writers have waited for it in vain, until
+    /// it has written a page again. For those who would dirty a page that holds nothing yet: without
+    /// it a disk that fails lets them fill the memory, one long wait after the other.
+    #[inline]
+    pub fn check_alive(&self) -> Result<()> {
+        if self.gave_up.load(Ordering::Relaxed) != 0 && self.has_given_up() {
+            return Err(Errno::EIO);
+        }
+        Ok(())
+    }
+
+    pub(crate) fn has_given_up(&self) -> bool {
+        self.gave_up.load(Ordering::Relaxed) == stats::nr_written().wrapping_add(1)
+    }
+
+    /// Nothing gets written any more.
+    pub(crate) fn give_up(&self) {
+        self.gave_up.store(stats::nr_written().wrapping_add(1), Ordering::Relaxed);
+        log::error!("{}: nothing can be written any more: writes fail", self.device.disk().name());
     }
 
     // ---- marking
@@ -215,8 +242,10 @@ impl Bdi {
             let next = self.lists.lock().next();
             let Some(inode) = next else { break };
             let mut control = WritebackControl::background(TURN);
-            if let Err(error) = write_single(&*inode, &mut control) {
-                log::warn!("inode {}: writeback: {error}", inode.ino());
+            if let Err(error) = write_single(&*inode, &mut control)
+                && let Some(missed) = FAILED.admit()
+            {
+                log::warn!("inode {}: writeback: {error}{missed}", inode.ino());
             }
             pages += control.pages_written;
             self.settle(&*inode, control.nr_to_write == 0);

@@ -4,7 +4,8 @@
 //! looked at. Above the background threshold the flusher is woken; half way from there to the limit
 //! the writer sleeps until enough has been written. So the limit holds without a lock, and a writer
 //! who dirties little never stops. When nothing at all gets written (the disk fails), a writer is let
-//! go after a while: a page that cannot be had will stop him with ENOMEM instead.
+//! go after a while, nobody waits any more, and [`Bdi::check_alive`] turns writers away, until the
+//! flusher's next try succeeds.
 //!
 //! # Locking
 //! No page lock and no lists' lock is held by who waits; the inode's own lock (`i_rwsem`) is, so
@@ -48,10 +49,16 @@ fn balance_dirty_pages(bdi: &Bdi) {
         if params::nr_unwritten() <= setpoint {
             return;
         }
+        if bdi.has_given_up() {
+            return;
+        }
         let before = stats::nr_written();
         if stats::wait_for_writeback(PAUSE_NS, || params::nr_unwritten() <= setpoint) {
             return;
         }
         vain = if stats::nr_written() == before { vain + 1 } else { 0 };
+    }
+    if vain == VAIN_PAUSES {
+        bdi.give_up();
     }
 }

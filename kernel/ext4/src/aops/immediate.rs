@@ -29,6 +29,9 @@ impl AddressSpaceOperations for Node {
     }
 
     fn map(&self, first: FileBlock, count: u64, how: MapMode) -> Result<Extent> {
+        if matches!(how, MapMode::Write { .. }) {
+            self.fs().bdi().check_alive()?;
+        }
         let extent = self.map_blocks(first, count, how);
         if how == MapMode::Writeback {
             self.store_if_stale();

@@ -263,7 +263,7 @@ impl State {
         match entry.waiter {
             Waiter::Request(request) => {
                 if result.is_err() {
-                    log::warn!(
+                    log::debug!(
                         "virtio-blk: status {status}, {} bytes written, of {:?}",
                         used.written,
                         *request

@@ -137,7 +137,10 @@ impl AddressSpaceOperations for File {
         self.size.load(Ordering::Acquire)
     }
 
-    fn map(&self, first: FileBlock, _count: u64, _how: MapMode) -> Result<Extent> {
+    fn map(&self, first: FileBlock, _count: u64, how: MapMode) -> Result<Extent> {
+        if matches!(how, MapMode::Write { .. }) {
+            self.bdi.check_alive()?;
+        }
         let len = FILE_BLOCKS.checked_sub(first.0).filter(|&n| n > 0).ok_or(Errno::EFBIG)?;
         let block = FsBlock(self.number * FILE_BLOCKS + first.0);
         Ok(Extent { kind: ExtentKind::Mapped { block }, len, new: false })
