@@ -141,6 +141,19 @@ arm64_packages() {
         dpkg-deb -x "$deb" "$cache/arm64" || return 1
     done
 }
+# Rust's standard library for arm64 Linux, for the compiler that Debian's packages brought.
+arm64_rust() {
+    version=$(dpkg-query -W -f '${Version}' rustc-web 2>/dev/null) || version=
+    [ -n "$version" ] || return 1
+    cache=$TARGET_DIR/cache
+    [ "$(cat "$cache/arm64/rust-version" 2>/dev/null)" != "$version" ] || return 0
+    have apt-get && have dpkg-deb && [ -d "$cache/debs" ] || return 1
+    say "unpacking Rust's standard library for arm64 Linux into $cache/arm64"
+    rm -rf "$cache/rust-debs" "$cache/arm64/usr/lib/rustlib"
+    mkdir -p "$cache/rust-debs"
+    (cd "$cache/rust-debs" && arm64_apt download "libstd-rust-web-dev=$version" >&2) &&
+        dpkg-deb -x "$cache"/rust-debs/*.deb "$cache/arm64" && echo "$version" >"$cache/arm64/rust-version"
+}
 # The package that holds the kernel itself, which the tests run programs under for comparison.
 arm64_kernel() {
     arm64_tool apt-cache depends linux-image-cloud-arm64 |
@@ -156,6 +169,7 @@ arm64_tool() {
 
 test_needs() {
     arm64_packages || say "no arm64 packages of Debian's: tests with them will be skipped"
+    arm64_rust || say "no standard library of Rust's for arm64: the test with it will be skipped"
     have cpio || { apt_offers cpio && apt_install cpio; } || say "no cpio: the comparison with Linux will be skipped"
     if ! have aarch64-linux-gnu-gcc; then
         { apt_offers gcc-aarch64-linux-gnu && apt_install gcc-aarch64-linux-gnu libc6-dev-arm64-cross; } ||

@@ -11,6 +11,8 @@ use tempfile::TempDir;
 use crate::trial;
 
 const COMPILER: &str = "aarch64-linux-gnu-gcc";
+/// Debian's, for which scripts/setup.sh unpacks the library.
+const RUSTC: &str = "/usr/bin/rustc";
 
 pub fn trials() -> Vec<Trial> {
     let compiler = Command::new(COMPILER).arg("--version").output().is_ok();
@@ -27,7 +29,27 @@ pub fn trials() -> Vec<Trial> {
             trial(format!("libc::{source}::{name}"), built).with_ignored_flag(!possible)
         })
     });
-    trials.flatten().collect()
+    let std = debian_arm64("usr/lib/rustlib/aarch64-unknown-linux-gnu").is_some();
+    let possible = compiler && std && Command::new(RUSTC).arg("--version").output().is_ok();
+    let rust = trial("libc::rust", rust).with_ignored_flag(!possible);
+    trials.flatten().chain([rust]).collect()
+}
+
+/// Rust's standard library, on both kinds of blocks and in little memory.
+fn rust() -> Verdict {
+    let dir = TempDir::new().map_err(|e| e.to_string())?;
+    let program = dir.path().join("std");
+    let usr = debian_arm64("usr").ok_or("no library")?;
+    let mut rustc = Command::new(RUSTC);
+    rustc.args(["--edition", "2024", "-O", "--target", "aarch64-unknown-linux-gnu", "--sysroot"]).arg(usr);
+    rustc.args(["-C", "target-feature=+crt-static", "-C", &format!("linker={COMPILER}"), "-o"]).arg(&program);
+    compiler_ran(rustc.arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("rust/std.rs")))?;
+    for block_size in [1024, 4096] {
+        let run = Run::new(&program).args(["one", "two words"]).block_size(block_size);
+        let outcome = run.options(["--env", "NAME=value", "--memory", "32M"]).go().ends_with(7)?;
+        outcome.says("NAME=value\n")?.says("panic caught: true\n")?.says("all is well\n")?;
+    }
+    Ok(())
 }
 
 /// Compiles tests/c/SOURCE.c and hands the program on.
@@ -62,6 +84,10 @@ fn compile(musl: bool, source: &str, flags: &[&str], output: &Path) -> Verdict {
     } else {
         command.arg(&source).arg("-lm");
     }
+    compiler_ran(&mut command)
+}
+
+fn compiler_ran(command: &mut Command) -> Verdict {
     let done = command.output().map_err(|e| e.to_string())?;
     if done.status.success() { Ok(()) } else { Err(String::from_utf8_lossy(&done.stderr).into_owned()) }
 }
