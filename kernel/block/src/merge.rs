@@ -14,7 +14,7 @@ use crate::bio::{Bio, BioFlags, BioOp};
 use crate::driver::Limits;
 use crate::elevator::Elevator;
 use crate::pool::{Pool, RequestId};
-use crate::request::Shape;
+use crate::request::{Origin, Request, Shape};
 
 /// The answer of [`elv_merge`].
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -68,13 +68,16 @@ pub(crate) fn merge_bio(
     elevator: &mut dyn Elevator,
     bio: Bio,
     shape: &Shape,
+    origin: &Origin,
     limits: &Limits,
 ) -> Result<usize, Bio> {
     if !mergeable(bio.op(), bio.flags) {
         return Err(bio);
     }
-    match elv_merge(pool, shape, elevator.front_merges(), limits) {
+    let merge = elv_merge(pool, shape, elevator.front_merges(), limits);
+    match merge {
         Merge::No => Err(bio),
+        Merge::Back(id) | Merge::Front(id) if !may_merge(pool, elevator, id, origin) => Err(bio),
         Merge::Back(id) => {
             pool.push_back(id, bio, *shape);
             Ok(usize::from(join_with_next(pool, elevator, id, limits)))
@@ -120,7 +123,15 @@ fn join_with_previous(pool: &mut Pool, elevator: &mut dyn Elevator, id: RequestI
     }
 }
 
+fn may_merge(pool: &Pool, elevator: &dyn Elevator, id: RequestId, origin: &Origin) -> bool {
+    pool.get(id).is_some_and(|request| elevator.may_merge(request, origin))
+}
+
 fn join(pool: &mut Pool, elevator: &mut dyn Elevator, kept: RequestId, gone: RequestId) -> bool {
+    let Some(origin) = pool.get(gone).map(Request::origin) else { return false };
+    if !may_merge(pool, elevator, kept, &origin) {
+        return false;
+    }
     elevator.joining(pool, kept, gone);
     pool.join(kept, gone);
     true

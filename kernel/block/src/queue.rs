@@ -45,7 +45,7 @@ use crate::flush::{FlushMachine, Flushed, Stage, first_stage};
 use crate::merge;
 use crate::plug;
 use crate::pool::Pool;
-use crate::request::{InFlight, Request, Shape};
+use crate::request::{InFlight, Origin, Request, Shape};
 use crate::stats::{Counters, DiskStats};
 
 /// A failing disk has much to say.
@@ -68,6 +68,8 @@ pub struct RequestQueue {
 struct State {
     pool: Pool,
     elevator: Box<dyn Elevator>,
+    /// Counts the elevators there were, from 1.
+    elevator_number: u64,
     /// What goes out before anything of the elevator: data between flushes, and what the driver gave
     /// back.
     bypass: VecDeque<Request>,
@@ -99,6 +101,7 @@ impl RequestQueue {
         let state = State {
             pool: Pool::default(),
             elevator: elevator::by_name(elevator).ok_or(Errno::EINVAL)?,
+            elevator_number: 1,
             bypass: VecDeque::new(),
             flush: FlushMachine::default(),
             in_flight: 0,
@@ -143,6 +146,7 @@ impl RequestQueue {
             fresh.add(&mut state.pool, id, now);
         }
         let old = core::mem::replace(&mut state.elevator, fresh);
+        state.elevator_number += 1;
         drop(guard);
         drop(old);
         Ok(())
@@ -168,17 +172,19 @@ impl RequestQueue {
         }
         let shape = Shape::of(&bio, &self.limits);
         let Some(bio) = plug::offer(self, bio, &shape) else { return };
-        let Some(bio) = self.merge(bio, &shape) else { return };
+        let origin = Origin::here(bio.op(), bio.flags);
+        let Some(bio) = self.merge(bio, &shape, &origin) else { return };
         self.reserve(bio.op().direction());
-        self.add_all([Request::new(bio, shape, base::time::monotonic_ns())]);
+        self.add_all([Request::from(bio, shape, origin, base::time::monotonic_ns())]);
     }
 
     /// Tries to make the bio part of a request that waits. Gives it back when there is none.
-    fn merge(&self, bio: Bio, shape: &Shape) -> Option<Bio> {
+    fn merge(&self, bio: Bio, shape: &Shape, origin: &Origin) -> Option<Bio> {
         let mut guard = self.state.lock();
         let state = &mut *guard;
         let op = bio.op();
-        let merged = merge::merge_bio(&mut state.pool, state.elevator.as_mut(), bio, shape, &self.limits);
+        let merged =
+            merge::merge_bio(&mut state.pool, state.elevator.as_mut(), bio, shape, origin, &self.limits);
         match merged {
             Ok(gone) => {
                 (0..=gone).for_each(|_| state.counters.merged(op));
@@ -309,6 +315,9 @@ impl RequestQueue {
         state.in_flight -= 1;
         let now = base::time::monotonic_ns();
         state.counters.finished(request.op(), request.sectors(), request.queued_ns(), now, result.is_ok());
+        if request.elevator == state.elevator_number {
+            state.elevator.completed(&request, now);
+        }
         match request.stage {
             Stage::SharedFlush => {
                 let Flushed { go_on, over } = state.flush.ended(result);
@@ -380,7 +389,9 @@ impl State {
             return Some(request);
         }
         let id = self.elevator.dispatch(&self.pool, now)?;
-        self.pool.remove(id)
+        let mut request = self.pool.remove(id)?;
+        request.elevator = self.elevator_number;
+        Some(request)
     }
 
     /// The driver refused it: it is the next one to go.

@@ -24,6 +24,7 @@ use sync::thread::{self, ThreadId};
 use crate::bio::{Bio, BioFlags, BioOp, BioVec};
 use crate::driver::Limits;
 use crate::flush::Stage;
+use crate::ioprio::{self, IoPrio};
 use crate::queue::RequestQueue;
 use crate::split::count_segments;
 
@@ -48,6 +49,26 @@ impl Shape {
     }
 }
 
+/// Where a request comes from, for elevators that tell threads apart.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Origin {
+    /// Who submitted.
+    pub thread: ThreadId,
+    /// With which priority.
+    pub prio: IoPrio,
+    /// Whether somebody waits: every read, and what has SYNC, PREFLUSH or FUA.
+    pub sync: bool,
+}
+
+impl Origin {
+    /// Of a bio that this thread submits now.
+    pub(crate) fn here(op: BioOp, flags: BioFlags) -> Origin {
+        let waits = BioFlags::SYNC | BioFlags::PREFLUSH | BioFlags::FUA;
+        let sync = op == BioOp::Read || flags.intersects(waits);
+        Origin { thread: thread::current(), prio: ioprio::current(), sync }
+    }
+}
+
 /// Bios that will reach the device as one transfer. It changes hands often, so most of it is boxed.
 pub struct Request {
     body: Box<Body>,
@@ -57,6 +78,8 @@ pub struct Request {
     pub(crate) expires: u64,
     /// How many flushes the pool had seen when it came.
     pub(crate) epoch: u64,
+    /// Which elevator of the queue dispatched it: 0 for none.
+    pub(crate) elevator: u64,
 }
 
 struct Body {
@@ -64,24 +87,33 @@ struct Body {
     flags: BioFlags,
     bios: VecDeque<Bio>,
     queued: u64,
-    thread: ThreadId,
+    origin: Origin,
 }
 
 impl Request {
-    /// A request of one bio.
+    /// A request of one bio, which this thread submits.
     pub(crate) fn new(bio: Bio, shape: Shape, now: u64) -> Request {
+        let origin = Origin::here(bio.op(), bio.flags);
+        Request::from(bio, shape, origin, now)
+    }
+
+    /// A request of one bio that somebody else may have submitted.
+    pub(crate) fn from(bio: Bio, shape: Shape, origin: Origin, now: u64) -> Request {
         let (flags, bios) = (bio.flags, VecDeque::from([bio]));
-        let body = Body { shape, flags, bios, queued: now, thread: thread::current() };
-        Request { body: Box::new(body), stage: Stage::Plain, expires: 0, epoch: 0 }
+        Request::with(Body { shape, flags, bios, queued: now, origin }, Stage::Plain)
+    }
+
+    fn with(body: Body, stage: Stage) -> Request {
+        Request { body: Box::new(body), stage, expires: 0, epoch: 0, elevator: 0 }
     }
 
     /// A flush of the device on behalf of others; carries no bio.
     pub(crate) fn shared_flush(now: u64) -> Request {
         let shape = Shape { op: BioOp::Flush, sector: 0, sectors: 0, segments: 0 };
         // Made wherever a request ends, also in an interrupt, where no thread is asking.
-        let thread = ThreadId(0);
-        let body = Body { shape, flags: BioFlags::SYNC, bios: VecDeque::new(), queued: now, thread };
-        Request { body: Box::new(body), stage: Stage::SharedFlush, expires: 0, epoch: 0 }
+        let origin = Origin { thread: ThreadId(0), prio: IoPrio::NONE, sync: true };
+        let body = Body { shape, flags: BioFlags::SYNC, bios: VecDeque::new(), queued: now, origin };
+        Request::with(body, Stage::SharedFlush)
     }
 
     /// What the device shall do.
@@ -114,9 +146,9 @@ impl Request {
         self.body.queued
     }
 
-    /// Who submitted its first bio.
-    pub fn thread(&self) -> ThreadId {
-        self.body.thread
+    /// Where its first bio came from.
+    pub fn origin(&self) -> Origin {
+        self.body.origin
     }
 
     /// How many bios it carries.

@@ -6,20 +6,35 @@ use std::vec::Vec;
 
 use base::units::SECTOR_SIZE;
 use base::{Errno, Frame, Result, Sector, frame};
+use sync::thread::ThreadId;
 
 use crate::bio::{Bio, BioOp};
 use crate::driver::{Driver, Limits};
 use crate::elevator::Elevator;
+use crate::ioprio::IoPrio;
 use crate::pool::{Pool, RequestId};
-use crate::request::{InFlight, Request, Shape};
+use crate::request::{InFlight, Origin, Request, Shape};
 
-/// Eight sectors of reading ('r') or writing ('w').
+/// Eight sectors of reading ('r') or writing ('w') by this thread; writes are not waited for.
 pub fn add(elevator: &mut dyn Elevator, pool: &mut Pool, op: char, sector: u64, now: u64) -> RequestId {
+    let origin = Origin { thread: ThreadId(1), prio: IoPrio::NONE, sync: op == 'r' };
+    add_from(elevator, pool, op, sector, origin, now)
+}
+
+/// The same from anybody.
+pub fn add_from(
+    elevator: &mut dyn Elevator,
+    pool: &mut Pool,
+    op: char,
+    sector: u64,
+    origin: Origin,
+    now: u64,
+) -> RequestId {
     let op = if op == 'r' { BioOp::Read } else { BioOp::Write };
     let mut bio = Bio::new(op, Sector(sector));
     bio.add(&frame::alloc_zeroed().unwrap(), 0, 4096);
     let shape = Shape::of(&bio, &Limits::default());
-    let id = pool.insert(Request::new(bio, shape, now));
+    let id = pool.insert(Request::from(bio, shape, origin, now));
     elevator.add(pool, id, now);
     id
 }

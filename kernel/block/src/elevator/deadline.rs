@@ -32,7 +32,12 @@
 
 use alloc::collections::BTreeSet;
 
+use alloc::vec::Vec;
+
+use base::Result;
+
 use super::Elevator;
+use super::tunable::{self, Tunable};
 use crate::bio::Direction;
 use crate::pool::{Pool, RequestId};
 
@@ -97,6 +102,47 @@ impl Default for Deadline {
     }
 }
 
+/// The files of `iosched/`.
+const TUNABLES: [Tunable<Deadline>; 5] = [
+    Tunable {
+        name: "read_expire",
+        get: |d| d.tunables.read_expire_ns / MS,
+        set: |d, v| d.tunables.read_expire_ns = v * MS,
+        min: 0,
+        max: i32::MAX as u64,
+    },
+    Tunable {
+        name: "write_expire",
+        get: |d| d.tunables.write_expire_ns / MS,
+        set: |d, v| d.tunables.write_expire_ns = v * MS,
+        min: 0,
+        max: i32::MAX as u64,
+    },
+    Tunable {
+        name: "writes_starved",
+        get: |d| d.tunables.writes_starved.into(),
+        // At most `max`.
+        set: |d, v| d.tunables.writes_starved = v as u32,
+        min: 0,
+        max: i32::MAX as u64,
+    },
+    Tunable {
+        name: "front_merges",
+        get: |d| d.tunables.front_merges.into(),
+        set: |d, v| d.tunables.front_merges = v != 0,
+        min: 0,
+        max: 1,
+    },
+    Tunable {
+        name: "fifo_batch",
+        get: |d| d.tunables.fifo_batch.into(),
+        // At most `max`.
+        set: |d, v| d.tunables.fifo_batch = v as u32,
+        min: 1,
+        max: i32::MAX as u64,
+    },
+];
+
 impl Elevator for Deadline {
     fn name(&self) -> &'static str {
         "deadline"
@@ -140,6 +186,18 @@ impl Elevator for Deadline {
 
     fn front_merges(&self) -> bool {
         self.tunables.front_merges
+    }
+
+    fn tunables(&self) -> Vec<&'static str> {
+        TUNABLES.iter().map(|t| t.name).collect()
+    }
+
+    fn tunable(&self, name: &str) -> Option<u64> {
+        tunable::get(&TUNABLES, self, name)
+    }
+
+    fn set_tunable(&mut self, name: &str, value: u64) -> Result<()> {
+        tunable::set(&TUNABLES, self, name, value)
     }
 }
 
@@ -261,6 +319,18 @@ mod tests {
         // Two batches of reads, then writes: 32 steps, far below the 5 s.
         let at = served_at(('w', 8), 'r', MS);
         assert!(at <= 33 * MS, "{at}");
+    }
+
+    #[test]
+    fn tunables_are_in_milliseconds_and_kept_in_range() {
+        let mut d = Deadline::default();
+        assert_eq!(d.tunable("read_expire"), Some(500));
+        assert_eq!(d.set_tunable("write_expire", 700), Ok(()));
+        assert_eq!((d.tunables.write_expire_ns, d.tunable("write_expire")), (700 * MS, Some(700)));
+        assert_eq!(d.set_tunable("fifo_batch", 0), Ok(()));
+        assert_eq!(d.tunable("fifo_batch"), Some(1));
+        assert_eq!(d.set_tunable("slice_idle", 1), Err(base::Errno::ENOENT));
+        assert_eq!(d.tunables().len(), 5);
     }
 
     #[test]

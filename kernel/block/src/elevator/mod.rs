@@ -11,14 +11,24 @@
 //! # The contract
 //! 1. After `Elevator::add` an id comes out of `Elevator::dispatch` exactly once, unless
 //!    `Elevator::joining` named it as the one that goes.
-//! 2. `dispatch` answers None only when nothing was added that has not come out.
+//! 2. `dispatch` answers None only when nothing was added that has not come out, or when the elevator
+//!    waits on purpose for something better; then [`Elevator::wake_at`] says until when, and the queue
+//!    asks again at that time, at the next `add` and at the next `completed`.
+//! 3. `Elevator::completed` is called once for each request that came out of `dispatch`, unless the
+//!    elevator was replaced meanwhile.
+//! 4. Time is what the caller says it is, in nanoseconds, and never goes back.
 
 mod deadline;
 mod noop;
+mod tunable;
 
 use alloc::boxed::Box;
+use alloc::vec::Vec;
+
+use base::{Errno, Result};
 
 use crate::pool::{Pool, RequestId};
+use crate::request::{Origin, Request};
 
 /// The elevator of a disk when nobody names one.
 pub const DEFAULT: &str = "deadline";
@@ -31,18 +41,47 @@ pub(crate) trait Elevator: Send {
     /// One of [`NAMES`].
     fn name(&self) -> &'static str;
 
-    /// The request is in the pool and waits from `now` on, in nanoseconds.
+    /// The request is in the pool and waits from `now` on.
     fn add(&mut self, pool: &mut Pool, id: RequestId, now: u64);
 
     /// `gone` is about to become the end of `kept`; both are still in the pool.
     fn joining(&mut self, pool: &mut Pool, kept: RequestId, gone: RequestId);
 
-    /// Which request goes next; the queue takes it out of the pool.
+    /// Which request goes next; the queue takes it out of the pool. None: see the contract, 2.
     fn dispatch(&mut self, pool: &Pool, now: u64) -> Option<RequestId>;
+
+    /// Until when it waits on purpose. None: it does not.
+    fn wake_at(&self) -> Option<u64> {
+        None
+    }
+
+    /// The device is done with a request that this elevator dispatched.
+    fn completed(&mut self, _request: &Request, _now: u64) {}
+
+    /// Whether a bio of that origin may become part of a request, which it fits. Asked for the joining
+    /// of two requests too, with the origin of the one that would go.
+    fn may_merge(&self, _request: &Request, _origin: &Origin) -> bool {
+        true
+    }
 
     /// Whether a bio may be put in front of a request.
     fn front_merges(&self) -> bool {
         true
+    }
+
+    /// The names of what may be set.
+    fn tunables(&self) -> Vec<&'static str> {
+        Vec::new()
+    }
+
+    /// The value of that name.
+    fn tunable(&self, _name: &str) -> Option<u64> {
+        None
+    }
+
+    /// Sets the value of that name; out of range it is moved to the nearer end. ENOENT.
+    fn set_tunable(&mut self, _name: &str, _value: u64) -> Result<()> {
+        Err(Errno::ENOENT)
     }
 }
 
