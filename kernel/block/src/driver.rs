@@ -85,6 +85,17 @@ impl Limits {
     }
 }
 
+/// What a driver says of a device that has not answered for too long.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum TimedOut {
+    /// The device was done, only its interrupt got lost: the driver has just completed this many
+    /// requests.
+    Found(usize),
+    /// The device still has the request, and may still write to its memory: it stays in flight, and
+    /// its time begins anew (Linux: BLK_EH_RESET_TIMER).
+    Waiting,
+}
+
 /// A device that works on requests. See the module's manual for the contract.
 pub trait Driver: Send + Sync {
     /// What the device takes; asked once, when the disk is made.
@@ -98,6 +109,17 @@ pub trait Driver: Send + Sync {
     /// Its serial number, or nothing as long as it is not known.
     fn serial(&self) -> String {
         String::new()
+    }
+    /// Turns the device's volatile write cache on or off. What was completed before may still be in
+    /// the cache: who turns it off sends a flush afterwards. EOPNOTSUPP: there is no such switch; EIO:
+    /// the device did not obey.
+    fn set_write_cache(&self, _on: bool) -> Result<()> {
+        Err(Errno::EOPNOTSUPP)
+    }
+    /// A request has been in flight for too long: looks for completions that nobody was told of. Called
+    /// by a thread, without locks. A request that ends here is completed as in an interrupt.
+    fn timed_out(&self) -> TimedOut {
+        TimedOut::Waiting
     }
     /// Begins a request, or gives it back because there is no room now.
     fn queue_request(&self, request: InFlight) -> core::result::Result<(), InFlight>;

@@ -64,7 +64,7 @@ mod testing;
 
 pub use bio::{Bio, BioFlags, BioOp, BioVec, Direction};
 pub use disk::{Disk, DiskKind, disks, find, register};
-pub use driver::{DEFAULT_MAX_SECTORS, Driver, Limits};
+pub use driver::{DEFAULT_MAX_SECTORS, Driver, Limits, TimedOut};
 pub use plug::{PlugGuard, plug};
 pub use queue::RequestQueue;
 pub use ramdisk::RamDisk;
