@@ -13,13 +13,18 @@
 //!    `Elevator::joining` named it as the one that goes.
 //! 2. `dispatch` answers None only when nothing was added that has not come out, or when the elevator
 //!    waits on purpose for something better; then [`Elevator::wake_at`] says until when, and the queue
-//!    asks again at that time, at the next `add` and at the next `completed`.
+//!    asks again at that time, at the next `add` and at the next `completed`. `u64::MAX` says: until
+//!    something that is in flight has completed.
 //! 3. `Elevator::completed` is called once for each request that came out of `dispatch`, unless the
 //!    elevator was replaced meanwhile.
 //! 4. Time is what the caller says it is, in nanoseconds, and never goes back.
 
+#[cfg(test)]
+mod comparison;
 mod deadline;
 mod noop;
+#[cfg(test)]
+mod simulation;
 mod tunable;
 
 use alloc::boxed::Box;
