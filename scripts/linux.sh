@@ -36,13 +36,14 @@ while [ ! -b /dev/vda ]; do \$b sleep 0.05; done
 \$b mount -t ext4 /dev/vda /mnt
 [ ! -d /mnt/dev ] || \$b mount -t devtmpfs dev /mnt/dev
 [ ! -d /mnt/proc ] || \$b mount -t proc proc /mnt/proc
+[ ! -d /mnt/sys ] || \$b mount -t sysfs sysfs /mnt/sys
 \$b stty -opost
 while read -r line <&3; do
     echo "==== \$line"
     \$b chroot /mnt \$line
     echo "---- \$?"
 done 3</commands
-\$b umount /mnt/dev /mnt/proc /mnt
+\$b umount /mnt/dev /mnt/proc /mnt/sys /mnt
 \$b poweroff -f
 INIT
 chmod +x "$initramfs/init"

@@ -1,26 +1,20 @@
-//! The file system: its type, its superblock, and the inodes somebody holds.
-//!
-//! An inode holds the file system and not the other way round: the table here is weak, so that an
-//! inode lives while a dentry or an open file wants it, and is the same one meanwhile.
-//!
-//! # Locking
-//! `nodes` is a spin lock, held for a lookup; no inode is dropped under it.
+//! The file system: its type, and its answers to kernfs.
 
-use alloc::collections::BTreeMap;
-use alloc::sync::{Arc, Weak};
+use alloc::string::ToString;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
 
-use base::{DevId, Errno, PAGE_SIZE, Result, Timespec, time};
+use base::{Errno, Ino, Result};
+use kernfs::{Emit, LongWrite, Rules, Text, Tree};
 use pagecache::BlockDevice;
-use sync::{RwLock, SpinLock};
-use vfs::{FileSystemType, Inode, MountFlags, StatFs, SuperBlock, anonymous_dev};
+use vfs::{FMode, File, FileSystemType, FileType, MountFlags, Path, SuperBlock, d_path};
 
-use crate::node::Node;
-use crate::source::ProcSource;
+use crate::source::{ProcSource, ProcessView};
 use crate::sysctl;
-use crate::table::Id;
+use crate::table::{Id, Scope, What, text_of};
 
-/// "PROC_SUPER_MAGIC" of statfs(2).
-const MAGIC: u64 = 0x9fa0;
+/// What lstat tells as the size of a descriptor's link, whatever its length.
+const DESCRIPTOR_LINK_SIZE: u64 = 64;
 
 /// The type, for `vfs::register_filesystem`.
 pub struct ProcFsType {
@@ -36,7 +30,7 @@ impl ProcFsType {
 
 impl FileSystemType for ProcFsType {
     fn name(&self) -> &'static str {
-        "proc"
+        ProcFs::RULES.name
     }
 
     fn requires_dev(&self) -> bool {
@@ -52,88 +46,189 @@ impl FileSystemType for ProcFsType {
         if !options.is_empty() {
             return Err(Errno::EINVAL);
         }
-        Ok(mount(self.source.clone()))
+        let (source, boot_id) = (self.source.clone(), sysctl::make_uuid(&*self.source));
+        Ok(kernfs::mount(ProcFs { source, boot_id }))
     }
-}
-
-/// A /proc, to be put on the tree with `vfs::mount_at`.
-pub fn mount(source: Arc<dyn ProcSource>) -> Arc<dyn SuperBlock> {
-    let boot_id = sysctl::make_uuid(&*source);
-    Arc::new(Super(Arc::new(ProcFs {
-        source,
-        dev: anonymous_dev(),
-        mounted: time::coarse_now(),
-        boot_id,
-        nodes: SpinLock::new(BTreeMap::new()),
-    })))
 }
 
 /// One mounted /proc.
 pub(crate) struct ProcFs {
     pub source: Arc<dyn ProcSource>,
-    dev: DevId,
-    /// The time of every inode.
-    pub mounted: Timespec,
     /// /proc/sys/kernel/random/boot_id.
     pub boot_id: [u8; 16],
-    nodes: SpinLock<BTreeMap<Id, Weak<Node>>>,
 }
 
 impl ProcFs {
-    /// The inode of an id: the one somebody holds, or a new one.
-    pub fn node(self: &Arc<Self>, id: Id) -> Arc<Node> {
-        let new = Arc::new(Node { fs: self.clone(), id, rwsem: RwLock::new(()) });
-        let mut nodes = self.nodes.lock();
-        if let Some(node) = nodes.get(&id).and_then(Weak::upgrade) {
-            drop(nodes);
-            return node;
-        }
-        nodes.insert(id, Arc::downgrade(&new));
-        new
+    /// The program. ESRCH.
+    fn process(&self) -> Result<Arc<dyn ProcessView>> {
+        self.source.process().ok_or(Errno::ESRCH)
     }
 
-    /// An inode goes. Another may have taken its place already.
-    pub fn forget(&self, id: Id) {
-        let mut nodes = self.nodes.lock();
-        if nodes.get(&id).is_some_and(|node| node.strong_count() == 0) {
-            nodes.remove(&id);
+    /// The open file of a descriptor's link. ENOENT when it was closed.
+    fn file(&self, fd: i32) -> Result<Arc<File>> {
+        self.process()?.file(fd).ok_or(Errno::ENOENT)
+    }
+
+    /// Whether it is /proc/1 before there is a program.
+    fn is_absent_process(&self, id: Id) -> bool {
+        matches!(id.what(), Some(What::Enter(_))) && self.source.process().is_none()
+    }
+
+    /// The link of a descriptor, when it is open and written as Linux writes it: no sign, no zeros in
+    /// front.
+    fn descriptor(&self, scope: Scope, name: &[u8]) -> Option<Id> {
+        let fd: i32 = core::str::from_utf8(name).ok()?.parse().ok()?;
+        let canonical = fd >= 0 && fd.to_string().as_bytes() == name;
+        if !canonical {
+            return None;
         }
+        self.file(fd).ok()?;
+        Some(Id::Descriptor(scope, fd))
+    }
+
+    /// A descriptor stands at its number, so that closing one moves no other.
+    fn list_descriptors(&self, scope: Scope, from: u64, emit: &mut Emit<'_, Id>) -> Result<()> {
+        for (fd, _) in self.process()?.files() {
+            let position = u64::from(fd.unsigned_abs());
+            if position >= from && !emit(position, fd.to_string().as_bytes(), Id::Descriptor(scope, fd)) {
+                break;
+            }
+        }
+        Ok(())
     }
 }
 
-/// The file system as the vfs holds it: a handle, since an inode needs one that counts.
-pub(crate) struct Super(pub Arc<ProcFs>);
+impl Tree for ProcFs {
+    type Id = Id;
 
-impl SuperBlock for Super {
-    fn root(&self) -> Arc<dyn Inode> {
-        self.0.node(Id::ROOT)
+    /// Linux looks a new name up before it asks for a way to make it, and /proc says ENOENT.
+    const RULES: Rules = Rules {
+        name: "proc",
+        magic: 0x9fa0,
+        block_size: 1024,
+        no_new_names: Some(Errno::ENOENT),
+        keeps_changes: false,
+        seeks_from_end: false,
+        long_write: LongWrite::Swallowed,
+    };
+
+    fn root(&self) -> Id {
+        Id::ROOT
     }
 
-    fn statfs(&self) -> Result<StatFs> {
-        Ok(StatFs { magic: MAGIC, block_size: PAGE_SIZE as u64, name_max: 255, ..StatFs::default() })
+    fn ino(&self, id: Id) -> Ino {
+        id.ino()
     }
 
-    fn sync(&self, _wait: bool) -> Result<()> {
+    fn kind(&self, id: Id) -> FileType {
+        id.kind()
+    }
+
+    /// A descriptor's link shows how the file was opened.
+    fn mode(&self, id: Id) -> u32 {
+        match id {
+            Id::Row(..) => id.row().map_or(0, |row| row.mode),
+            Id::Descriptor(_, fd) => self.file(fd).map_or(0, |file| link_mode(file.mode())),
+        }
+    }
+
+    /// The program's files are its user's, the others root's.
+    fn owner(&self, id: Id) -> (u32, u32) {
+        let own = id.scope() != Scope::System || matches!(id.what(), Some(What::Enter(_)));
+        let process = if own { self.source.process() } else { None };
+        process.map_or((0, 0), |process| {
+            let cred = process.cred();
+            (cred.euid, cred.egid)
+        })
+    }
+
+    fn size(&self, id: Id) -> u64 {
+        match (id, id.what()) {
+            (Id::Descriptor(..), _) => DESCRIPTOR_LINK_SIZE,
+            (_, Some(What::Link(_, size))) => *size,
+            _ => 0,
+        }
+    }
+
+    /// Directories below /proc/sys do not count theirs, in Linux.
+    fn links(&self, id: Id) -> u32 {
+        let counts = !id.row().is_some_and(|row| row.path.starts_with("sys"));
+        if id.kind() != FileType::Directory || !counts {
+            return 1;
+        }
+        2 + id.children().filter(|(_, id)| id.kind() == FileType::Directory).count() as u32
+    }
+
+    fn lookup(&self, dir: Id, name: &[u8]) -> Option<Id> {
+        if let Some(What::Descriptors) = dir.what() {
+            return self.descriptor(dir.scope(), name);
+        }
+        let (_, id) = dir.children().find(|(n, _)| n.as_bytes() == name)?;
+        (!self.is_absent_process(id)).then_some(id)
+    }
+
+    /// A row stands at its place in the table.
+    fn list(&self, dir: Id, from: u64, emit: &mut Emit<'_, Id>) -> Result<()> {
+        if let Some(What::Descriptors) = dir.what() {
+            return self.list_descriptors(dir.scope(), from, emit);
+        }
+        for (name, id) in dir.children() {
+            let Id::Row(_, index) = id else { continue };
+            let wanted = index as u64 >= from && !self.is_absent_process(id);
+            if wanted && !emit(index as u64, name.as_bytes(), id) {
+                break;
+            }
+        }
         Ok(())
     }
 
-    fn unmount(&self) -> Result<()> {
-        Ok(())
+    /// Descriptors come and go, and so does the program.
+    fn fixed(&self, dir: Id) -> bool {
+        !matches!(dir.what(), Some(What::Descriptors)) && dir != Id::ROOT
     }
 
-    fn read_only(&self) -> bool {
-        false
+    fn show(&self, id: Id, text: &mut Text) -> Result<()> {
+        text_of(id, self, text).ok_or(Errno::ESRCH)
     }
 
-    fn remount(&self, _flags: MountFlags, options: &str) -> Result<()> {
-        if options.is_empty() { Ok(()) } else { Err(Errno::EINVAL) }
+    fn store(&self, id: Id, bytes: &[u8]) -> Result<()> {
+        match id.what() {
+            Some(What::Writable(_, take)) => take(&*self.process()?, bytes),
+            _ => Err(Errno::EIO),
+        }
     }
 
-    fn fs_type(&self) -> &'static str {
-        "proc"
+    fn readlink(&self, id: Id) -> Result<Vec<u8>> {
+        if let Some(What::Link(text, _)) = id.what() {
+            return Ok(text.as_bytes().to_vec());
+        }
+        match self.jump(id)? {
+            Some(place) => Ok(d_path(&place, &self.process()?.root())),
+            None => Err(Errno::EINVAL),
+        }
     }
 
-    fn dev(&self) -> DevId {
-        self.0.dev
+    fn jump(&self, id: Id) -> Result<Option<Path>> {
+        match (id, id.what()) {
+            (Id::Descriptor(_, fd), _) => Ok(Some(self.file(fd)?.path().clone())),
+            (_, Some(What::Place(place))) => Ok(Some(place(&*self.process()?))),
+            _ => Ok(None),
+        }
     }
+
+    /// Files about the program that take nothing have no write at all, which is EINVAL; the system's
+    /// have one that says EIO. Linux keeps the same difference.
+    fn can_write(&self, id: Id) -> bool {
+        !matches!(id.what(), Some(What::Process(_)))
+    }
+
+    fn binds_root(&self, id: Id) -> bool {
+        matches!(id.what(), Some(What::Sysctl(_)))
+    }
+}
+
+fn link_mode(file: FMode) -> u32 {
+    let read = if file.contains(FMode::READ) { 0o500 } else { 0 };
+    let write = if file.contains(FMode::WRITE) { 0o300 } else { 0 };
+    read | write
 }

@@ -8,7 +8,7 @@
 //!
 //! Every file's form is Linux 6.1's, so that programs made for it find what they parse.
 //!
-//! * [`ProcFsType`]: the type, for `vfs::register_filesystem`; [`mount`] makes a /proc at once.
+//! * [`ProcFsType`]: the type, for `vfs::register_filesystem`.
 //! * [`ProcSource`], [`ProcessView`]: what procfs asks. Nothing above the vfs may be imported here,
 //!   so who knows the process, the memory and the disks (`boot`) implements them.
 //!
@@ -16,7 +16,7 @@
 //! |---|---|
 //! | `table.rs` | every file: path, mode, generator |
 //! | `system/`, `process/`, `sysctl.rs` | the generators, one file to a subject |
-//! | `fs.rs`, `node.rs`, `dir.rs`, `open_file.rs` | superblock, inodes and links, directories, open files |
+//! | `fs.rs` | the type, and the answers to kernfs, which makes a file system of them |
 //!
 //! To add a file: write its generator, `fn(&ProcFs, &mut Text)` or `fn(&dyn ProcessView, &mut Text)`,
 //! and a row at the end of its table.
@@ -26,10 +26,7 @@
 //! file has the same inode number as long as the system runs.
 //!
 //! # Locking
-//! ```text
-//!   i_rwsem of a directory → an open file's text → whatever the source takes → the inode table (spin)
-//! ```
-//! No lock of procfs but an open file's own is held while a source is asked.
+//! None here; kernfs holds an open file's lock while a source is asked.
 //!
 //! Sources: proc(5), Documentation/filesystems/proc.rst, Documentation/admin-guide/sysctl.
 #![no_std]
@@ -39,10 +36,7 @@ extern crate alloc;
 #[cfg(test)]
 extern crate std;
 
-mod dir;
 mod fs;
-mod node;
-mod open_file;
 mod process;
 mod source;
 mod sysctl;
@@ -52,7 +46,7 @@ mod table;
 mod tests;
 mod text;
 
-pub use fs::{ProcFsType, mount};
+pub use fs::ProcFsType;
 pub use source::{
     Activity, Cpu, CpuTimes, Disk, IoCounters, Layout, Limit, Memory, ProcSource, ProcessView, SignalSets,
     Sizes, Times, Uts, Writeback,

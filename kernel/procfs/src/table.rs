@@ -4,8 +4,6 @@
 //! shown by `/proc/1/task/1` too ([`Scope`]). A row's place in its table is its inode number, so
 //! rows are added at the end of their table.
 
-use alloc::sync::Arc;
-
 use base::{Ino, Result};
 use vfs::{FileType, Path};
 
@@ -181,8 +179,13 @@ impl Id {
         }
     }
 
+    /// What a row is.
+    pub fn what(self) -> Option<&'static What> {
+        self.row().map(|row| &row.what)
+    }
+
     pub fn kind(self) -> FileType {
-        match self.row().map(|row| &row.what) {
+        match self.what() {
             Some(Directory | Enter(_) | Descriptors) => FileType::Directory,
             Some(Link(..) | Place(_)) | None => FileType::Symlink,
             Some(_) => FileType::Regular,
@@ -210,16 +213,15 @@ fn child_name(prefix: &str, path: &'static str) -> Option<&'static str> {
     if name.is_empty() || name.contains('/') { None } else { Some(name) }
 }
 
-/// The text of a file, as it is now. None for what is no text, and when the program is needed and
-/// there is none.
-pub(crate) fn text_of(id: Id, fs: &Arc<ProcFs>) -> Option<Text> {
-    let mut text = Text::default();
-    match &id.row()?.what {
-        System(make) | Sysctl(make) => make(fs, &mut text),
-        Process(make) | Writable(make, _) => make(&*fs.source.process()?, &mut text),
+/// Writes the text of a file, as it is now. None for what is no text, and when the program is needed
+/// and there is none.
+pub(crate) fn text_of(id: Id, fs: &ProcFs, text: &mut Text) -> Option<()> {
+    match id.what()? {
+        System(make) | Sysctl(make) => make(fs, text),
+        Process(make) | Writable(make, _) => make(&*fs.source.process()?, text),
         _ => return None,
     }
-    Some(text)
+    Some(())
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@
 
 use super::PID;
 use crate::source::{ProcessView, SignalSets, Sizes};
-use crate::text::Text;
+use crate::text::{Text, kib};
 
 /// RLIMIT_SIGPENDING.
 const SIGPENDING: usize = 11;
@@ -75,7 +75,7 @@ fn memory(s: &Sizes, text: &mut Text) {
         ("VmPTE:\t", s.page_tables),
         ("VmSwap:\t", 0),
     ] {
-        text.kib(label, bytes);
+        kib(text, label, bytes);
     }
 }
 
