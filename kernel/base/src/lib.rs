@@ -6,6 +6,7 @@
 //! * [`user`]: user memory as an allegation, the trait that copies it, and [`IovIter`].
 //! * [`time`]: the clocks.
 //! * [`rate`]: messages that could be too many.
+//! * [`trace`]: trace points, free when off, and the ring they write to.
 //! * [`arch`]: what the process layer asks of a machine: page tables, user copies, `run`.
 //!
 //! This crate imports nothing of Quill. Its one room with `unsafe` is `frame.rs`
@@ -23,6 +24,7 @@ pub mod frame;
 pub mod iov_iter;
 pub mod rate;
 pub mod time;
+pub mod trace;
 pub mod units;
 pub mod user;
 
