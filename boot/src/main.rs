@@ -96,6 +96,7 @@ fn boot(device_tree: PhysAddr) -> Result<u8, Trouble> {
         console::enable_input(uart).context("console input")?;
     }
 
+    block::kblockd::start().context("kblockd")?;
     disks::probe(tree, &options);
 
     // The tree has told everything; its memory and what only start.S needed are free now.

@@ -83,7 +83,7 @@ impl Disk {
     }
 
     /// What one request may be.
-    pub fn limits(&self) -> &Limits {
+    pub fn limits(&self) -> Limits {
         self.queue.limits()
     }
 
@@ -105,7 +105,7 @@ impl Disk {
         if let Err(errno) = self.check(&bio) {
             return bio.complete(Err(errno));
         }
-        match split(bio, self.limits()) {
+        match split(bio, &self.limits()) {
             Ok(parts) => parts.into_iter().for_each(|part| self.queue.submit(part)),
             Err((bio, errno)) => bio.complete(Err(errno)),
         }

@@ -31,8 +31,15 @@ pub struct Limits {
     pub max_segment_size: u32,
     /// Most sectors in a request that moves data.
     pub max_sectors: u32,
+    /// A piece does not cross an address whose low bits are all these: `0xfff` keeps every piece within
+    /// a page. All ones: there is no such boundary. One less than a power of two, at least 511.
+    pub seg_boundary_mask: u64,
     /// Most sectors in a discard; 0: the device cannot discard.
     pub max_discard_sectors: u32,
+    /// Bytes that the device gives up together: a discard is cut at multiples of it. 0: it tells none.
+    pub discard_granularity: u32,
+    /// Bytes from the disk's begin to the first such multiple.
+    pub discard_alignment: u32,
     /// Most sectors in a write-zeroes; 0: the device cannot.
     pub max_write_zeroes_sectors: u32,
     /// The unit of addressing in bytes; transfers are multiples of it.
@@ -45,6 +52,8 @@ pub struct Limits {
     pub write_cache: bool,
     /// The device writes through its cache when a write asks for it.
     pub fua: bool,
+    /// Seeking costs time, as far as is known; elevators wait for neighbours only then.
+    pub rotational: bool,
 }
 
 /// 1280 KiB: Linux's BLK_DEF_MAX_SECTORS, a compromise between throughput and latency.
@@ -52,22 +61,29 @@ pub const DEFAULT_MAX_SECTORS: u32 = 2560;
 
 impl Default for Limits {
     fn default() -> Limits {
-        Limits {
-            max_segments: 128,
-            max_segment_size: 65536,
-            max_sectors: DEFAULT_MAX_SECTORS,
-            max_discard_sectors: 0,
-            max_write_zeroes_sectors: 0,
-            logical_block_size: SECTOR_SIZE as u32,
-            physical_block_size: SECTOR_SIZE as u32,
-            queue_depth: 64,
-            write_cache: false,
-            fua: false,
-        }
+        Limits::DEFAULT
     }
 }
 
 impl Limits {
+    /// Of a device about which nothing is known: one that any driver can serve.
+    pub const DEFAULT: Limits = Limits {
+        max_segments: 128,
+        max_segment_size: 65536,
+        max_sectors: DEFAULT_MAX_SECTORS,
+        seg_boundary_mask: u64::MAX,
+        max_discard_sectors: 0,
+        discard_granularity: 0,
+        discard_alignment: 0,
+        max_write_zeroes_sectors: 0,
+        logical_block_size: SECTOR_SIZE as u32,
+        physical_block_size: SECTOR_SIZE as u32,
+        queue_depth: 64,
+        write_cache: false,
+        fua: false,
+        rotational: true,
+    };
+
     /// Refuses limits under which not even one logical block could travel, or whose block size is
     /// no power of two from 512 to 64 KiB. EINVAL.
     pub(crate) fn check(&self) -> Result<()> {
@@ -78,6 +94,8 @@ impl Limits {
             && self.physical_block_size >= block
             && self.max_segments >= 1
             && self.max_segment_size >= 512
+            && self.seg_boundary_mask >= 511
+            && (self.seg_boundary_mask == u64::MAX || (self.seg_boundary_mask + 1).is_power_of_two())
             && self.queue_depth >= 1
             && u64::from(self.max_sectors) * SECTOR_SIZE as u64 >= u64::from(block)
             && u64::from(self.max_segments) * u64::from(self.max_segment_size) >= u64::from(block);
@@ -116,8 +134,9 @@ pub trait Driver: Send + Sync {
     fn set_write_cache(&self, _on: bool) -> Result<()> {
         Err(Errno::EOPNOTSUPP)
     }
-    /// A request has been in flight for too long: looks for completions that nobody was told of. Called
-    /// by a thread, without locks. A request that ends here is completed as in an interrupt.
+    /// Requests have been in flight for longer than the queue's `io_timeout`, and the log has named
+    /// them: looks for completions that nobody was told of. Called by kblockd, without locks, and again
+    /// after each further `io_timeout`. A request that ends here is completed as in an interrupt.
     fn timed_out(&self) -> TimedOut {
         TimedOut::Waiting
     }

@@ -106,18 +106,7 @@ impl FlushMachine {
 mod tests {
     use super::*;
 
-    const CACHED: Limits = Limits {
-        max_segments: 1,
-        max_segment_size: 4096,
-        max_sectors: 8,
-        max_discard_sectors: 0,
-        max_write_zeroes_sectors: 0,
-        logical_block_size: 512,
-        physical_block_size: 512,
-        queue_depth: 1,
-        write_cache: true,
-        fua: false,
-    };
+    const CACHED: Limits = Limits { write_cache: true, ..Limits::DEFAULT };
 
     #[test]
     fn steps_follow_from_flags_and_device() {

@@ -15,8 +15,10 @@
 //!        ▼
 //!   driver.queue_request(InFlight)   driver.commit()            driver.rs; ramdisk.rs, machine/virtio
 //!        ┆
-//!   in_flight.complete(result)  ── each bio's end_io, next requests go out     request.rs, queue.rs
+//!   in_flight.complete(result)  ── each bio's end_io, next requests go out     request.rs, dispatch.rs
 //! ```
+//! Beside the path: what may be set on a queue (attributes.rs), the thread that asks a queue again when
+//! time has come (kblockd.rs), the requests that the driver has had for too long (tags.rs).
 //!
 //! The type changes as ownership moves: [`Bio`] → [`Request`] → [`InFlight`]. Each step consumes the
 //! one before, so nothing can be submitted twice or forgotten: whatever is dropped on the way ends
@@ -30,7 +32,7 @@
 //! # Locking
 //! One `SpinLock` per queue. It is never held while a driver or an `end_io` runs. A driver's own
 //! lock is never held while a request is completed. Nothing here sleeps but [`Disk::submit_bio`] when
-//! the queue has [`queue::MAX_REQUESTS`] requests of that direction, and what says so by its name.
+//! the queue has [`RequestQueue::nr_requests`] of that direction, and what says so by its name.
 #![no_std]
 #![forbid(unsafe_code)]
 
@@ -39,12 +41,15 @@ extern crate alloc;
 #[macro_use]
 extern crate std;
 
+mod attributes;
 mod bio;
 mod disk;
+mod dispatch;
 mod driver;
 pub mod elevator;
 mod flush;
 pub mod ioprio;
+pub mod kblockd;
 mod merge;
 mod plug;
 mod pool;
@@ -53,6 +58,7 @@ mod ramdisk;
 mod request;
 mod split;
 mod stats;
+mod tags;
 mod wait;
 
 #[cfg(test)]
@@ -61,7 +67,10 @@ mod property_tests;
 mod queue_tests;
 #[cfg(test)]
 mod testing;
+#[cfg(test)]
+mod timer_tests;
 
+pub use attributes::{DEFAULT_REQUESTS, Merges};
 pub use bio::{Bio, BioFlags, BioOp, BioVec, Direction};
 pub use disk::{Disk, DiskKind, disks, find, register};
 pub use driver::{DEFAULT_MAX_SECTORS, Driver, Limits, TimedOut};
@@ -70,4 +79,5 @@ pub use queue::RequestQueue;
 pub use ramdisk::RamDisk;
 pub use request::{InFlight, Origin, Request, Segment, complete_all};
 pub use stats::{DirectionStats, DiskStats};
+pub use tags::Overdue;
 pub use wait::Completion;

@@ -10,6 +10,7 @@
 //! the queue has taken in between, never beyond the limits of the device. Flushes, write-zeroes and
 //! writes with PREFLUSH or FUA stay alone.
 
+use crate::attributes::Merges;
 use crate::bio::{Bio, BioFlags, BioOp};
 use crate::driver::Limits;
 use crate::elevator::Elevator;
@@ -25,6 +26,12 @@ pub(crate) enum Merge {
     Back(RequestId),
     /// It goes to the front of this one.
     Front(RequestId),
+}
+
+/// What merging on a queue has to respect.
+pub(crate) struct Rules {
+    pub limits: Limits,
+    pub merges: Merges,
 }
 
 /// Whether a bio may become part of a request, or be joined by others, at all.
@@ -45,8 +52,24 @@ pub(crate) fn fits(first: &Shape, next: &Shape, limits: &Limits) -> bool {
         && first.segments + next.segments <= limits.max_segments
 }
 
-/// Where in the pool a mergeable bio of this shape belongs.
-pub(crate) fn elv_merge(pool: &Pool, bio: &Shape, front_merges: bool, limits: &Limits) -> Merge {
+/// Where in the pool a mergeable bio of this shape belongs. The request that was touched last is tried
+/// first: bios come in rows.
+pub(crate) fn elv_merge(pool: &Pool, bio: &Shape, front_merges: bool, rules: &Rules) -> Merge {
+    let limits = &rules.limits;
+    if rules.merges == Merges::None {
+        return Merge::No;
+    }
+    if let Some((id, request)) = pool.last() {
+        if fits(&request.shape(), bio, limits) {
+            return Merge::Back(id);
+        }
+        if front_merges && fits(bio, &request.shape(), limits) {
+            return Merge::Front(id);
+        }
+    }
+    if rules.merges == Merges::Simple {
+        return Merge::No;
+    }
     if let Some((id, request)) = pool.ending_at(bio.op, bio.sector)
         && fits(&request.shape(), bio, limits)
     {
@@ -69,12 +92,13 @@ pub(crate) fn merge_bio(
     bio: Bio,
     shape: &Shape,
     origin: &Origin,
-    limits: &Limits,
+    rules: &Rules,
 ) -> Result<usize, Bio> {
     if !mergeable(bio.op(), bio.flags) {
         return Err(bio);
     }
-    let merge = elv_merge(pool, shape, elevator.front_merges(), limits);
+    let limits = &rules.limits;
+    let merge = elv_merge(pool, shape, elevator.front_merges(), rules);
     match merge {
         Merge::No => Err(bio),
         Merge::Back(id) | Merge::Front(id) if !may_merge(pool, elevator, id, origin) => Err(bio),

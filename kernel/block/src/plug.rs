@@ -31,6 +31,7 @@ use core::marker::PhantomData;
 
 use sync::{Once, PerThread, thread};
 
+use crate::attributes::Merges;
 use crate::bio::Bio;
 use crate::merge::{fits, mergeable};
 use crate::queue::RequestQueue;
@@ -109,7 +110,7 @@ enum Offered {
 fn hold_back(queue: &Arc<RequestQueue>, bio: Bio, shape: &Shape) {
     // May sleep, and then the list goes out; so it is not borrowed here.
     queue.reserve(bio.op().direction());
-    let request = Request::new(bio, *shape, base::time::monotonic_ns());
+    let request = Request::new(bio, *shape, queue.now());
     let full = PLUG.with(|list| {
         let mut list = list.borrow_mut();
         list.requests.push((queue.clone(), request));
@@ -123,8 +124,8 @@ fn hold_back(queue: &Arc<RequestQueue>, bio: Bio, shape: &Shape) {
 /// Lets this thread's list go (`blk_flush_plug`).
 pub(crate) fn flush_current() {
     let mut requests = PLUG.with(|list| core::mem::take(&mut list.borrow_mut().requests));
-    if requests.is_empty() {
-        return;
+    if requests.len() <= 1 {
+        return requests.into_iter().for_each(|(queue, request)| queue.add_one(request));
     }
     // By queue, then by direction and sector.
     requests.sort_by_key(|(queue, r)| (Arc::as_ptr(queue) as usize, r.op().direction(), r.sector()));
@@ -138,7 +139,7 @@ pub(crate) fn flush_current() {
 impl PlugList {
     /// Puts the bio behind or before a request of the same queue, looking at the newest first.
     fn merge(&mut self, queue: &Arc<RequestQueue>, bio: Bio, shape: &Shape) -> Offered {
-        if !mergeable(bio.op(), bio.flags) {
+        if !mergeable(bio.op(), bio.flags) || queue.merges() == Merges::None {
             return Offered::Alone(bio);
         }
         let limits = queue.limits();
@@ -146,11 +147,11 @@ impl PlugList {
             if !Arc::ptr_eq(q, queue) || !mergeable(request.op(), request.flags()) {
                 continue;
             }
-            if fits(&request.shape(), shape, limits) {
+            if fits(&request.shape(), shape, &limits) {
                 request.push_back(bio, *shape);
                 return Offered::Merged;
             }
-            if fits(shape, &request.shape(), limits) {
+            if fits(shape, &request.shape(), &limits) {
                 request.push_front(bio, *shape);
                 return Offered::Merged;
             }

@@ -31,6 +31,8 @@ pub(crate) struct Pool {
     requests: HashMap<RequestId, Request>,
     by_end: HashMap<(BioOp, u64), RequestId>,
     sorted: BTreeSet<(Direction, u64, RequestId)>,
+    /// The mergeable one that came or grew last.
+    last: Option<RequestId>,
     next_id: u64,
     epoch: u64,
 }
@@ -74,6 +76,13 @@ impl Pool {
     pub fn seal(&mut self) {
         self.epoch += 1;
         self.by_end.clear();
+        self.last = None;
+    }
+
+    /// The request, of no earlier epoch, that came or grew last, if it is still here.
+    pub fn last(&self) -> Option<(RequestId, &Request)> {
+        let id = self.last?;
+        Some((id, self.requests.get(&id)?))
     }
 
     /// The request of this operation, and of no earlier epoch, that ends at `sector`.
@@ -129,6 +138,7 @@ impl Pool {
         self.sorted.insert((shape.op.direction(), shape.sector, id));
         if mergeable(shape.op, request.flags()) && request.epoch == self.epoch {
             self.by_end.insert((shape.op, shape.end()), id);
+            self.last = Some(id);
         }
     }
 

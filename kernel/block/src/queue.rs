@@ -10,16 +10,12 @@
 //!                                    └────────── finished ◀────────────┘ completion
 //! ```
 //!
-//! # Who runs the queue
-//! Whoever adds something or completes something calls `RequestQueue::run`. One caller at a time
-//! really dispatches; another one, also an interrupt that arrives in the middle, leaves a note
-//! (`again`) and goes. So the driver's `commit` is called once for a whole batch, and a RAM disk that
-//! completes there does not recurse.
-//!
 //! # A full driver
 //! No more than `queue_depth` requests are given out, and a driver may refuse before that. What has no
 //! room stays in the elevator, where it is still merged with, until a completion calls `run`. Nobody
-//! spins. Each direction holds at most [`MAX_REQUESTS`] requests; then `submit` sleeps.
+//! spins. Each direction holds at most `nr_requests` requests; then `submit` sleeps.
+//!
+//! How what waits gets to the driver and back is in dispatch.rs; what may be set meanwhile in attributes.rs.
 //!
 //! # Locking
 //! `state` is a `SpinLock`, held while requests are sorted, never while a driver, an `end_io` or a
@@ -28,101 +24,119 @@
 //! # Invariants
 //! 1. `reserved` counts the requests of a direction that exist, plugged, waiting or in flight.
 //! 2. `in_flight` counts what the driver has; it is at most `queue_depth`.
-//! 3. While something waits, either something is in flight, or somebody is in `run`.
+//! 3. While something waits, either something is in flight, or somebody is in `run`, or the elevator
+//!    waits on purpose and the timer is armed.
 
 use alloc::boxed::Box;
 use alloc::collections::VecDeque;
 use alloc::string::{String, ToString};
 use alloc::sync::Arc;
 
-use base::{Errno, RateLimit, Result};
-use sync::{SpinLock, WaitQueue};
+use base::{Errno, Result};
+use sync::{SpinGuard, SpinLock, WaitQueue};
 
+use crate::attributes::{Attributes, Merges};
 use crate::bio::{Bio, BioFlags, BioOp, Direction};
 use crate::driver::{Driver, Limits};
 use crate::elevator::{self, Elevator};
-use crate::flush::{FlushMachine, Flushed, Stage, first_stage};
-use crate::merge;
+use crate::flush::{FlushMachine, Stage, first_stage};
+use crate::kblockd::{KBLOCKD, Timer};
+use crate::merge::{self, Rules};
 use crate::plug;
 use crate::pool::Pool;
-use crate::request::{InFlight, Origin, Request, Shape};
+use crate::request::{Origin, Request, Shape};
 use crate::stats::{Counters, DiskStats};
-
-/// A failing disk has much to say.
-static FAILED: RateLimit = RateLimit::new();
-
-/// Most requests of one direction in a queue, as Linux's `nr_requests` with an elevator.
-pub const MAX_REQUESTS: usize = 256;
+use crate::tags::Tags;
 
 /// The queue of one disk.
 pub struct RequestQueue {
     /// The disk's, for the log.
     name: String,
     driver: Arc<dyn Driver>,
-    limits: Limits,
+    /// As the driver told them.
+    hardware: Limits,
+    pub(crate) attributes: Attributes,
+    pub(crate) timer: &'static dyn Timer,
     state: SpinLock<State>,
-    /// Who waits until there are fewer than [`MAX_REQUESTS`] reads, or writes.
+    /// Who waits until there are fewer than `nr_requests` reads, or writes.
     room: [WaitQueue; 2],
 }
 
-struct State {
-    pool: Pool,
-    elevator: Box<dyn Elevator>,
+pub(crate) struct State {
+    pub pool: Pool,
+    pub elevator: Box<dyn Elevator>,
     /// Counts the elevators there were, from 1.
-    elevator_number: u64,
+    pub elevator_number: u64,
+    /// What the elevator was told the time is.
+    pub now: u64,
+    /// Until when the elevator waits on purpose.
+    pub wake_at: Option<u64>,
     /// What goes out before anything of the elevator: data between flushes, and what the driver gave
     /// back.
-    bypass: VecDeque<Request>,
-    flush: FlushMachine,
-    in_flight: u32,
-    reserved: [usize; 2],
+    pub bypass: VecDeque<Request>,
+    pub flush: FlushMachine,
+    pub in_flight: u32,
+    pub tags: Tags,
+    /// The timer will look at `tags`.
+    pub timeout_armed: bool,
+    pub reserved: [usize; 2],
     /// Somebody is in `run`.
-    running: bool,
+    pub running: bool,
     /// Something changed meanwhile.
-    again: bool,
-    counters: Counters,
-}
-
-/// Why a round of dispatching ended.
-#[derive(PartialEq, Eq)]
-enum Round {
-    /// The driver took a request.
-    Sent,
-    /// Nothing waits, or the driver is full.
-    Over,
+    pub again: bool,
+    pub counters: Counters,
 }
 
 impl RequestQueue {
     /// The queue of the disk of that name, in front of a driver. EINVAL when there is no such elevator, or the driver's limits
     /// are impossible.
     pub fn new(name: &str, driver: Arc<dyn Driver>, elevator: &str) -> Result<Arc<RequestQueue>> {
-        let limits = driver.limits();
-        limits.check()?;
-        let state = State {
-            pool: Pool::default(),
-            elevator: elevator::by_name(elevator).ok_or(Errno::EINVAL)?,
-            elevator_number: 1,
-            bypass: VecDeque::new(),
-            flush: FlushMachine::default(),
-            in_flight: 0,
-            reserved: [0; 2],
-            running: false,
-            again: false,
-            counters: Counters::default(),
-        };
-        let room = [WaitQueue::new(), WaitQueue::new()];
-        Ok(Arc::new(RequestQueue {
-            name: name.to_string(),
-            driver,
-            limits,
-            state: SpinLock::new(state),
-            room,
-        }))
+        let queue = RequestQueue::with_timer(name, driver, elevator, &KBLOCKD)?;
+        KBLOCKD.register(&queue);
+        Ok(queue)
     }
 
-    /// What the device takes in one request.
-    pub fn limits(&self) -> &Limits {
-        &self.limits
+    /// The same, whose time another one tells.
+    pub(crate) fn with_timer(
+        name: &str,
+        driver: Arc<dyn Driver>,
+        elevator: &str,
+        timer: &'static dyn Timer,
+    ) -> Result<Arc<RequestQueue>> {
+        let hardware = driver.limits();
+        hardware.check()?;
+        let attributes = Attributes::new(&hardware);
+        let mut elevator = elevator::by_name(elevator).ok_or(Errno::EINVAL)?;
+        elevator.set_rotational(hardware.rotational);
+        let state = SpinLock::new(State::new(elevator));
+        let room = [WaitQueue::new(), WaitQueue::new()];
+        let name = name.to_string();
+        Ok(Arc::new(RequestQueue { name, driver, hardware, attributes, timer, state, room }))
+    }
+
+    /// The disk's name.
+    pub(crate) fn name(&self) -> &str {
+        &self.name
+    }
+
+    pub(crate) fn lock(&self) -> SpinGuard<'_, State> {
+        self.state.lock()
+    }
+
+    /// What the queue believes the time is.
+    pub(crate) fn now(&self) -> u64 {
+        self.timer.now()
+    }
+
+    /// What the driver told of its device.
+    pub fn hardware(&self) -> &Limits {
+        &self.hardware
+    }
+
+    /// What the device takes in one request, and what was set since (attributes.rs).
+    #[inline]
+    pub fn limits(&self) -> Limits {
+        self.attributes.apply(&self.hardware)
     }
 
     /// The driver.
@@ -132,34 +146,36 @@ impl RequestQueue {
 
     /// The elevator's name.
     pub fn elevator(&self) -> &'static str {
-        self.state.lock().elevator.name()
+        self.lock().elevator.name()
     }
 
-    /// Puts another elevator in place; what waits goes over to it, oldest first. EINVAL when there is
-    /// none of that name.
-    pub fn switch_elevator(&self, name: &str) -> Result<()> {
+    /// Puts another elevator in place; what waits goes over to it, oldest first, and what is in flight
+    /// ends without either being asked. EINVAL when there is none of that name. The present one by its
+    /// name stays, as it is.
+    pub fn switch_elevator(self: &Arc<Self>, name: &str) -> Result<()> {
         let mut fresh = elevator::by_name(name).ok_or(Errno::EINVAL)?;
-        let now = base::time::monotonic_ns();
-        let mut guard = self.state.lock();
-        let state = &mut *guard;
-        for id in state.pool.ids() {
-            fresh.add(&mut state.pool, id, now);
+        let mut state = self.lock();
+        if state.elevator.name() == name {
+            return Ok(());
         }
+        fresh.set_rotational(self.rotational());
+        state.hand_over(fresh.as_mut(), self.now());
         let old = core::mem::replace(&mut state.elevator, fresh);
         state.elevator_number += 1;
-        drop(guard);
+        drop(state);
         drop(old);
+        self.run();
         Ok(())
     }
 
     /// The counters until now.
     pub fn stats(&self) -> DiskStats {
-        self.state.lock().counters.snapshot(base::time::monotonic_ns())
+        self.lock().counters.snapshot(self.now())
     }
 
     /// How many requests wait for the driver.
     pub fn waiting(&self) -> usize {
-        let state = self.state.lock();
+        let state = self.lock();
         state.pool.len() + state.bypass.len()
     }
 
@@ -170,24 +186,23 @@ impl RequestQueue {
             plug::flush_current();
             return self.submit_flush(bio);
         }
-        let shape = Shape::of(&bio, &self.limits);
+        let shape = Shape::of(&bio, &self.hardware);
         let Some(bio) = plug::offer(self, bio, &shape) else { return };
         let origin = Origin::here(bio.op(), bio.flags);
         let Some(bio) = self.merge(bio, &shape, &origin) else { return };
         self.reserve(bio.op().direction());
-        self.add_all([Request::from(bio, shape, origin, base::time::monotonic_ns())]);
+        self.add_one(Request::from(bio, shape, origin, self.now()));
     }
 
     /// Tries to make the bio part of a request that waits. Gives it back when there is none.
     fn merge(&self, bio: Bio, shape: &Shape, origin: &Origin) -> Option<Bio> {
-        let mut guard = self.state.lock();
-        let state = &mut *guard;
+        let rules = self.merge_rules();
         let op = bio.op();
-        let merged =
-            merge::merge_bio(&mut state.pool, state.elevator.as_mut(), bio, shape, origin, &self.limits);
-        match merged {
+        let mut guard = self.lock();
+        let state = &mut *guard;
+        match merge::merge_bio(&mut state.pool, state.elevator.as_mut(), bio, shape, origin, &rules) {
             Ok(gone) => {
-                (0..=gone).for_each(|_| state.counters.merged(op));
+                state.count_merges(op, 1 + gone, self.iostats());
                 state.release(op.direction(), gone);
                 drop(guard);
                 self.wake_room(op.direction(), gone);
@@ -197,21 +212,25 @@ impl RequestQueue {
         }
     }
 
+    pub(crate) fn merge_rules(&self) -> Rules {
+        Rules { limits: self.limits(), merges: self.merges() }
+    }
+
     /// Counts one bio that was merged in a plug list.
     pub(crate) fn count_plug_merge(&self, op: BioOp) {
-        self.state.lock().counters.merged(op);
+        self.lock().count_merges(op, 1, self.iostats());
     }
 
     fn submit_flush(self: &Arc<Self>, bio: Bio) {
-        let Some(stage) = first_stage(bio.op(), bio.flags, !bio.is_empty(), &self.limits) else {
+        let Some(stage) = first_stage(bio.op(), bio.flags, !bio.is_empty(), &self.limits()) else {
             // No cache, no data: what was completed is durable.
             return bio.complete(Ok(()));
         };
-        let shape = Shape::of(&bio, &self.limits);
+        let shape = Shape::of(&bio, &self.hardware);
         self.reserve(bio.op().direction());
-        let mut request = Request::new(bio, shape, base::time::monotonic_ns());
+        let mut request = Request::new(bio, shape, self.now());
         request.stage = stage;
-        let mut state = self.state.lock();
+        let mut state = self.lock();
         state.pool.seal();
         match stage {
             Stage::NeedsPre { .. } => state.flush.wait(request),
@@ -226,24 +245,38 @@ impl RequestQueue {
     pub(crate) fn reserve(&self, direction: Direction) {
         let index = direction as usize;
         let try_reserve = || {
-            let mut state = self.state.lock();
-            let free = state.reserved[index] < MAX_REQUESTS;
+            let mut state = self.lock();
+            let free = state.reserved[index] < self.nr_requests();
             state.reserved[index] += usize::from(free);
             free
         };
         self.room[index].wait_until(try_reserve);
     }
 
+    /// Takes a request that was reserved. Where nothing waits, the driver has room and the elevator
+    /// has no objection, it goes out at once.
+    pub(crate) fn add_one(self: &Arc<Self>, request: Request) {
+        let now = self.now();
+        let mut state = self.lock();
+        if let Some(request) = state.pass(request, now, self.hardware.queue_depth) {
+            drop(state);
+            return self.add_all([request]);
+        }
+        drop(state);
+        self.run();
+    }
+
     /// Takes requests that were reserved, and sends out what can go.
     pub(crate) fn add_all(self: &Arc<Self>, requests: impl IntoIterator<Item = Request>) {
         let mut freed = [0; 2];
+        let (rules, now, counted) = (self.merge_rules(), self.now(), self.iostats());
         {
-            let mut guard = self.state.lock();
+            let mut guard = self.lock();
             let state = &mut *guard;
             for request in requests {
                 let op = request.op();
-                let gone = state.add(request, &self.limits);
-                (0..gone).for_each(|_| state.counters.merged(op));
+                let gone = state.add(request, now, &rules);
+                state.count_merges(op, gone, counted);
                 state.release(op.direction(), gone);
                 freed[op.direction() as usize] += gone;
             }
@@ -253,151 +286,64 @@ impl RequestQueue {
         self.run();
     }
 
-    /// Sends out what waits, as far as the driver has room. Callable from an interrupt.
-    pub(crate) fn run(self: &Arc<Self>) {
-        {
-            let mut state = self.state.lock();
-            if state.running {
-                state.again = true;
-                return;
-            }
-            state.running = true;
-        }
-        loop {
-            let mut sent = false;
-            while self.send_one() == Round::Sent {
-                sent = true;
-            }
-            if sent {
-                self.driver.commit();
-            }
-            let mut state = self.state.lock();
-            if !core::mem::take(&mut state.again) {
-                state.running = false;
-                return;
-            }
-        }
-    }
-
-    /// Gives the driver the next request.
-    fn send_one(self: &Arc<Self>) -> Round {
-        let Some(request) = self.state.lock().next(&self.limits) else { return Round::Over };
-        let Err(back) = self.driver.queue_request(InFlight::new(request, self.clone())) else {
-            return Round::Sent;
-        };
-        let Some(request) = back.take_back() else { return Round::Over };
-        let mut state = self.state.lock();
-        state.give_back(request);
-        if state.in_flight > 0 || state.again {
-            return Round::Over;
-        }
-        // Nothing is in flight, so no completion would ever ask again (driver.rs, the contract).
-        let refused = state.next(&self.limits);
-        drop(state);
-        if let Some(request) = refused {
-            log::error!("{}: an idle driver refuses a request, {request:?}", self.name);
-            self.finished(request, Err(Errno::EIO));
-        }
-        Round::Sent
-    }
-
-    /// The driver is done with a request. Takes it to its next step, or ends it. Does not run the
-    /// queue.
-    pub(crate) fn finished(&self, request: Request, result: Result<()>) {
-        // That a device lacks an operation is no trouble.
-        if let Err(errno) = result
-            && errno != Errno::EOPNOTSUPP
-            && let Some(missed) = FAILED.admit()
-        {
-            log::warn!("{}: I/O error {}, {request:?}{missed}", self.name, errno.name());
-        }
-        let mut state = self.state.lock();
-        state.in_flight -= 1;
-        let now = base::time::monotonic_ns();
-        state.counters.finished(request.op(), request.sectors(), request.queued_ns(), now, result.is_ok());
-        if request.elevator == state.elevator_number {
-            state.elevator.completed(&request, now);
-        }
-        match request.stage {
-            Stage::SharedFlush => {
-                let Flushed { go_on, over } = state.flush.ended(result);
-                state.bypass.extend(go_on);
-                drop(state);
-                over.into_iter().for_each(|request| self.end(request, result));
-            }
-            Stage::Data { post: true } if result.is_ok() => {
-                let mut request = request;
-                request.stage = Stage::NeedsPost;
-                state.flush.wait(request);
-            }
-            _ => {
-                drop(state);
-                self.end(request, result);
-            }
-        }
-    }
-
-    /// The request is over: its place is free, its bios end.
-    fn end(&self, request: Request, result: Result<()>) {
-        let direction = request.op().direction();
-        self.state.lock().release(direction, 1);
-        request.end_bios(result);
-        self.wake_room(direction, 1);
-    }
-
-    fn wake_room(&self, direction: Direction, freed: usize) {
+    pub(crate) fn wake_room(&self, direction: Direction, freed: usize) {
         for _ in 0..freed {
             self.room[direction as usize].wake_one();
         }
     }
+
+    pub(crate) fn wake_all_for_room(&self) {
+        self.room.iter().for_each(WaitQueue::wake_all);
+    }
 }
 
 impl State {
-    /// Into pool and elevator, joined with its neighbours; returns how many requests that took away.
-    fn add(&mut self, request: Request, limits: &Limits) -> usize {
-        let mergeable = merge::mergeable(request.op(), request.flags());
-        let now = request.queued_ns();
-        let id = self.pool.insert(request);
-        self.elevator.add(&mut self.pool, id, now);
-        if !mergeable {
-            return 0;
+    fn new(elevator: Box<dyn Elevator>) -> State {
+        State {
+            pool: Pool::default(),
+            elevator,
+            elevator_number: 1,
+            now: 0,
+            wake_at: None,
+            bypass: VecDeque::new(),
+            flush: FlushMachine::default(),
+            in_flight: 0,
+            tags: Tags::default(),
+            timeout_armed: false,
+            reserved: [0; 2],
+            running: false,
+            again: false,
+            counters: Counters::default(),
         }
-        merge::join_neighbours(&mut self.pool, self.elevator.as_mut(), id, limits)
     }
 
-    fn release(&mut self, direction: Direction, requests: usize) {
-        self.reserved[direction as usize] -= requests;
-    }
-
-    /// The next request for the driver, counted as in flight.
-    fn next(&mut self, limits: &Limits) -> Option<Request> {
-        if self.in_flight >= limits.queue_depth {
-            return None;
-        }
-        let now = base::time::monotonic_ns();
-        let request = self.choose(now)?;
-        self.in_flight += 1;
-        self.counters.started(now);
-        Some(request)
-    }
-
-    fn choose(&mut self, now: u64) -> Option<Request> {
-        if self.flush.begin() {
-            return Some(Request::shared_flush(now));
-        }
-        if let Some(request) = self.bypass.pop_front() {
+    /// Past the pool and the elevator, if both allow it; else gives the request back.
+    fn pass(&mut self, mut request: Request, now: u64, depth: u32) -> Option<Request> {
+        let idle = self.pool.len() == 0 && self.bypass.is_empty() && self.in_flight < depth;
+        let now = self.advance(now);
+        if !idle || !self.elevator.pass(&request, now) {
             return Some(request);
         }
-        let id = self.elevator.dispatch(&self.pool, now)?;
-        let mut request = self.pool.remove(id)?;
         request.elevator = self.elevator_number;
-        Some(request)
+        self.bypass.push_back(request);
+        None
     }
 
-    /// The driver refused it: it is the next one to go.
-    fn give_back(&mut self, request: Request) {
-        self.in_flight -= 1;
-        self.counters.given_back(base::time::monotonic_ns());
-        self.bypass.push_front(request);
+    /// Into pool and elevator, joined with its neighbours; returns how many requests that took away.
+    fn add(&mut self, request: Request, now: u64, rules: &Rules) -> usize {
+        let mergeable = merge::mergeable(request.op(), request.flags());
+        let now = self.advance(now);
+        let id = self.pool.insert(request);
+        self.elevator.add(&mut self.pool, id, now);
+        if !mergeable || rules.merges != Merges::All {
+            return 0;
+        }
+        merge::join_neighbours(&mut self.pool, self.elevator.as_mut(), id, &rules.limits)
+    }
+
+    fn count_merges(&mut self, op: BioOp, merges: usize, counted: bool) {
+        if counted {
+            (0..merges).for_each(|_| self.counters.merged(op));
+        }
     }
 }

@@ -80,6 +80,10 @@ pub struct Request {
     pub(crate) epoch: u64,
     /// Which elevator of the queue dispatched it: 0 for none.
     pub(crate) elevator: u64,
+    /// Its number among those in flight.
+    pub(crate) tag: u32,
+    /// Whether the statistics know of it (`queue/iostats`).
+    pub(crate) counted: bool,
 }
 
 struct Body {
@@ -104,7 +108,8 @@ impl Request {
     }
 
     fn with(body: Body, stage: Stage) -> Request {
-        Request { body: Box::new(body), stage, expires: 0, epoch: 0, elevator: 0 }
+        let body = Box::new(body);
+        Request { body, stage, expires: 0, epoch: 0, elevator: 0, tag: 0, counted: false }
     }
 
     /// A flush of the device on behalf of others; carries no bio.
@@ -144,6 +149,12 @@ impl Request {
     /// When it was queued, in nanoseconds of CLOCK_MONOTONIC.
     pub fn queued_ns(&self) -> u64 {
         self.body.queued
+    }
+
+    /// A number that no other request in flight in this queue has, below the queue's depth. For a
+    /// driver, once it has the request.
+    pub fn tag(&self) -> u32 {
+        self.tag
     }
 
     /// Where its first bio came from.

@@ -1,6 +1,8 @@
 //! What this crate's tests share: requests by letter and sector, and a driver that does as it is told.
 
+use std::boxed::Box;
 use std::string::String;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::vec::Vec;
 
@@ -9,10 +11,12 @@ use base::{Errno, Frame, Result, Sector, frame};
 use sync::thread::ThreadId;
 
 use crate::bio::{Bio, BioOp};
-use crate::driver::{Driver, Limits};
+use crate::driver::{Driver, Limits, TimedOut};
 use crate::elevator::Elevator;
 use crate::ioprio::IoPrio;
+use crate::kblockd::Timer;
 use crate::pool::{Pool, RequestId};
+use crate::queue::RequestQueue;
 use crate::request::{InFlight, Origin, Request, Shape};
 
 /// Eight sectors of reading ('r') or writing ('w') by this thread; writes are not waited for.
@@ -78,6 +82,8 @@ pub struct LateDisk {
     pub room: usize,
     pub log: Mutex<Vec<String>>,
     pub commits: Mutex<usize>,
+    /// How often it was asked about what takes too long.
+    pub asked: Mutex<usize>,
 }
 
 impl LateDisk {
@@ -89,6 +95,7 @@ impl LateDisk {
             room,
             log: Mutex::default(),
             commits: Mutex::default(),
+            asked: Mutex::default(),
         })
     }
 
@@ -178,6 +185,53 @@ impl Driver for LateDisk {
 
     fn commit(&self) {
         *self.commits.lock().unwrap() += 1;
+    }
+
+    fn timed_out(&self) -> TimedOut {
+        *self.asked.lock().unwrap() += 1;
+        TimedOut::Waiting
+    }
+}
+
+/// Time that moves when the test says so, and the earliest moment anybody asked to be called at.
+#[derive(Default)]
+pub struct VirtualTime {
+    now: AtomicU64,
+    armed: Mutex<Option<u64>>,
+}
+
+impl VirtualTime {
+    /// It stands at 1 s.
+    pub fn new() -> &'static VirtualTime {
+        Box::leak(Box::new(VirtualTime { now: AtomicU64::new(1_000_000_000), armed: Mutex::default() }))
+    }
+
+    /// `ns` pass; whatever was armed within them happens at its time.
+    pub fn pass(&self, ns: u64, queue: &Arc<RequestQueue>) {
+        let end = Timer::now(self) + ns;
+        while let Some(at) = self.take_armed(end) {
+            let now = self.now.fetch_max(at, Ordering::SeqCst).max(at);
+            if let Some(next) = queue.timer(now) {
+                self.arm(next);
+            }
+        }
+        self.now.store(end, Ordering::SeqCst);
+    }
+
+    fn take_armed(&self, end: u64) -> Option<u64> {
+        self.armed.lock().unwrap().take_if(|at| *at <= end)
+    }
+}
+
+impl Timer for VirtualTime {
+    fn now(&self) -> u64 {
+        self.now.load(Ordering::SeqCst)
+    }
+
+    fn arm(&self, at: u64) -> bool {
+        let mut armed = self.armed.lock().unwrap();
+        *armed = Some(armed.map_or(at, |before| before.min(at)));
+        true
     }
 }
 

@@ -40,6 +40,7 @@ use super::Elevator;
 use super::tunable::{self, Tunable};
 use crate::bio::Direction;
 use crate::pool::{Pool, RequestId};
+use crate::request::Request;
 
 const MS: u64 = 1_000_000;
 
@@ -182,6 +183,20 @@ impl Elevator for Deadline {
         lane.fifo.remove(&(request.expires, id));
         lane.head = request.end().0;
         Some(id)
+    }
+
+    /// One request alone is in order whatever the order is: a batch of its own, or the next of its
+    /// direction's.
+    fn pass(&mut self, request: &Request, _now: u64) -> bool {
+        let direction = request.op().direction();
+        if direction != self.batch_direction || self.batch >= self.tunables.fifo_batch {
+            self.batch_direction = direction;
+            self.batch = 0;
+        }
+        self.batch += 1;
+        self.starved = 0;
+        self.lane_mut(direction).head = request.end().0;
+        true
     }
 
     fn front_merges(&self) -> bool {

@@ -63,6 +63,17 @@ pub(crate) trait Elevator: Send {
     /// The device is done with a request that this elevator dispatched.
     fn completed(&mut self, _request: &Request, _now: u64) {}
 
+    /// Whether the disk is known to seek: told once before the first `add`, and again when somebody sets
+    /// it (`queue/rotational`).
+    fn set_rotational(&mut self, _rotational: bool) {}
+
+    /// A request that meets an empty pool and a driver with room: may it go out at once, without `add` and
+    /// `dispatch`? After true it counts as both, so `completed` follows. It must not be answered
+    /// true by an elevator that waits on purpose for another one.
+    fn pass(&mut self, _request: &Request, _now: u64) -> bool {
+        false
+    }
+
     /// Whether a bio of that origin may become part of a request, which it fits. Asked for the joining
     /// of two requests too, with the origin of the one that would go.
     fn may_merge(&self, _request: &Request, _origin: &Origin) -> bool {

@@ -29,10 +29,11 @@ use base::{Frame, Sector, frame};
 use sync::thread::ThreadId;
 
 use super::{Elevator, by_name};
+use crate::attributes::Merges;
 use crate::bio::{Bio, BioOp};
 use crate::driver::Limits;
 use crate::ioprio::IoPrio;
-use crate::merge;
+use crate::merge::{self, Rules};
 use crate::pool::Pool;
 use crate::request::{Origin, Request, Shape};
 
@@ -289,8 +290,8 @@ impl Simulation {
         bio.add(&self.page, 0, 4096);
         let bio = bio.end_io(move |_| ends.lock().unwrap().push((index, now)));
         let shape = Shape::of(&bio, &self.limits);
-        let merged =
-            merge::merge_bio(&mut self.pool, self.elevator.as_mut(), bio, &shape, &origin, &self.limits);
+        let rules = Rules { limits: self.limits, merges: Merges::All };
+        let merged = merge::merge_bio(&mut self.pool, self.elevator.as_mut(), bio, &shape, &origin, &rules);
         match merged {
             Ok(gone) => self.report.merges += 1 + gone as u64,
             Err(bio) => {

@@ -121,7 +121,7 @@ impl Config {
             queue_depth: u32::from(ring),
             // A device with a flush has a cache, unless it says otherwise (5.2.6.2).
             write_cache: features.contains(Features::FLUSH) && self.writeback != Some(0),
-            fua: false,
+            ..Limits::DEFAULT
         }
     }
 

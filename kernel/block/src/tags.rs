@@ -1,0 +1,159 @@
+//! What the driver has now: a number, and a few words, for each request in flight.
+//!
+//! A request belongs to the driver while it is in flight. So that a device which stops answering can
+//! still be named ("which request?"), the queue notes what each was, under the request's tag: a small
+//! number that no other request in flight has.
+//!
+//! # Timeouts
+//! A request is overdue when the driver has had it for `io_timeout`; it is then told of, and again after
+//! each further `io_timeout`. Nothing is done per request but the note: kblockd (kblockd.rs) looks at
+//! the whole table at the time when the oldest note would be due, while there is one.
+//!
+//! # Invariants
+//! A tag is in `free` or its note is Some, never both.
+
+use alloc::vec::Vec;
+use core::fmt;
+
+use base::Sector;
+
+use crate::bio::BioOp;
+use crate::request::Request;
+
+/// The requests that the driver has.
+#[derive(Default)]
+pub(crate) struct Tags {
+    notes: Vec<Option<Note>>,
+    free: Vec<u32>,
+}
+
+#[derive(Clone, Copy)]
+struct Note {
+    op: BioOp,
+    sector: Sector,
+    sectors: u64,
+    /// When the driver got it.
+    started: u64,
+    /// From when on its time counts: `started`, or when it was last told of.
+    since: u64,
+}
+
+/// A request that the driver has had for too long.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Overdue {
+    /// [`Request::tag`].
+    pub tag: u32,
+    /// What it is.
+    pub op: BioOp,
+    /// Where.
+    pub sector: Sector,
+    /// How much.
+    pub sectors: u64,
+    /// For how long.
+    pub age_ns: u64,
+}
+
+impl fmt::Display for Overdue {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let seconds = self.age_ns / base::time::NSEC_PER_SEC;
+        write!(
+            f,
+            "{:?} at sector {}, {} sectors, not answered for {seconds} s",
+            self.op, self.sector, self.sectors
+        )
+    }
+}
+
+impl Tags {
+    /// The driver gets a request at `now`: its tag.
+    pub fn take(&mut self, request: &Request, now: u64) -> u32 {
+        let (op, sector, sectors) = (request.op(), request.sector(), request.sectors());
+        let note = Some(Note { op, sector, sectors, started: now, since: now });
+        match self.free.pop() {
+            Some(tag) => {
+                self.notes[tag as usize] = note;
+                tag
+            }
+            None => {
+                self.notes.push(note);
+                // No more than `queue_depth`, a u32.
+                (self.notes.len() - 1) as u32
+            }
+        }
+    }
+
+    /// The driver no longer has it.
+    pub fn release(&mut self, tag: u32) {
+        if self.notes.get_mut(tag as usize).is_some_and(|note| note.take().is_some()) {
+            self.free.push(tag);
+        }
+    }
+
+    /// When the next one is overdue. None: nothing is in flight.
+    pub fn due(&self, timeout: u64) -> Option<u64> {
+        let since = self.notes.iter().flatten().map(|note| note.since).min()?;
+        Some(since.saturating_add(timeout))
+    }
+
+    /// Those that are overdue at `now`; their time begins anew.
+    pub fn overdue(&mut self, now: u64, timeout: u64) -> Vec<Overdue> {
+        let mut out = Vec::new();
+        for (tag, note) in (0..).zip(&mut self.notes) {
+            let Some(note) = note else { continue };
+            if now.saturating_sub(note.since) >= timeout {
+                note.since = now;
+                out.push(note.overdue(tag, now));
+            }
+        }
+        out
+    }
+}
+
+impl Note {
+    fn overdue(&self, tag: u32, now: u64) -> Overdue {
+        Overdue {
+            tag,
+            op: self.op,
+            sector: self.sector,
+            sectors: self.sectors,
+            age_ns: now.saturating_sub(self.started),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_is_told_of_once_per_timeout() {
+        let mut tags = Tags::default();
+        let a = tags.take(&Request::shared_flush(0), 100);
+        let b = tags.take(&Request::shared_flush(0), 150);
+        assert_ne!(a, b);
+        assert_eq!(tags.due(1000), Some(1100));
+        assert!(tags.overdue(1099, 1000).is_empty());
+        let overdue = tags.overdue(1100, 1000);
+        assert_eq!((overdue.len(), overdue[0].tag, overdue[0].age_ns), (1, a, 1000));
+        assert!(tags.overdue(1101, 1000).is_empty());
+        assert_eq!(tags.due(1000), Some(1150));
+        assert_eq!(tags.overdue(9000, 1000).len(), 2);
+    }
+
+    #[test]
+    fn a_tag_is_used_again_when_it_is_free() {
+        let mut tags = Tags::default();
+        let a = tags.take(&Request::shared_flush(0), 1);
+        tags.release(a);
+        tags.release(a);
+        assert_eq!((tags.due(1000), tags.free.len()), (None, 1));
+        assert_eq!(tags.take(&Request::shared_flush(0), 5), a);
+    }
+
+    #[test]
+    fn an_overdue_request_is_named() {
+        let note = Note { op: BioOp::Write, sector: Sector(800), sectors: 8, started: 0, since: 0 };
+        let text = std::string::ToString::to_string(&note.overdue(3, 31_000_000_000));
+        assert_eq!(text, "Write at sector 800, 8 sectors, not answered for 31 s");
+    }
+}
