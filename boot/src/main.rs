@@ -129,7 +129,7 @@ fn start_file_systems(command_line: Vec<u8>) {
     let mut seed = [0; 32];
     entropy::fill(&mut seed);
     devfs::random::seed(&seed);
-    devfs::register(Arc::new(Terminal), &block::disks());
+    devfs::register(Arc::new(Terminal), &block::devices());
     vfs::register_filesystem(ext4::FS_TYPE);
     vfs::register_filesystem(&devfs::DevFsType);
     let source = Arc::new(KernelSource { command_line });

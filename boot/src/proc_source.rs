@@ -106,7 +106,7 @@ impl ProcSource for KernelSource {
     }
 
     fn disks(&self) -> Vec<Disk> {
-        block::disks().iter().map(|disk| Disk::of(disk)).collect()
+        block::devices().iter().map(|disk| Disk::of(disk)).collect()
     }
 
     fn random(&self, bytes: &mut [u8]) {

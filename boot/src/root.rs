@@ -38,7 +38,7 @@ pub fn mount(options: &Options) -> Result<Arc<Mount>, Trouble> {
 }
 
 fn no_disk(source: &str) -> Trouble {
-    let disks = block::disks();
+    let disks = block::devices();
     let names: String = disks.iter().map(|disk| format!(" /dev/{}", disk.name())).collect();
     let there = if names.is_empty() { " none" } else { &names };
     Trouble::new(format!("root={source}: there is no such disk; there is{there}"))

@@ -246,6 +246,14 @@ impl Bio {
         front
     }
 
+    /// Moves it from a partition, whose first sector this is, to the disk. The range was checked
+    /// against the partition, which lies within the disk.
+    pub(crate) fn remap(&mut self, start: Sector) {
+        if self.body.op != BioOp::Flush {
+            self.body.sector = Sector(self.body.sector.0 + start.0);
+        }
+    }
+
     /// Takes the function away, for a chain that calls it later.
     pub(crate) fn take_end_io(&mut self) -> Option<EndIo> {
         self.body.end_io.take()

@@ -222,7 +222,7 @@ impl State {
         request.tag = self.tags.take(&request, now);
         request.counted = counted;
         if counted {
-            self.counters.started(now);
+            self.counters.started(request.op(), request.sector(), now);
         }
         Some(request)
     }
@@ -281,8 +281,7 @@ impl State {
         self.in_flight -= 1;
         self.tags.release(request.tag);
         if request.counted {
-            let (op, sectors) = (request.op(), request.sectors());
-            self.counters.finished(op, sectors, request.queued_ns(), now, result.is_ok());
+            self.counters.finished(request, now, result.is_ok());
         }
         if request.elevator == self.elevator_number {
             let now = self.advance(now);
@@ -295,7 +294,7 @@ impl State {
         self.in_flight -= 1;
         self.tags.release(request.tag);
         if request.counted {
-            self.counters.given_back(now);
+            self.counters.given_back(request.op(), request.sector(), now);
         }
         self.bypass.push_front(request);
     }

@@ -1,7 +1,7 @@
 //! The block layer: from a bio to the driver's ring, and back.
 //!
 //! ```text
-//!   disk.submit_bio(bio)                                        disk.rs   bounds, read-only
+//!   disk.submit_bio(bio)                                        disk.rs   bounds, read-only, partition
 //!        │ cut at the device's limits, the parts chained        split.rs
 //!        ▼
 //!   plug list of the thread ── merge with what is there         plug.rs
@@ -23,6 +23,10 @@
 //! The type changes as ownership moves: [`Bio`] → [`Request`] → [`InFlight`]. Each step consumes the
 //! one before, so nothing can be submitted twice or forgotten: whatever is dropped on the way ends
 //! its bios with EIO.
+//!
+//! A [`Disk`] is what bios go to: a whole disk, or a partition that `partition/` found on it. The
+//! driver's view, one [`Gendisk`] for a disk and all its partitions, is in `genhd.rs`, with the list of
+//! all disks.
 //!
 //! # Order
 //! As in Linux, requests in flight at the same time have no order among each other: who needs one
@@ -48,9 +52,11 @@ mod dispatch;
 mod driver;
 pub mod elevator;
 mod flush;
+mod genhd;
 pub mod ioprio;
 pub mod kblockd;
 mod merge;
+pub mod partition;
 mod plug;
 mod pool;
 pub mod queue;
@@ -72,8 +78,9 @@ mod timer_tests;
 
 pub use attributes::{DEFAULT_REQUESTS, Merges};
 pub use bio::{Bio, BioFlags, BioOp, BioVec, Direction};
-pub use disk::{Disk, DiskKind, disks, find, register};
+pub use disk::Disk;
 pub use driver::{DEFAULT_MAX_SECTORS, Driver, Limits, TimedOut};
+pub use genhd::{Claim, DiskKind, Gendisk, devices, disks, find, register};
 pub use plug::{PlugGuard, plug};
 pub use queue::RequestQueue;
 pub use ramdisk::RamDisk;

@@ -29,6 +29,7 @@ use alloc::vec::Vec;
 use core::cell::RefCell;
 use core::marker::PhantomData;
 
+use base::Sector;
 use sync::{Once, PerThread, thread};
 
 use crate::attributes::Merges;
@@ -91,7 +92,7 @@ pub(crate) fn offer(queue: &Arc<RequestQueue>, bio: Bio, shape: &Shape) -> Optio
     match bio {
         Offered::NotPlugged(bio) => Some(bio),
         Offered::Merged => {
-            queue.count_plug_merge(shape.op);
+            queue.count_plug_merge(shape.op, Sector(shape.sector));
             None
         }
         Offered::Alone(bio) => {

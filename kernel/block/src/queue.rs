@@ -31,8 +31,9 @@ use alloc::boxed::Box;
 use alloc::collections::VecDeque;
 use alloc::string::{String, ToString};
 use alloc::sync::Arc;
+use core::ops::Range;
 
-use base::{Errno, Result};
+use base::{Errno, Result, Sector};
 use sync::{SpinGuard, SpinLock, WaitQueue};
 
 use crate::attributes::{Attributes, Merges};
@@ -173,6 +174,16 @@ impl RequestQueue {
         self.lock().counters.snapshot(self.now())
     }
 
+    /// The counters of the partition at this place.
+    pub(crate) fn partition_stats(&self, place: &Range<u64>) -> DiskStats {
+        self.lock().counters.partition_snapshot(place, self.now())
+    }
+
+    /// Which partitions are counted apart.
+    pub(crate) fn count_partitions(&self, places: &[Range<u64>]) {
+        self.lock().counters.set_partitions(places);
+    }
+
     /// How many requests wait for the driver.
     pub fn waiting(&self) -> usize {
         let state = self.lock();
@@ -197,12 +208,12 @@ impl RequestQueue {
     /// Tries to make the bio part of a request that waits. Gives it back when there is none.
     fn merge(&self, bio: Bio, shape: &Shape, origin: &Origin) -> Option<Bio> {
         let rules = self.merge_rules();
-        let op = bio.op();
+        let (op, sector) = (bio.op(), bio.sector());
         let mut guard = self.lock();
         let state = &mut *guard;
         match merge::merge_bio(&mut state.pool, state.elevator.as_mut(), bio, shape, origin, &rules) {
             Ok(gone) => {
-                state.count_merges(op, 1 + gone, self.iostats());
+                state.count_merges(op, sector, 1 + gone, self.iostats());
                 state.release(op.direction(), gone);
                 drop(guard);
                 self.wake_room(op.direction(), gone);
@@ -217,8 +228,8 @@ impl RequestQueue {
     }
 
     /// Counts one bio that was merged in a plug list.
-    pub(crate) fn count_plug_merge(&self, op: BioOp) {
-        self.lock().count_merges(op, 1, self.iostats());
+    pub(crate) fn count_plug_merge(&self, op: BioOp, sector: Sector) {
+        self.lock().count_merges(op, sector, 1, self.iostats());
     }
 
     fn submit_flush(self: &Arc<Self>, bio: Bio) {
@@ -274,9 +285,9 @@ impl RequestQueue {
             let mut guard = self.lock();
             let state = &mut *guard;
             for request in requests {
-                let op = request.op();
+                let (op, sector) = (request.op(), request.sector());
                 let gone = state.add(request, now, &rules);
-                state.count_merges(op, gone, counted);
+                state.count_merges(op, sector, gone, counted);
                 state.release(op.direction(), gone);
                 freed[op.direction() as usize] += gone;
             }
@@ -341,9 +352,9 @@ impl State {
         merge::join_neighbours(&mut self.pool, self.elevator.as_mut(), id, &rules.limits)
     }
 
-    fn count_merges(&mut self, op: BioOp, merges: usize, counted: bool) {
+    fn count_merges(&mut self, op: BioOp, sector: Sector, merges: usize, counted: bool) {
         if counted {
-            (0..merges).for_each(|_| self.counters.merged(op));
+            (0..merges).for_each(|_| self.counters.merged(op, sector));
         }
     }
 }

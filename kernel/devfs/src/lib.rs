@@ -130,7 +130,7 @@ impl FileSystemType for DevFsType {
         if !options.is_empty() {
             return Err(Errno::EINVAL);
         }
-        let disks: Vec<Arc<Disk>> = block::disks();
+        let disks: Vec<Arc<Disk>> = block::devices();
         populated(&disks)
     }
 }

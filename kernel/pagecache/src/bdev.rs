@@ -49,11 +49,16 @@ pub struct BlockDevice {
 }
 
 /// A mounted file system's hold on its device: see [`BlockDevice::claim`].
-pub struct Claim(Arc<BlockDevice>);
+pub struct Claim {
+    device: Arc<BlockDevice>,
+    /// Its hold on the disk: on nothing else of the same disk a file system may be mounted that is a part of
+    /// it or the whole.
+    _disk: block::Claim,
+}
 
 impl Drop for Claim {
     fn drop(&mut self) {
-        self.0.claimed.store(false, Ordering::Release);
+        self.device.claimed.store(false, Ordering::Release);
     }
 }
 
@@ -85,12 +90,12 @@ impl BlockDevice {
         }
     }
 
-    /// Takes the device for a file system, until the claim is dropped. EBUSY while another has it.
+    /// Takes the device for a file system, until the claim is dropped. EBUSY while another has it, or
+    /// has a part of it or the whole of which it is a part.
     pub fn claim(self: &Arc<Self>) -> Result<Claim> {
-        match self.claimed.swap(true, Ordering::AcqRel) {
-            true => Err(Errno::EBUSY),
-            false => Ok(Claim(self.clone())),
-        }
+        let disk = self.disk.claim()?;
+        self.claimed.store(true, Ordering::Release);
+        Ok(Claim { device: self.clone(), _disk: disk })
     }
 
     /// Whether a file system has it. Then nobody else may write its pages: a page of small blocks is
