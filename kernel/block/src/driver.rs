@@ -36,6 +36,8 @@ pub struct Limits {
     pub seg_boundary_mask: u64,
     /// Most sectors in a discard; 0: the device cannot discard.
     pub max_discard_sectors: u32,
+    /// Runs of sectors that one discard may name; 1: no more than one.
+    pub max_discard_segments: u32,
     /// Bytes that the device gives up together: a discard is cut at multiples of it. 0: it tells none.
     pub discard_granularity: u32,
     /// Bytes from the disk's begin to the first such multiple.
@@ -73,6 +75,7 @@ impl Limits {
         max_sectors: DEFAULT_MAX_SECTORS,
         seg_boundary_mask: u64::MAX,
         max_discard_sectors: 0,
+        max_discard_segments: 1,
         discard_granularity: 0,
         discard_alignment: 0,
         max_write_zeroes_sectors: 0,
@@ -97,6 +100,7 @@ impl Limits {
             && self.seg_boundary_mask >= 511
             && (self.seg_boundary_mask == u64::MAX || (self.seg_boundary_mask + 1).is_power_of_two())
             && self.queue_depth >= 1
+            && self.max_discard_segments >= 1
             && u64::from(self.max_sectors) * SECTOR_SIZE as u64 >= u64::from(block)
             && u64::from(self.max_segments) * u64::from(self.max_segment_size) >= u64::from(block);
         if sane { Ok(()) } else { Err(Errno::EINVAL) }

@@ -3,6 +3,8 @@
 //! ```text
 //!   back merge    request [100, 108) + bio [108, 116)   →  request [100, 116)
 //!   front merge   bio [92, 100) + request [100, 108)    →  request [92, 108)
+//!   discard merge discard [8, 16) + discard [90, 99)    →  one discard of two ranges, if the device
+//!                                                         takes several
 //!   join          a bio fills the gap between two requests: all three become one
 //! ```
 //!
@@ -26,6 +28,8 @@ pub(crate) enum Merge {
     Back(RequestId),
     /// It goes to the front of this one.
     Front(RequestId),
+    /// A discard that goes into this one, wherever it lies.
+    Discard(RequestId),
 }
 
 /// What merging on a queue has to respect.
@@ -40,16 +44,33 @@ pub(crate) fn mergeable(op: BioOp, flags: BioFlags) -> bool {
         && !flags.intersects(BioFlags::PREFLUSH | BioFlags::FUA)
 }
 
+/// Whether discards of this device name several ranges: they then join by number, not by place.
+pub(crate) fn scatters(op: BioOp, limits: &Limits) -> bool {
+    op == BioOp::Discard && limits.max_discard_segments > 1
+}
+
 /// Whether `next` may follow `first` within one request. Both are mergeable.
 pub(crate) fn fits(first: &Shape, next: &Shape, limits: &Limits) -> bool {
-    let max_sectors = match first.op {
-        BioOp::Discard => limits.max_discard_sectors,
-        _ => limits.max_sectors,
-    };
     first.op == next.op
         && first.end() == next.sector
-        && first.sectors + next.sectors <= u64::from(max_sectors)
+        && !scatters(first.op, limits)
+        && first.sectors + next.sectors <= most_sectors(first.op, limits)
         && first.segments + next.segments <= limits.max_segments
+}
+
+/// Whether a discard may go into a request of discards, on a device where they scatter.
+pub(crate) fn fits_scattered(request: &Request, bio: &Shape, limits: &Limits) -> bool {
+    request.op() == bio.op
+        && scatters(bio.op, limits)
+        && request.bios() < limits.max_discard_segments as usize
+        && request.sectors().saturating_add(bio.sectors) <= most_sectors(bio.op, limits)
+}
+
+fn most_sectors(op: BioOp, limits: &Limits) -> u64 {
+    u64::from(match op {
+        BioOp::Discard => limits.max_discard_sectors,
+        _ => limits.max_sectors,
+    })
 }
 
 /// Where in the pool a mergeable bio of this shape belongs. The request that was touched last is tried
@@ -65,6 +86,9 @@ pub(crate) fn elv_merge(pool: &Pool, bio: &Shape, front_merges: bool, rules: &Ru
         }
         if front_merges && fits(bio, &request.shape(), limits) {
             return Merge::Front(id);
+        }
+        if fits_scattered(request, bio, limits) {
+            return Merge::Discard(id);
         }
     }
     if rules.merges == Merges::Simple {
@@ -101,7 +125,9 @@ pub(crate) fn merge_bio(
     let merge = elv_merge(pool, shape, elevator.front_merges(), rules);
     match merge {
         Merge::No => Err(bio),
-        Merge::Back(id) | Merge::Front(id) if !may_merge(pool, elevator, id, origin) => Err(bio),
+        Merge::Back(id) | Merge::Front(id) | Merge::Discard(id) if !may_merge(pool, elevator, id, origin) => {
+            Err(bio)
+        }
         Merge::Back(id) => {
             pool.push_back(id, bio, *shape);
             Ok(usize::from(join_with_next(pool, elevator, id, limits)))
@@ -109,6 +135,10 @@ pub(crate) fn merge_bio(
         Merge::Front(id) => {
             pool.push_front(id, bio, *shape);
             Ok(usize::from(join_with_previous(pool, elevator, id, limits)))
+        }
+        Merge::Discard(id) => {
+            pool.push_discard(id, bio, *shape);
+            Ok(0)
         }
     }
 }

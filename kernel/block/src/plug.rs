@@ -34,7 +34,7 @@ use sync::{Once, PerThread, thread};
 
 use crate::attributes::Merges;
 use crate::bio::Bio;
-use crate::merge::{fits, mergeable};
+use crate::merge::{fits, fits_scattered, mergeable};
 use crate::queue::RequestQueue;
 use crate::request::{Request, Shape};
 
@@ -154,6 +154,10 @@ impl PlugList {
             }
             if fits(shape, &request.shape(), &limits) {
                 request.push_front(bio, *shape);
+                return Offered::Merged;
+            }
+            if fits_scattered(request, shape, &limits) {
+                request.push_discard(bio, *shape);
                 return Offered::Merged;
             }
         }

@@ -117,6 +117,10 @@ impl Pool {
         self.change(id, |request| request.push_front(bio, shape));
     }
 
+    pub fn push_discard(&mut self, id: RequestId, bio: Bio, shape: Shape) {
+        self.change(id, |request| request.push_discard(bio, shape));
+    }
+
     /// Appends `gone` to `kept`.
     pub fn join(&mut self, kept: RequestId, gone: RequestId) {
         if let Some(gone) = self.remove(gone) {

@@ -8,7 +8,8 @@
 //! ```
 //!
 //! # Invariants
-//! 1. The bios of a request are contiguous, in order, and of one operation.
+//! 1. The bios of a request are of one operation, contiguous and in order; only discards may lie
+//!    apart, where the device takes several ranges at once.
 //! 2. `segments` is at least what [`Request::segments`] yields, and within the queue's limits.
 //! 3. An [`InFlight`] is completed exactly once; dropped, it completes with EIO.
 
@@ -26,7 +27,7 @@ use crate::driver::Limits;
 use crate::flush::Stage;
 use crate::ioprio::{self, IoPrio};
 use crate::queue::RequestQueue;
-use crate::split::count_segments;
+use crate::split::{count_segments, room};
 
 /// What merging looks at, of a bio or of a request.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -175,7 +176,26 @@ impl Request {
     /// Its memory as a device sees it: adjacent pieces as one, none longer than `max_size`. Yields no
     /// more than the limits' `max_segments`.
     pub fn segments(&self, max_size: u32) -> impl Iterator<Item = Segment> {
-        Segments { vecs: self.vecs(), next: None, max_size }
+        self.segments_within(max_size, u64::MAX)
+    }
+
+    /// The same for a device whose pieces must not cross a boundary
+    /// ([`Limits::seg_boundary_mask`]).
+    pub fn segments_within(&self, max_size: u32, boundary: u64) -> impl Iterator<Item = Segment> {
+        Segments { vecs: self.vecs(), next: None, max_size, boundary }
+    }
+
+    /// The runs of sectors it covers, in the order of its bios: one, but for a discard on a device that
+    /// takes several at once ([`Limits::max_discard_segments`]).
+    pub fn ranges(&self) -> impl Iterator<Item = (Sector, u64)> {
+        let mut bios = self.body.bios.iter().map(|bio| (bio.sector(), bio.sectors())).peekable();
+        core::iter::from_fn(move || {
+            let (first, mut sectors) = bios.next()?;
+            while let Some((_, more)) = bios.next_if(|(at, _)| at.0 == first.0 + sectors) {
+                sectors += more;
+            }
+            Some((first, sectors))
+        })
     }
 
     /// At most this many segments.
@@ -198,6 +218,12 @@ impl Request {
         self.absorb(shape, bio.flags);
         self.body.shape.sector = shape.sector;
         self.body.bios.push_front(bio);
+    }
+
+    /// Adds a discard that lies anywhere; see `merge::scatters`.
+    pub(crate) fn push_discard(&mut self, bio: Bio, shape: Shape) {
+        self.absorb(shape, bio.flags);
+        self.body.bios.push_back(bio);
     }
 
     /// Appends a whole request that `merge::fits` behind it.
@@ -243,38 +269,41 @@ struct Segments<'a, I: Iterator<Item = &'a BioVec>> {
     /// What was taken from `vecs` and not yet given out.
     next: Option<Segment>,
     max_size: u32,
+    boundary: u64,
+}
+
+impl<'a, I: Iterator<Item = &'a BioVec>> Segments<'a, I> {
+    fn piece(&mut self) -> Option<Segment> {
+        self.next.take().or_else(|| {
+            let vec = self.vecs.next()?;
+            Some(Segment { phys: PhysAddr(vec.phys()), len: vec.len })
+        })
+    }
 }
 
 impl<'a, I: Iterator<Item = &'a BioVec>> Iterator for Segments<'a, I> {
     type Item = Segment;
 
     fn next(&mut self) -> Option<Segment> {
-        let as_segment = |v: &BioVec| Segment { phys: PhysAddr(v.phys()), len: v.len };
-        let mut run = self.next.take().or_else(|| self.vecs.next().map(as_segment))?;
-        while run.len < self.max_size {
-            match self.vecs.next().map(as_segment) {
-                Some(more)
-                    if more.phys.0 == run.phys.0 + u64::from(run.len)
-                        && run.len.checked_add(more.len).is_some() =>
-                {
-                    run.len += more.len;
-                }
+        let mut piece = self.piece()?;
+        let mut run = Segment { phys: piece.phys, len: 0 };
+        loop {
+            let end = run.phys.0 + u64::from(run.len);
+            let taken = piece.len.min(room(end, run.len, self.max_size, self.boundary));
+            run.len += taken;
+            if taken < piece.len {
+                let rest = PhysAddr(piece.phys.0 + u64::from(taken));
+                self.next = Some(Segment { phys: rest, len: piece.len - taken });
+                return Some(run);
+            }
+            match self.piece() {
+                Some(more) if more.phys.0 == end + u64::from(taken) => piece = more,
                 other => {
                     self.next = other;
-                    break;
+                    return Some(run);
                 }
             }
         }
-        if run.len > self.max_size {
-            let rest = Segment {
-                phys: PhysAddr(run.phys.0 + u64::from(self.max_size)),
-                len: run.len - self.max_size,
-            };
-            // `next` is empty: the loop ended because the run was long enough.
-            self.next = Some(rest);
-            run.len = self.max_size;
-        }
-        Some(run)
     }
 }
 

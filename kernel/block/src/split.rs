@@ -21,11 +21,22 @@ use crate::driver::Limits;
 pub(crate) type Parts = SmallVec<[Bio; 1]>;
 
 /// How many pieces of memory the driver will see for these pieces of pages: physically adjacent
-/// ones count once, and no piece is longer than the limit.
+/// ones count once, none is longer than the limit or crosses the boundary.
 pub(crate) fn count_segments(vecs: &[BioVec], limits: &Limits) -> u32 {
-    let mut counter = SegmentCounter::new(limits.max_segment_size);
-    vecs.iter().for_each(|v| counter.add(v, v.len));
+    let mut counter = SegmentCounter::new(limits, u32::MAX);
+    vecs.iter().for_each(|v| _ = counter.add(v.phys(), v.len));
     counter.count
+}
+
+/// How many bytes from address `at` on may be in a segment that ends there and is `len` long already.
+/// 0: `at` begins a new one.
+pub(crate) fn room(at: u64, len: u32, max_size: u32, boundary: u64) -> u32 {
+    let past = at & boundary;
+    if past == 0 && len > 0 {
+        return 0;
+    }
+    let to_boundary = (boundary - past).saturating_add(1);
+    u32::try_from(to_boundary).unwrap_or(u32::MAX).min(max_size - len)
 }
 
 /// Cuts `bio` into parts that each fit the limits. EOPNOTSUPP when the device lacks the operation,
@@ -63,16 +74,16 @@ pub(crate) fn split(mut bio: Bio, limits: &Limits) -> core::result::Result<Parts
 
 /// How many bytes from its front fit in one request.
 fn fitting_bytes(bio: &Bio, limits: &Limits) -> Result<u64> {
-    let max_sectors = match bio.op() {
+    let most_sectors = match bio.op() {
         BioOp::Flush => return Ok(0),
-        BioOp::Discard => limits.max_discard_sectors,
-        BioOp::WriteZeroes => limits.max_write_zeroes_sectors,
-        BioOp::Read | BioOp::Write => limits.max_sectors,
+        BioOp::Discard => discard_sectors(bio, limits),
+        BioOp::WriteZeroes => u64::from(limits.max_write_zeroes_sectors),
+        BioOp::Read | BioOp::Write => u64::from(limits.max_sectors),
     };
-    if max_sectors == 0 {
+    if most_sectors == 0 {
         return Err(Errno::EOPNOTSUPP);
     }
-    let most = u64::from(max_sectors) * SECTOR_SIZE as u64;
+    let most = most_sectors * SECTOR_SIZE as u64;
     let fit = if bio.op().has_data() { bytes_in_segments(bio, most, limits) } else { most.min(bio.len()) };
     if fit == bio.len() {
         return Ok(fit);
@@ -81,22 +92,31 @@ fn fitting_bytes(bio: &Bio, limits: &Limits) -> Result<u64> {
     if whole_blocks == 0 { Err(Errno::EINVAL) } else { Ok(whole_blocks) }
 }
 
+/// How many sectors of a discard go first. It is cut where the device's granules end, so that no granule is
+/// given up in two halves, which many devices would not do at all.
+fn discard_sectors(bio: &Bio, limits: &Limits) -> u64 {
+    let most = u64::from(limits.max_discard_sectors);
+    let granule = (u64::from(limits.discard_granularity) / SECTOR_SIZE as u64).max(1);
+    if bio.sectors() <= most || most < granule {
+        return most;
+    }
+    let first = u64::from(limits.discard_alignment) / SECTOR_SIZE as u64 % granule;
+    let end = bio.sector().0.saturating_add(most);
+    let beyond = (end + granule - first) % granule;
+    // A device whose granule is as long as its longest discard, and a bio between two granules.
+    if beyond < most { most - beyond } else { most }
+}
+
 /// How many of the first `most` bytes of a bio fit in the segments that a request may have.
 fn bytes_in_segments(bio: &Bio, most: u64, limits: &Limits) -> u64 {
-    let mut counter = SegmentCounter::new(limits.max_segment_size);
+    let mut counter = SegmentCounter::new(limits, limits.max_segments);
     let mut fit = 0;
     for vec in bio.vecs() {
         // At most `vec.len`, so it fits.
         let len = u64::from(vec.len).min(most - fit) as u32;
-        let before = counter.room_in_last(vec);
-        counter.add(vec, len);
-        if counter.count > limits.max_segments {
-            let spare =
-                u64::from(limits.max_segments - counter.count_before) * u64::from(limits.max_segment_size);
-            return fit + u64::from(len).min(spare + u64::from(before));
-        }
-        fit += u64::from(len);
-        if fit == most {
+        let taken = counter.add(vec.phys(), len);
+        fit += u64::from(taken);
+        if taken < vec.len {
             break;
         }
     }
@@ -106,35 +126,36 @@ fn bytes_in_segments(bio: &Bio, most: u64, limits: &Limits) -> u64 {
 /// Counts segments the way [`crate::Request::segments`] will cut them.
 struct SegmentCounter {
     max_size: u32,
+    boundary: u64,
+    /// Most segments.
+    most: u32,
     count: u32,
-    /// What `count` was before the last piece.
-    count_before: u32,
     /// Where the last segment ends, and how long it is.
     end: u64,
     last_len: u32,
 }
 
 impl SegmentCounter {
-    fn new(max_size: u32) -> SegmentCounter {
-        SegmentCounter { max_size, count: 0, count_before: 0, end: 0, last_len: 0 }
+    fn new(limits: &Limits, most: u32) -> SegmentCounter {
+        let (max_size, boundary) = (limits.max_segment_size, limits.seg_boundary_mask);
+        SegmentCounter { max_size, boundary, most, count: 0, end: 0, last_len: 0 }
     }
 
-    /// Bytes of `vec` that the last segment takes, because they lie right behind it.
-    fn room_in_last(&self, vec: &BioVec) -> u32 {
-        if self.count > 0 && vec.phys() == self.end { self.max_size - self.last_len } else { 0 }
-    }
-
-    fn add(&mut self, vec: &BioVec, len: u32) {
-        self.count_before = self.count;
-        let joined = self.room_in_last(vec).min(len);
-        let rest = len - joined;
-        if rest > 0 {
-            self.count += rest.div_ceil(self.max_size);
-            self.last_len = (rest - 1) % self.max_size + 1;
-        } else {
-            self.last_len += joined;
+    /// Adds `len` bytes at `at`, as far as there are segments for them. How many it took.
+    fn add(&mut self, at: u64, len: u32) -> u32 {
+        let mut taken = 0;
+        if self.count > 0 && at == self.end {
+            taken = len.min(room(at, self.last_len, self.max_size, self.boundary));
+            self.last_len += taken;
         }
-        self.end = vec.phys() + u64::from(len);
+        while taken < len && self.count < self.most {
+            let begin = at + u64::from(taken);
+            self.last_len = (len - taken).min(room(begin, 0, self.max_size, self.boundary));
+            self.count += 1;
+            taken += self.last_len;
+        }
+        self.end = at + u64::from(taken);
+        taken
     }
 }
 
@@ -222,6 +243,46 @@ mod tests {
         let parts = split_ok(bio_of(&pages(1)), &limits);
         assert_eq!(shapes(&parts), [(0, 3), (3, 3), (6, 2)]);
         assert!(parts.iter().all(|p| count_segments(p.vecs(), &limits) <= 3));
+    }
+
+    #[test]
+    fn a_segment_stays_within_its_boundary() {
+        let frames = pages(2);
+        let within = |mask| Limits { seg_boundary_mask: mask, ..Limits::default() };
+        let bio = bio_of(&frames);
+        let apart = u32::from(frames[0].phys().0 + 4096 != frames[1].phys().0);
+        assert_eq!(count_segments(bio.vecs(), &within(0x1ff)), 16);
+        assert_eq!(count_segments(bio.vecs(), &within(0xfff)), 2);
+        assert_eq!(count_segments(bio.vecs(), &within(u64::MAX)), 1 + apart);
+        assert_eq!([room(0xff0, 0, 512, 0xfff), room(0x1000, 16, 512, 0xfff)], [16, 0]);
+        assert_eq!([room(0x1000, 0, 512, 0xfff), room(8, 8, 512, u64::MAX)], [512, 504]);
+        let limits = Limits { max_segments: 3, ..within(0x1ff) };
+        assert_eq!(shapes(&split_ok(bio_of(&frames[..1]), &limits)), [(0, 3), (3, 3), (6, 2)]);
+    }
+
+    #[test]
+    fn a_discard_is_cut_where_granules_end() {
+        let limits = Limits {
+            max_discard_sectors: 100,
+            discard_granularity: 16 * 512,
+            discard_alignment: 4 * 512,
+            ..Limits::default()
+        };
+        let cut = |sector, sectors| {
+            shapes(&split_ok(Bio::without_data(BioOp::Discard, Sector(sector), sectors), &limits))
+        };
+        // Granules begin at 4, 20, 36, …
+        assert_eq!(cut(10, 100), [(10, 100)]);
+        assert_eq!(cut(10, 200), [(10, 90), (100, 96), (196, 14)]);
+        assert_eq!(cut(4, 200), [(4, 96), (100, 96), (196, 8)]);
+        assert_eq!(cut(0, 120), [(0, 100), (100, 20)]);
+    }
+
+    #[test]
+    fn write_zeroes_is_cut_like_the_rest() {
+        let limits = Limits { max_write_zeroes_sectors: 12, logical_block_size: 4096, ..Limits::default() };
+        let bio = Bio::without_data(BioOp::WriteZeroes, Sector(8), 24);
+        assert_eq!(shapes(&split_ok(bio, &limits)), [(8, 8), (16, 8), (24, 8)]);
     }
 
     #[test]

@@ -17,7 +17,8 @@ use crate::ioprio::IoPrio;
 use crate::kblockd::Timer;
 use crate::pool::{Pool, RequestId};
 use crate::queue::RequestQueue;
-use crate::request::{InFlight, Origin, Request, Shape};
+use crate::request::{InFlight, Origin, Request, Segment, Shape};
+use crate::split::room;
 
 /// Eight sectors of reading ('r') or writing ('w') by this thread; writes are not waited for.
 pub fn add(elevator: &mut dyn Elevator, pool: &mut Pool, op: char, sector: u64, now: u64) -> RequestId {
@@ -137,7 +138,10 @@ impl LateDisk {
         let mut bytes = self.bytes.lock().unwrap();
         let mut at = request.sector().0 as usize * SECTOR_SIZE;
         if matches!(request.op(), BioOp::Discard | BioOp::WriteZeroes) {
-            bytes[at..at + request.sectors() as usize * SECTOR_SIZE].fill(0);
+            for (sector, sectors) in request.ranges() {
+                let at = sector.0 as usize * SECTOR_SIZE;
+                bytes[at..at + sectors as usize * SECTOR_SIZE].fill(0);
+            }
         }
         for vec in request.vecs() {
             let (offset, len) = (vec.offset as usize, vec.len as usize);
@@ -150,13 +154,20 @@ impl LateDisk {
     }
 
     fn check(&self, request: &Request) {
-        let segments = request.segments(self.limits.max_segment_size).count();
+        let (max_size, boundary) = (self.limits.max_segment_size, self.limits.seg_boundary_mask);
+        let whole = |s: &Segment| s.len <= max_size && room(s.phys.0, 0, u32::MAX, boundary) >= s.len;
+        assert!(request.segments_within(max_size, boundary).all(|s| whole(&s)));
+        let segments = request.segments_within(max_size, boundary).count();
         assert!(segments as u32 <= request.segment_count(), "{request:?}: {segments} segments");
         assert!(request.segment_count() <= self.limits.max_segments);
         if request.op().has_data() {
             assert!(request.sectors() <= u64::from(self.limits.max_sectors));
             let bytes: u64 = request.vecs().map(|v| u64::from(v.len)).sum();
             assert_eq!(bytes, request.sectors() * SECTOR_SIZE as u64);
+        }
+        if request.op() == BioOp::Discard {
+            assert!(request.sectors() <= u64::from(self.limits.max_discard_sectors));
+            assert!(request.ranges().count() <= self.limits.max_discard_segments as usize);
         }
     }
 }
