@@ -18,7 +18,7 @@ use crate::kblockd::Timer;
 use crate::pool::{Pool, RequestId};
 use crate::queue::RequestQueue;
 use crate::request::{InFlight, Origin, Request, Segment, Shape};
-use crate::split::room;
+use crate::split::{room, split};
 
 /// Eight sectors of reading ('r') or writing ('w') by this thread; writes are not waited for.
 pub fn add(elevator: &mut dyn Elevator, pool: &mut Pool, op: char, sector: u64, now: u64) -> RequestId {
@@ -71,6 +71,14 @@ pub fn page_bio(op: BioOp, sector: u64, pages: usize, byte: u8) -> (Bio, Vec<Fra
         bio.add(f, 0, 4096);
     }
     (bio, frames)
+}
+
+/// What a disk does with a bio within its bounds.
+pub fn submit(queue: &Arc<RequestQueue>, bio: Bio) {
+    match split(bio, &queue.limits()) {
+        Ok(parts) => parts.into_iter().for_each(|part| queue.submit(part)),
+        Err((bio, errno)) => bio.complete(Err(errno)),
+    }
 }
 
 /// A device that holds every request until the test completes it, in any order and with any result.
@@ -227,6 +235,14 @@ impl VirtualTime {
             }
         }
         self.now.store(end, Ordering::SeqCst);
+    }
+
+    /// Goes on to the next moment that was armed, if there is one.
+    pub fn pass_to_armed(&self, queue: &Arc<RequestQueue>) {
+        let armed = *self.armed.lock().unwrap();
+        if let Some(at) = armed {
+            self.pass(at.saturating_sub(Timer::now(self)), queue);
+        }
     }
 
     fn take_armed(&self, end: u64) -> Option<u64> {

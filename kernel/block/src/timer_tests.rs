@@ -12,8 +12,7 @@ use crate::elevator::Elevator;
 use crate::pool::{Pool, RequestId};
 use crate::queue::RequestQueue;
 use crate::request::Request;
-use crate::split::split;
-use crate::testing::{LateDisk, VirtualTime, page_bio};
+use crate::testing::{LateDisk, VirtualTime, page_bio, submit};
 use crate::{Merges, kblockd};
 
 const MS: u64 = 1_000_000;
@@ -62,7 +61,7 @@ fn queue(timer: &'static dyn kblockd::Timer) -> (Arc<LateDisk>, Arc<RequestQueue
 fn write(queue: &Arc<RequestQueue>, page: u64) {
     let (bio, _) = page_bio(BioOp::Write, page * 8, 1, 1);
     let bio = bio.end_io(|result: Result<()>| assert_eq!(result, Ok(())));
-    split(bio, &queue.limits()).unwrap().into_iter().for_each(|part| queue.submit(part));
+    submit(queue, bio);
 }
 
 fn put_lazy(queue: &RequestQueue) -> Arc<Mutex<usize>> {
