@@ -84,6 +84,8 @@ bitflags! {
         const FUA = 8;
         /// Read ahead: nobody waits yet.
         const RAHEAD = 16;
+        /// A write-zeroes keeps the room on the device (Linux `REQ_NOUNMAP`).
+        const NOUNMAP = 32;
     }
 }
 

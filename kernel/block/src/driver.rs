@@ -44,6 +44,10 @@ pub struct Limits {
     pub discard_alignment: u32,
     /// Most sectors in a write-zeroes; 0: the device cannot.
     pub max_write_zeroes_sectors: u32,
+    /// Bytes below which a transfer is slow; 0: not told.
+    pub io_min: u32,
+    /// Bytes that the device would like a transfer to have; 0: not told.
+    pub io_opt: u32,
     /// The unit of addressing in bytes; transfers are multiples of it.
     pub logical_block_size: u32,
     /// The unit the device works in without reading first.
@@ -79,6 +83,8 @@ impl Limits {
         discard_granularity: 0,
         discard_alignment: 0,
         max_write_zeroes_sectors: 0,
+        io_min: 0,
+        io_opt: 0,
         logical_block_size: SECTOR_SIZE as u32,
         physical_block_size: SECTOR_SIZE as u32,
         queue_depth: 64,
@@ -113,6 +119,8 @@ pub enum TimedOut {
     /// The device was done, only its interrupt got lost: the driver has just completed this many
     /// requests.
     Found(usize),
+    /// The device was beyond help: it was reset, and its requests have ended with EIO.
+    Reset,
     /// The device still has the request, and may still write to its memory: it stays in flight, and
     /// its time begins anew (Linux: BLK_EH_RESET_TIMER).
     Waiting,

@@ -7,6 +7,9 @@ use aarch64_cpu::registers::{
     CNTKCTL_EL1, CPACR_EL1, ID_AA64ISAR0_EL1, ID_AA64MMFR1_EL1, MPIDR_EL1, Readable, Writeable,
 };
 
+/// CPUs that run threads: the one that booted. The others stay off.
+pub const IN_USE: usize = 1;
+
 static HAS_PAN: AtomicBool = AtomicBool::new(false);
 static HAS_RNDR: AtomicBool = AtomicBool::new(false);
 
@@ -33,6 +36,13 @@ pub fn init() {
 #[inline(always)]
 pub fn has_pan() -> bool {
     HAS_PAN.load(Ordering::Relaxed)
+}
+
+/// The number of this CPU among those that run threads.
+#[inline]
+pub fn index() -> usize {
+    // Of one, it is the first.
+    IN_USE - 1
 }
 
 /// Aff3, 2, 1, 0 of this CPU, as MPIDR_EL1 and GICD_IROUTER place them.

@@ -1,14 +1,12 @@
 //! Contiguous, zeroed pages for rings and tables that a device reads and writes.
 //!
 //! virt's devices are coherent with the CPU, so these are ordinary pages of the linear area; what a
-//! driver owes them are barriers.
+//! driver owes them are barriers. On a host they come from the heap, and a physical address is a
+//! pointer, as the fake devices of the tests expect.
 
 use core::ptr::NonNull;
 
 use base::{PAGE_SIZE, PhysAddr};
-
-use super::frames;
-use crate::layout;
 
 /// Pages that belong to one driver; freed on drop.
 #[derive(Debug)]
@@ -28,8 +26,7 @@ impl DmaPages {
     /// or in pieces.
     pub fn new(pages: usize) -> Option<DmaPages> {
         let order = pages.max(1).checked_next_power_of_two()?.trailing_zeros() as usize;
-        let phys = frames::alloc_block(order)?;
-        let virt = layout::phys_to_nonnull(phys)?;
+        let (phys, virt) = source::take(order)?;
         // SAFETY: a fresh block of this size, ours.
         unsafe { virt.as_ptr().write_bytes(0, PAGE_SIZE << order) };
         Some(DmaPages { phys, virt, order })
@@ -43,6 +40,11 @@ impl DmaPages {
     /// Where the CPU finds them. Valid as long as `self` lives.
     pub fn as_ptr(&self) -> *mut u8 {
         self.virt.as_ptr()
+    }
+
+    /// The same, never null.
+    pub fn as_non_null(&self) -> NonNull<u8> {
+        self.virt
     }
 
     /// Bytes there are: a power of two of pages.
@@ -59,6 +61,56 @@ impl DmaPages {
 impl Drop for DmaPages {
     fn drop(&mut self) {
         // SAFETY: the block of `new`, whose owner goes away.
-        unsafe { frames::free(self.phys, self.order) }
+        unsafe { source::give(self.phys, self.virt, self.order) }
+    }
+}
+
+#[cfg(target_os = "none")]
+mod source {
+    use core::ptr::NonNull;
+
+    use base::PhysAddr;
+
+    use crate::layout;
+    use crate::memory::frames;
+
+    pub fn take(order: usize) -> Option<(PhysAddr, NonNull<u8>)> {
+        let phys = frames::alloc_block(order)?;
+        Some((phys, layout::phys_to_nonnull(phys)?))
+    }
+
+    /// # Safety
+    /// What `take` gave for this order, used by nobody any more.
+    pub unsafe fn give(phys: PhysAddr, _virt: NonNull<u8>, order: usize) {
+        // SAFETY: the caller's promise.
+        unsafe { frames::free(phys, order) }
+    }
+}
+
+#[cfg(not(target_os = "none"))]
+mod source {
+    use alloc::alloc::{Layout, alloc, dealloc};
+    use core::ptr::NonNull;
+
+    use base::{PAGE_SIZE, PhysAddr};
+
+    fn layout(order: usize) -> Option<Layout> {
+        let bytes = PAGE_SIZE.checked_shl(u32::try_from(order).ok()?)?;
+        Layout::from_size_align(bytes, bytes).ok()
+    }
+
+    pub fn take(order: usize) -> Option<(PhysAddr, NonNull<u8>)> {
+        // SAFETY: at least a page.
+        let virt = NonNull::new(unsafe { alloc(layout(order)?) })?;
+        Some((PhysAddr(virt.as_ptr() as u64), virt))
+    }
+
+    /// # Safety
+    /// What `take` gave for this order, used by nobody any more.
+    pub unsafe fn give(_phys: PhysAddr, virt: NonNull<u8>, order: usize) {
+        if let Some(layout) = layout(order) {
+            // SAFETY: the caller's promise; the layout is the one of `take`.
+            unsafe { dealloc(virt.as_ptr(), layout) }
+        }
     }
 }

@@ -10,7 +10,6 @@
 #[cfg(target_os = "none")]
 pub mod arena;
 pub mod buddy;
-#[cfg(target_os = "none")]
 pub mod dma;
 #[cfg(target_os = "none")]
 pub mod frames;

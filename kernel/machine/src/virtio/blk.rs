@@ -6,137 +6,143 @@
 //! ```
 //!
 //! # Life of a device
-//! reset → ACKNOWLEDGE, DRIVER → features → FEATURES_OK → configuration and queue → interrupt handler
-//! → DRIVER_OK → in use. A device that breaks the rules of the ring is reset; from then on every
-//! request ends with EIO.
+//! reset → ACKNOWLEDGE, DRIVER → features → FEATURES_OK → configuration and queues → interrupt handler
+//! → DRIVER_OK → in use. A device that breaks the rules of the ring, or says that it needs a reset, is
+//! reset; from then on every request ends with EIO.
+//!
+//! # A device that does not answer
+//! The queue asks [`Driver::timed_out`]. The device may have answered, and only the interrupt be lost:
+//! so the used ring is looked at first. If there is nothing, the device is told of its work once more,
+//! and the request goes on waiting: it cannot end while the device may still write to its pages, and a
+//! reset would lose what the device has begun, for a disk that may only be slow.
 //!
 //! # Locking
-//! The engine's lock and the transport's, never both, neither while a request completes.
+//! The engines' locks and the transport's, never two, none while a request completes.
 //!
-//! Source: VirtIO 1.2, 3.1 Device Initialization, 5.2.5.
+//! # Cost
+//! A batch is one store to the doorbell, or none while the device is at work. An interrupt is, on MMIO,
+//! one read and one write of a register, on PCI one read.
+//!
+//! Source: VirtIO 1.2, 3.1 Device Initialization, 5.2.5, 2.1.2 Driver Requirements (NEEDS_RESET).
 
 use alloc::boxed::Box;
-use alloc::string::String;
+use alloc::string::{String, ToString};
 use alloc::sync::Arc;
-use core::fmt;
-use core::ptr::NonNull;
+use alloc::vec::Vec;
+use core::fmt::Display;
+use core::sync::atomic::{AtomicU64, Ordering};
 
-use base::{PAGE_SIZE, Sector};
-use block::{Driver, InFlight, Limits};
+use base::{Errno, Result, Sector};
+use block::{Driver, InFlight, Limits, TimedOut};
 use sync::SpinLock;
 use virtio_drivers::transport::{DeviceStatus, InterruptStatus, SomeTransport, Transport};
 
-use super::config::{Config, Features};
-use super::doorbell::Doorbell;
-use super::engine::{Engine, Rules};
-use super::ring::{BadRing, Ring};
+use super::config::{Config, Features, at};
+use super::doorbell::Doorbells;
+use super::queues::Queues;
+use super::setup::{self, StartError};
 use crate::devicetree::Interrupt;
-use crate::irq;
 use crate::memory::dma::DmaPages;
-
-/// The only queue that is used.
-const QUEUE: u16 = 0;
-/// Descriptors of the ring, and so requests in flight, at most.
-const MOST_DESCRIPTORS: u32 = 256;
-/// A ring below that has no room for header, data and status.
-const FEWEST_DESCRIPTORS: u32 = 4;
-
-/// Why a device could not be taken into use.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum StartError {
-    /// It refuses the features.
-    Features(Features),
-    /// Its configuration space cannot be read.
-    Config,
-    /// Its queue has too few descriptors.
-    Queue(u32),
-    /// No memory for the ring.
-    Memory,
-    /// Its interrupt line is not one the controller has.
-    Interrupt,
-}
-
-impl fmt::Display for StartError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            StartError::Features(features) => write!(f, "it refuses the features {features:?}"),
-            StartError::Config => f.write_str("its configuration space cannot be read"),
-            StartError::Queue(size) => write!(f, "its queue has {size} descriptors"),
-            StartError::Memory => f.write_str("no memory for its ring"),
-            StartError::Interrupt => f.write_str("its interrupt line does not exist"),
-        }
-    }
-}
+use crate::{cpu, irq};
 
 /// A device in use.
 pub struct VirtioBlk {
-    engine: Engine,
-    doorbell: Doorbell,
+    /// Where it is, for the log.
+    name: String,
+    queues: Queues<Doorbells>,
     transport: SpinLock<SomeTransport<'static>>,
+    features: Features,
     limits: Limits,
-    capacity: Sector,
-    read_only: bool,
-    /// The ring's memory; freed after the transport, whose drop resets the device.
-    _pages: DmaPages,
+    /// Sectors; it may change while the device is in use.
+    capacity: AtomicU64,
+    /// The rings' memory; freed after the transport, whose drop resets the device.
+    _pages: Vec<DmaPages>,
 }
 
 impl VirtioBlk {
     /// Takes a block device into use.
     pub fn start(
+        name: &str,
         mut transport: SomeTransport<'static>,
-        doorbell: Doorbell,
+        doorbells: Doorbells,
         interrupt: Interrupt,
-    ) -> Result<Arc<VirtioBlk>, StartError> {
-        let (features, config) = negotiate(&mut transport)?;
-        let size = ring_size(transport.max_queue_size(QUEUE))?;
-        let (ring, pages) = set_up_ring(&mut transport, size, features)?;
-        let limits = config.limits(features, size);
-        let rules = Rules {
-            indirect: features.contains(Features::INDIRECT_DESC),
-            exact_length: features.contains(Features::VERSION_1),
-            max_segment_size: limits.max_segment_size,
-        };
+    ) -> core::result::Result<Arc<VirtioBlk>, StartError> {
+        let agreed = setup::agree(&mut transport, doorbells.queues())?;
+        log::debug!("{name}: {:?}, {:?}, {:?}", agreed.features, agreed.config, agreed.limits);
         let device = Arc::new(VirtioBlk {
-            engine: Engine::new(ring, size, rules).map_err(|_| StartError::Memory)?,
-            doorbell,
+            name: name.to_string(),
+            queues: Queues::new(agreed.engines, doorbells),
             transport: SpinLock::new(transport),
-            limits,
-            capacity: Sector(config.capacity),
-            read_only: features.contains(Features::RO),
-            _pages: pages,
+            features: agreed.features,
+            limits: agreed.limits,
+            capacity: AtomicU64::new(agreed.config.capacity),
+            _pages: agreed.pages,
         });
         let handler = device.clone();
         irq::register(interrupt, Box::new(move || handler.interrupt())).map_err(|_| StartError::Interrupt)?;
         device.transport.lock().finish_init();
-        if device.engine.ask_serial().is_ok() {
-            device.commit();
-        }
+        // A device that has no serial number says so later; it needs none.
+        _ = device.queues.ask_serial();
         Ok(device)
     }
 
     /// The device has something to say. Also called when another device on the same line has.
     fn interrupt(&self) {
-        // Acknowledged before looking: what comes after that raises the line again.
-        let status = self.transport.lock().ack_interrupt();
-        if !status.contains(InterruptStatus::QUEUE_INTERRUPT) {
-            return;
-        }
-        if let Err(bad) = self.engine.reap() {
-            self.put_out_of_use(bad);
+        if self.acknowledge().contains(InterruptStatus::QUEUE_INTERRUPT) {
+            self.reap();
         }
     }
 
-    fn put_out_of_use(&self, bad: BadRing) {
-        log::error!(
-            "virtio-blk: the device broke the rules of its ring, {bad:?}; it is reset and out of use"
-        );
+    /// Takes the interrupt back, before looking at the rings: what comes after that raises the line
+    /// again.
+    fn acknowledge(&self) -> InterruptStatus {
+        let status = self.transport.lock().ack_interrupt();
+        if status.contains(InterruptStatus::DEVICE_CONFIGURATION_INTERRUPT) {
+            self.configuration_changed();
+        }
+        status
+    }
+
+    /// Completes what is done; how many requests.
+    fn reap(&self) -> usize {
+        self.queues.reap().unwrap_or_else(|bad| {
+            self.put_out_of_use(format_args!("the device broke the rules of its ring, {bad:?}"));
+            0
+        })
+    }
+
+    fn needs_reset(&self) -> bool {
+        self.transport.lock().get_status().contains(DeviceStatus::DEVICE_NEEDS_RESET)
+    }
+
+    /// The configuration has changed: another size, or a device that has given up.
+    fn configuration_changed(&self) {
+        if self.needs_reset() {
+            return self.put_out_of_use("the device says that it needs a reset");
+        }
+        let now = Config::read(&*self.transport.lock(), self.features);
+        match now {
+            Ok(now) => self.resize(now.capacity),
+            Err(error) => log::error!("{}: its changed configuration cannot be read: {error}", self.name),
+        }
+    }
+
+    fn resize(&self, sectors: u64) {
+        let before = self.capacity.swap(sectors, Ordering::Relaxed);
+        if before != sectors {
+            log::info!("{}: the disk has {sectors} sectors now, no longer {before}", self.name);
+        }
+    }
+
+    fn put_out_of_use(&self, why: impl Display) {
+        log::error!("{}: {why}; it is reset and out of use", self.name);
         {
             let mut transport = self.transport.lock();
             transport.set_status(DeviceStatus::empty());
             // Reading back makes sure that the reset has happened (4.1.4.3.2).
             _ = transport.get_status();
         }
-        self.engine.fail_all();
+        self.queues.fail_all();
     }
 }
 
@@ -146,62 +152,48 @@ impl Driver for VirtioBlk {
     }
 
     fn capacity(&self) -> Sector {
-        self.capacity
+        Sector(self.capacity.load(Ordering::Relaxed))
     }
 
     fn read_only(&self) -> bool {
-        self.read_only
+        self.features.contains(Features::RO)
     }
 
     fn serial(&self) -> String {
-        self.engine.serial()
+        self.queues.serial()
     }
 
-    fn queue_request(&self, request: InFlight) -> Result<(), InFlight> {
-        self.engine.queue_request(request)
+    fn set_write_cache(&self, on: bool) -> Result<()> {
+        if !self.features.contains(Features::CONFIG_WCE) {
+            return Err(Errno::EOPNOTSUPP);
+        }
+        let mut transport = self.transport.lock();
+        transport.write_config_space(at::WRITEBACK, u8::from(on)).map_err(|_| Errno::EIO)?;
+        let now: u8 = transport.read_config_space(at::WRITEBACK).map_err(|_| Errno::EIO)?;
+        if (now != 0) == on { Ok(()) } else { Err(Errno::EIO) }
+    }
+
+    fn timed_out(&self) -> TimedOut {
+        if self.needs_reset() {
+            self.put_out_of_use("the device says that it needs a reset");
+            return TimedOut::Reset;
+        }
+        // As the lost interrupt would have: a line that is still up raises no other.
+        self.acknowledge();
+        match self.reap() {
+            0 => {
+                self.queues.ring_all();
+                TimedOut::Waiting
+            }
+            found => TimedOut::Found(found),
+        }
+    }
+
+    fn queue_request(&self, request: InFlight) -> core::result::Result<(), InFlight> {
+        self.queues.queue_request(cpu::index(), request)
     }
 
     fn commit(&self) {
-        if self.engine.commit() {
-            self.doorbell.ring();
-        }
+        self.queues.commit();
     }
-}
-
-fn negotiate(transport: &mut SomeTransport<'static>) -> Result<(Features, Config), StartError> {
-    let features = transport.begin_init(Features::all());
-    let modern = !transport.requires_legacy_layout();
-    let accepted = transport.get_status().contains(DeviceStatus::FEATURES_OK);
-    if modern && !(accepted && features.contains(Features::VERSION_1)) {
-        transport.set_status(DeviceStatus::FAILED);
-        return Err(StartError::Features(features));
-    }
-    let config = Config::read(transport, features).map_err(|_| StartError::Config)?;
-    log::debug!("virtio-blk: {features:?}, {config:?}");
-    Ok((features, config))
-}
-
-/// The greatest power of two that both sides bear.
-fn ring_size(device_most: u32) -> Result<u16, StartError> {
-    let most = device_most.min(MOST_DESCRIPTORS);
-    if most < FEWEST_DESCRIPTORS {
-        return Err(StartError::Queue(device_most));
-    }
-    // At most MOST_DESCRIPTORS.
-    Ok(1 << most.ilog2())
-}
-
-fn set_up_ring(
-    transport: &mut SomeTransport<'static>,
-    size: u16,
-    features: Features,
-) -> Result<(Ring, DmaPages), StartError> {
-    let pages = DmaPages::new(Ring::bytes(size).div_ceil(PAGE_SIZE)).ok_or(StartError::Memory)?;
-    let base = NonNull::new(pages.as_ptr()).ok_or(StartError::Memory)?;
-    // SAFETY: fresh zeroed pages, as many as the ring needs. The device, which has no other queue,
-    // and the ring are alone with them; they live as long as the VirtioBlk that owns both.
-    let ring = unsafe { Ring::new(base, size, features.contains(Features::EVENT_IDX)) };
-    let parts = Ring::parts(size, pages.phys());
-    transport.queue_set(QUEUE, size.into(), parts.descriptors.0, parts.available.0, parts.used.0);
-    Ok((ring, pages))
 }

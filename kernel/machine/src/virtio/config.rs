@@ -4,11 +4,15 @@
 //!
 //! Source: VirtIO 1.2, 5.2.3 Feature bits, 5.2.4 Device configuration layout, 6 Reserved feature bits.
 
+use base::PAGE_SIZE;
 use bitflags::bitflags;
 use block::{DEFAULT_MAX_SECTORS, Limits};
 use virtio_drivers::transport::Transport;
+use zerocopy::{FromBytes, IntoBytes};
 
 use super::slots;
+
+const SECTORS_PER_PAGE: u32 = (PAGE_SIZE / 512) as u32;
 
 bitflags! {
     /// The features this driver knows what to do with.
@@ -26,8 +30,10 @@ bitflags! {
         const FLUSH = 1 << 9;
         /// The physical block is told.
         const TOPOLOGY = 1 << 10;
-        /// Whether the write cache is on is told.
+        /// Whether the write cache is on is told, and can be changed.
         const CONFIG_WCE = 1 << 11;
+        /// There are several queues.
+        const MQ = 1 << 12;
         /// There is a discard.
         const DISCARD = 1 << 13;
         /// There is a write-zeroes.
@@ -41,16 +47,24 @@ bitflags! {
     }
 }
 
-/// Offsets in the configuration space.
-mod at {
-    pub const CAPACITY: usize = 0;
+/// Offsets in the configuration space. `max_discard_seg` (40) and `max_write_zeroes_seg` (52) are not of
+/// interest: a request has one range.
+pub mod at {
+    const CAPACITY: usize = 0;
+    pub const CAPACITY_LOW: usize = CAPACITY;
+    pub const CAPACITY_HIGH: usize = CAPACITY + 4;
     pub const SIZE_MAX: usize = 8;
     pub const SEG_MAX: usize = 12;
     pub const BLK_SIZE: usize = 20;
     pub const PHYSICAL_BLOCK_EXP: usize = 24;
+    pub const MIN_IO_SIZE: usize = 26;
+    pub const OPT_IO_SIZE: usize = 28;
     pub const WRITEBACK: usize = 32;
+    pub const NUM_QUEUES: usize = 34;
     pub const MAX_DISCARD_SECTORS: usize = 36;
+    pub const DISCARD_SECTOR_ALIGNMENT: usize = 44;
     pub const MAX_WRITE_ZEROES_SECTORS: usize = 48;
+    pub const WRITE_ZEROES_MAY_UNMAP: usize = 56;
 }
 
 /// The configuration space, as far as it is of interest.
@@ -66,62 +80,89 @@ pub struct Config {
     pub blk_size: Option<u32>,
     /// log2 of logical blocks in a physical one.
     pub physical_block_exp: Option<u8>,
+    /// Logical blocks of the shortest transfer that is not slow.
+    pub min_io_size: Option<u16>,
+    /// Logical blocks of the best transfer.
+    pub opt_io_size: Option<u32>,
     /// Whether completed writes may be in a volatile cache.
     pub writeback: Option<u8>,
+    /// Queues.
+    pub num_queues: Option<u16>,
     /// Most sectors of a discard.
     pub max_discard_sectors: Option<u32>,
+    /// Sectors that are discarded at once.
+    pub discard_sector_alignment: Option<u32>,
     /// Most sectors of a write-zeroes.
     pub max_write_zeroes_sectors: Option<u32>,
+    /// Whether a write-zeroes can give the room back.
+    pub write_zeroes_may_unmap: Option<u8>,
 }
 
 impl Config {
     /// Reads what the negotiated features say is there.
     pub fn read(transport: &impl Transport, features: Features) -> virtio_drivers::Result<Config> {
-        let word = |feature: Features, offset: usize| {
-            features.contains(feature).then(|| transport.read_config_space::<u32>(offset)).transpose()
-        };
-        let byte = |feature: Features, offset: usize| {
-            features.contains(feature).then(|| transport.read_config_space::<u8>(offset)).transpose()
-        };
         transport.read_consistent(|| {
-            let low: u32 = transport.read_config_space(at::CAPACITY)?;
-            let high: u32 = transport.read_config_space(at::CAPACITY + 4)?;
+            let space = Space { transport, features };
+            let (low, high) = (space.word(at::CAPACITY_LOW)?, space.word(at::CAPACITY_HIGH)?);
             Ok(Config {
                 capacity: u64::from(high) << 32 | u64::from(low),
-                size_max: word(Features::SIZE_MAX, at::SIZE_MAX)?,
-                seg_max: word(Features::SEG_MAX, at::SEG_MAX)?,
-                blk_size: word(Features::BLK_SIZE, at::BLK_SIZE)?,
-                physical_block_exp: byte(Features::TOPOLOGY, at::PHYSICAL_BLOCK_EXP)?,
-                writeback: byte(Features::CONFIG_WCE, at::WRITEBACK)?,
-                max_discard_sectors: word(Features::DISCARD, at::MAX_DISCARD_SECTORS)?,
-                max_write_zeroes_sectors: word(Features::WRITE_ZEROES, at::MAX_WRITE_ZEROES_SECTORS)?,
+                size_max: space.field(Features::SIZE_MAX, at::SIZE_MAX)?,
+                seg_max: space.field(Features::SEG_MAX, at::SEG_MAX)?,
+                blk_size: space.field(Features::BLK_SIZE, at::BLK_SIZE)?,
+                physical_block_exp: space.field(Features::TOPOLOGY, at::PHYSICAL_BLOCK_EXP)?,
+                min_io_size: space.field(Features::TOPOLOGY, at::MIN_IO_SIZE)?,
+                opt_io_size: space.field(Features::TOPOLOGY, at::OPT_IO_SIZE)?,
+                writeback: space.field(Features::CONFIG_WCE, at::WRITEBACK)?,
+                num_queues: space.field(Features::MQ, at::NUM_QUEUES)?,
+                max_discard_sectors: space.field(Features::DISCARD, at::MAX_DISCARD_SECTORS)?,
+                discard_sector_alignment: space.field(Features::DISCARD, at::DISCARD_SECTOR_ALIGNMENT)?,
+                max_write_zeroes_sectors: space
+                    .field(Features::WRITE_ZEROES, at::MAX_WRITE_ZEROES_SECTORS)?,
+                write_zeroes_may_unmap: space.field(Features::WRITE_ZEROES, at::WRITE_ZEROES_MAY_UNMAP)?,
             })
         })
+    }
+
+    /// How many queues to use where so many CPUs run threads: one each, as far as there are.
+    pub fn queues(&self, cpus: usize) -> u16 {
+        let there_are = self.num_queues.unwrap_or(1).max(1);
+        there_are.min(u16::try_from(cpus).unwrap_or(u16::MAX)).max(1)
     }
 
     /// What the block layer may ask for, on a ring of `ring` descriptors.
     pub fn limits(&self, features: Features, ring: u16) -> Limits {
         let logical = self.logical_block();
-        let direct = u32::from(ring).saturating_sub(2).max(1);
-        let most = if features.contains(Features::INDIRECT_DESC) {
-            slots::MAX_DATA
-        } else {
-            direct.min(slots::MAX_DATA)
-        };
+        // No chain is longer than the ring, also in a table (2.7.5.3.1).
+        let most = u32::from(ring).saturating_sub(slots::FRAME as u32).max(1);
         // A device that does not say takes one piece at a time (5.2.5).
         let told = if features.contains(Features::SEG_MAX) { self.seg_max.unwrap_or(1) } else { 1 };
+        let max_segments = told.clamp(1, most);
+        let blocks = |count: u32| count.checked_mul(logical).unwrap_or(0);
         Limits {
-            max_segments: told.clamp(1, most),
+            max_segments,
             max_segment_size: self.size_max.filter(|size| *size >= 512).unwrap_or(u32::MAX),
-            max_sectors: DEFAULT_MAX_SECTORS,
+            // What the pieces hold at a page each, and not less than Linux's default.
+            max_sectors: DEFAULT_MAX_SECTORS.max(max_segments * SECTORS_PER_PAGE),
             max_discard_sectors: self.max_discard_sectors.unwrap_or(0),
             max_write_zeroes_sectors: self.max_write_zeroes_sectors.unwrap_or(0),
+            discard_granularity: self.discard_granularity(logical),
             logical_block_size: logical,
             physical_block_size: logical << self.physical_block_exp.filter(|exp| *exp <= 10).unwrap_or(0),
+            io_min: blocks(self.min_io_size.unwrap_or(0).into()),
+            io_opt: blocks(self.opt_io_size.unwrap_or(0)),
             queue_depth: u32::from(ring),
             // A device with a flush has a cache, unless it says otherwise (5.2.6.2).
             write_cache: features.contains(Features::FLUSH) && self.writeback != Some(0),
             ..Limits::DEFAULT
+        }
+    }
+
+    fn discard_granularity(&self, logical: u32) -> u32 {
+        let told = self.discard_sector_alignment.and_then(|sectors| sectors.checked_mul(512));
+        match (self.max_discard_sectors, told) {
+            (None | Some(0), _) => 0,
+            (_, Some(bytes)) if bytes.is_multiple_of(logical) && bytes > 0 => bytes,
+            _ => logical,
         }
     }
 
@@ -134,6 +175,28 @@ impl Config {
                 512
             }
         }
+    }
+}
+
+/// The configuration space of a device with these features.
+struct Space<'a, T> {
+    transport: &'a T,
+    features: Features,
+}
+
+impl<T: Transport> Space<'_, T> {
+    fn word(&self, offset: usize) -> virtio_drivers::Result<u32> {
+        self.transport.read_config_space(offset)
+    }
+
+    /// A field that is there with a feature.
+    fn field<V: FromBytes + IntoBytes>(
+        &self,
+        feature: Features,
+        offset: usize,
+    ) -> virtio_drivers::Result<Option<V>> {
+        let there = self.features.contains(feature);
+        there.then(|| self.transport.read_config_space::<V>(offset)).transpose()
     }
 }
 
@@ -160,11 +223,42 @@ mod tests {
             ..Config::default()
         };
         let limits = config.limits(Features::all(), 256);
-        assert_eq!(limits.max_segments, slots::MAX_DATA);
+        assert_eq!((limits.max_segments, limits.max_sectors), (254, 2560));
+        assert_eq!(limits.discard_granularity, 4096);
         assert_eq!((limits.logical_block_size, limits.physical_block_size), (4096, 8192));
         assert!(limits.write_cache);
         let direct = config.limits(Features::all() - Features::INDIRECT_DESC, 64);
         assert_eq!(direct.max_segments, 62);
+    }
+
+    #[test]
+    fn a_deep_queue_takes_long_requests() {
+        let config = Config { seg_max: Some(1022), ..Config::default() };
+        let limits = config.limits(Features::all(), 1024);
+        assert_eq!((limits.max_segments, limits.max_sectors, limits.queue_depth), (1022, 8176, 1024));
+        assert_eq!(config.limits(Features::all(), 8).max_segments, 6);
+    }
+
+    #[test]
+    fn a_queue_for_each_cpu() {
+        let with = |num_queues| Config { num_queues, ..Config::default() };
+        assert_eq!([1, 2, 9].map(|cpus| with(Some(4)).queues(cpus)), [1, 2, 4]);
+        assert_eq!((with(None).queues(8), with(Some(0)).queues(8)), (1, 1));
+    }
+
+    #[test]
+    fn discards_go_by_what_the_device_frees() {
+        let with = |most, alignment| Config {
+            max_discard_sectors: Some(most),
+            discard_sector_alignment: Some(alignment),
+            blk_size: Some(4096),
+            ..Config::default()
+        };
+        let granularity = |config: Config| config.limits(Features::all(), 64).discard_granularity;
+        assert_eq!(granularity(with(100, 128)), 65536);
+        assert_eq!([granularity(with(100, 0)), granularity(with(100, 3))], [4096, 4096]);
+        assert_eq!(granularity(with(100, u32::MAX)), 4096);
+        assert_eq!((granularity(with(0, 8)), granularity(Config::default())), (0, 0));
     }
 
     #[test]

@@ -4,6 +4,11 @@
 //! be told, and whoever owns the registers tells it. So all of this runs on a host, against a device
 //! made of a `Vec`.
 //!
+//! # Completion
+//! The interrupt handler calls [`Engine::reap`]. It takes finished requests out by batches, each under
+//! one hold of the lock, and completes them without it; meanwhile the device is asked not to
+//! interrupt again. Nothing on that way takes a lock that a submitter sleeps with.
+//!
 //! # Locking
 //! One `SpinLock`, never held while a request completes.
 //!
@@ -17,14 +22,22 @@
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::iter;
+use core::sync::atomic::{AtomicBool, Ordering};
 
+use arrayvec::ArrayVec;
 use base::{Errno, Frame, Result, frame};
-use block::{BioOp, InFlight, Segment};
+use block::{BioFlags, BioOp, InFlight, Segment};
 use sync::SpinLock;
 use virtio_spec::blk::{S, T};
 
 use super::ring::{BadRing, Buffer, Ring, Used};
-use super::slots::Slots;
+use super::slots::{self, Slots, Taken};
+
+/// Requests that are taken out of the ring under one hold of the lock.
+const BATCH: usize = 16;
+
+/// A request that is done, with its result.
+type Done = (InFlight, Result<()>);
 
 /// Bytes of a serial number; shorter ones end with a zero byte.
 const ID_BYTES: u32 = 20;
@@ -37,6 +50,10 @@ pub struct Rules {
     /// The device tells the truth about the bytes it wrote (VIRTIO_F_VERSION_1; a legacy device need
     /// not, 2.7.8.3).
     pub exact_length: bool,
+    /// A write-zeroes may give the room back (`write_zeroes_may_unmap`).
+    pub may_unmap: bool,
+    /// Most pieces of data in a request.
+    pub max_segments: u32,
     /// Longest piece of memory.
     pub max_segment_size: u32,
 }
@@ -50,7 +67,7 @@ enum Waiter {
 }
 
 struct Entry {
-    slot: u16,
+    taken: Taken,
     /// Bytes of data the device has to write.
     bytes_in: u32,
     waiter: Waiter,
@@ -59,7 +76,7 @@ struct Entry {
 /// A request that is in the ring.
 struct Entered {
     head: u16,
-    slot: u16,
+    taken: Taken,
     bytes_in: u32,
 }
 
@@ -74,8 +91,10 @@ struct Chain {
 struct State {
     ring: Ring,
     slots: Slots,
-    /// By head descriptor.
+    /// By slot; as long as the depth that was reached.
     entries: Vec<Option<Entry>>,
+    /// The slot of each head descriptor.
+    slot_of: Vec<u16>,
     serial: String,
     broken: bool,
 }
@@ -84,14 +103,22 @@ struct State {
 pub struct Engine {
     state: SpinLock<State>,
     rules: Rules,
+    /// Something was put into the ring that the device was not shown.
+    filled: AtomicBool,
 }
 
 impl Engine {
     /// An engine on a fresh ring of `size` descriptors. ENOMEM.
     pub fn new(ring: Ring, size: u16, rules: Rules) -> Result<Engine> {
-        let entries = (0..size).map(|_| None).collect();
-        let state = State { ring, slots: Slots::new(size)?, entries, serial: String::new(), broken: false };
-        Ok(Engine { state: SpinLock::new(state), rules })
+        let state = State {
+            ring,
+            slots: Slots::new(size, rules.max_segments as usize)?,
+            entries: Vec::new(),
+            slot_of: alloc::vec![0; size.into()],
+            serial: String::new(),
+            broken: false,
+        };
+        Ok(Engine { state: SpinLock::new(state), rules, filled: AtomicBool::new(false) })
     }
 
     /// Puts a request into the ring, not yet visible to the device. Gives it back when there is no
@@ -101,6 +128,7 @@ impl Engine {
         match state.enter(&request, self.rules) {
             Some(entered) => {
                 state.wait(entered, Waiter::Request(request));
+                self.filled.store(true, Ordering::Relaxed);
                 Ok(())
             }
             None => Err(request),
@@ -114,6 +142,7 @@ impl Engine {
         let mut state = self.state.lock();
         let entered = state.enter_serial(data, self.rules).ok_or(Errno::ENOMEM)?;
         state.wait(entered, Waiter::Serial(answer));
+        self.filled.store(true, Ordering::Relaxed);
         Ok(())
     }
 
@@ -124,44 +153,53 @@ impl Engine {
 
     /// Shows the device what was put in. True: it wants to be told.
     pub fn commit(&self) -> bool {
-        self.state.lock().ring.publish()
+        // Whoever filled the ring after this commits it himself.
+        self.filled.load(Ordering::Relaxed) && {
+            let mut state = self.state.lock();
+            self.filled.store(false, Ordering::Relaxed);
+            state.ring.publish()
+        }
     }
 
-    /// Completes all that the device has given back. Err: it broke the rules.
-    pub fn reap(&self) -> core::result::Result<(), BadRing> {
-        let mut bad = None;
-        block::complete_all(iter::from_fn(|| match self.next_done() {
-            Ok(done) => done,
-            Err(error) => {
-                bad = Some(error);
-                None
+    /// Completes all that the device has given back; how many. Err: it broke the rules.
+    pub fn reap(&self) -> core::result::Result<usize, BadRing> {
+        let mut outcome = Ok(0);
+        let mut batch = ArrayVec::<Done, BATCH>::new();
+        block::complete_all(iter::from_fn(|| {
+            if batch.is_empty() && outcome.is_ok() {
+                if let Err(bad) = self.next_batch(&mut batch) {
+                    outcome = Err(bad);
+                }
+                // Taken from the end: the one given back first is completed first.
+                batch.reverse();
             }
+            let done = batch.pop()?;
+            outcome = outcome.map(|count| count + 1);
+            Some(done)
         }));
-        bad.map_or(Ok(()), Err)
+        outcome
     }
 
-    /// The next request of the block layer that is done, with its result. None: no more, and the
-    /// device will tell when there are.
-    fn next_done(&self) -> core::result::Result<Option<(InFlight, Result<()>)>, BadRing> {
+    /// The next requests of the block layer that are done. None: no more, and the device will tell when
+    /// there are. Err comes with what was done before the rules were broken.
+    fn next_batch(&self, batch: &mut ArrayVec<Done, BATCH>) -> core::result::Result<(), BadRing> {
         let mut state = self.state.lock();
         if state.broken {
-            return Ok(None);
+            return Ok(());
         }
-        loop {
+        state.ring.disarm();
+        while !batch.is_full() {
             match state.ring.pop() {
-                Ok(Some(used)) => {
-                    if let Some(done) = state.leave(used, self.rules) {
-                        return Ok(Some(done));
-                    }
-                }
-                Ok(None) if state.ring.arm() => {}
-                Ok(None) => return Ok(None),
+                Ok(Some(used)) => batch.extend(state.leave(used, self.rules)),
+                Ok(None) if state.ring.arm() => state.ring.disarm(),
+                Ok(None) => break,
                 Err(bad) => {
                     state.broken = true;
                     return Err(bad);
                 }
             }
         }
+        Ok(())
     }
 
     /// Whether the device broke the rules.
@@ -169,27 +207,31 @@ impl Engine {
         self.state.lock().broken
     }
 
-    /// Ends everything with EIO. Only after the device was reset: it must not touch the buffers any
-    /// more.
-    pub fn fail_all(&self) {
+    /// Ends everything with EIO; how many requests. Only after the device was reset: it must not touch
+    /// the buffers any more.
+    pub fn fail_all(&self) -> usize {
         let entries = {
             let mut state = self.state.lock();
             state.broken = true;
-            let count = state.entries.len();
-            core::mem::replace(&mut state.entries, (0..count).map(|_| None).collect())
+            core::mem::take(&mut state.entries)
         };
         let requests = entries.into_iter().flatten().filter_map(|entry| match entry.waiter {
             Waiter::Request(request) => Some((request, Err(Errno::EIO))),
             Waiter::Serial(_) => None,
         });
-        block::complete_all(requests);
+        let mut count = 0;
+        block::complete_all(requests.inspect(|_| count += 1));
+        count
     }
 }
 
 impl State {
+    /// The slot of the request was there when it entered.
     fn wait(&mut self, entered: Entered, waiter: Waiter) {
-        let Entered { head, slot, bytes_in } = entered;
-        self.entries[usize::from(head)] = Some(Entry { slot, bytes_in, waiter });
+        let Entered { head, taken, bytes_in } = entered;
+        let slot = taken.slot;
+        self.slot_of[usize::from(head)] = slot;
+        self.entries[usize::from(slot)] = Some(Entry { taken, bytes_in, waiter });
     }
 
     /// Writes a request's descriptors.
@@ -205,59 +247,70 @@ impl State {
         let data = request.segments(rules.max_segment_size);
         let data = data.map(|s: Segment| Buffer { phys: s.phys, len: s.len, device_writes });
         let chain = Chain { kind, sector: request.sector().0, most: request.segment_count() as usize };
-        let slot = self.take_slot(chain.most, rules)?;
+        let taken = self.take(chain.most, rules)?;
         // A request that moves data is at most `max_sectors` long, far below 4 GiB.
         let bytes = if device_writes { request.sectors() as u32 * 512 } else { 0 };
-        self.fill(slot, chain, data, bytes, rules)
+        self.fill(taken, chain, data, bytes, rules)
     }
 
     fn enter_range(&mut self, kind: T, request: &InFlight, rules: Rules) -> Option<Entered> {
         let sectors = u32::try_from(request.sectors()).ok()?;
-        let slot = self.take_slot(1, rules)?;
-        let range = self.slots.page(slot)?.range(request.sector().0, sectors);
-        self.fill(slot, Chain { kind, sector: 0, most: 1 }, iter::once(range), 0, rules)
+        let unmap = kind == T::WriteZeroes && rules.may_unmap && !request.flags().contains(BioFlags::NOUNMAP);
+        let taken = self.take(1, rules)?;
+        let range = self.slots.slot(taken.slot)?.range(request.sector().0, sectors, unmap);
+        self.fill(taken, Chain { kind, sector: 0, most: 1 }, iter::once(range), 0, rules)
     }
 
     fn enter_serial(&mut self, data: Buffer, rules: Rules) -> Option<Entered> {
-        let slot = self.take_slot(1, rules)?;
-        self.fill(slot, Chain { kind: T::GetId, sector: 0, most: 1 }, iter::once(data), 0, rules)
+        let taken = self.take(1, rules)?;
+        self.fill(taken, Chain { kind: T::GetId, sector: 0, most: 1 }, iter::once(data), 0, rules)
     }
 
-    /// A slot, if the ring also has room for so many pieces of data, header and status.
-    fn take_slot(&mut self, pieces: usize, rules: Rules) -> Option<u16> {
-        let needed = if rules.indirect { 1 } else { pieces + 2 };
+    /// A slot and an entry, if the ring also has room for so many pieces of data, header and status.
+    fn take(&mut self, pieces: usize, rules: Rules) -> Option<Taken> {
+        let needed = if rules.indirect { 1 } else { pieces + slots::FRAME };
         if self.broken || self.ring.free() < needed {
             return None;
         }
-        self.slots.take()
+        let taken = self.slots.take(pieces, rules.indirect)?;
+        // Slots are reached in order, so this is at most one more.
+        if usize::from(taken.slot) >= self.entries.len() {
+            if self.entries.try_reserve(1).is_err() {
+                self.slots.give_back(taken);
+                return None;
+            }
+            self.entries.push(None);
+        }
+        Some(taken)
     }
 
     /// Writes header, data and status into the ring, which has room for them.
     fn fill(
         &mut self,
-        slot: u16,
+        taken: Taken,
         chain: Chain,
         data: impl Iterator<Item = Buffer>,
         bytes_in: u32,
         rules: Rules,
     ) -> Option<Entered> {
-        let page = self.slots.page(slot)?;
-        let (header, status) = (page.begin(chain.kind, chain.sector), page.status_buffer());
+        let slot = self.slots.slot(taken.slot)?;
+        let (header, status) = (slot.begin(chain.kind, chain.sector), slot.status_buffer());
         let buffers = iter::once(header).chain(data).chain(iter::once(status));
         let head = if rules.indirect {
-            let (table, count) = page.table(buffers);
+            let (table, count) = self.slots.fill(&taken, buffers)?;
             self.ring.add_indirect(table, count)
         } else {
-            self.ring.add(buffers, chain.most + 2)
+            self.ring.add(buffers, chain.most + slots::FRAME)
         };
-        Some(Entered { head: head?, slot, bytes_in })
+        Some(Entered { head: head?, taken, bytes_in })
     }
 
     /// Takes out what the device gave back; a request of the block layer comes with its result.
-    fn leave(&mut self, used: Used, rules: Rules) -> Option<(InFlight, Result<()>)> {
-        let entry = self.entries.get_mut(usize::from(used.head))?.take()?;
-        let status = self.slots.page(entry.slot).map_or(super::slots::STATUS_UNTOUCHED, |page| page.status());
-        self.slots.give_back(entry.slot);
+    fn leave(&mut self, used: Used, rules: Rules) -> Option<Done> {
+        let slot = *self.slot_of.get(usize::from(used.head))?;
+        let entry = self.entries.get_mut(usize::from(slot))?.take()?;
+        let status = self.slots.slot(slot).map_or(slots::STATUS_UNTOUCHED, |slot| slot.status());
+        self.slots.give_back(entry.taken);
         let short = rules.exact_length && used.written <= entry.bytes_in && entry.bytes_in > 0;
         let result = outcome(status, short);
         match entry.waiter {

@@ -4,13 +4,18 @@ use std::sync::{Arc, Mutex};
 use std::vec::Vec;
 
 use base::{DevId, Errno, Result, Sector, frame};
-use block::{Bio, BioOp, Completion, Disk, Driver, InFlight, Limits};
+use block::{Bio, BioFlags, BioOp, Completion, Disk, Driver, InFlight, Limits};
 
 use super::engine::{Engine, Rules};
 use super::fake::{FakeDevice, pair};
-use super::slots;
 
-const RULES: Rules = Rules { indirect: true, exact_length: true, max_segment_size: u32::MAX };
+const RULES: Rules = Rules {
+    indirect: true,
+    exact_length: true,
+    may_unmap: true,
+    max_segments: 200,
+    max_segment_size: u32::MAX,
+};
 
 struct Fake {
     engine: Engine,
@@ -23,7 +28,7 @@ struct Fake {
 impl Fake {
     fn new(size: u16, event_idx: bool, rules: Rules, prompt: bool) -> Arc<Fake> {
         let (ring, device) = pair(size, event_idx);
-        let most = if rules.indirect { slots::MAX_DATA } else { u32::from(size) - 2 };
+        let most = if rules.indirect { rules.max_segments } else { u32::from(size) - 2 };
         let limits = Limits {
             max_segments: most,
             max_discard_sectors: 1 << 20,
@@ -120,6 +125,59 @@ fn what_is_written_is_read() {
     }
 }
 
+/// One request as long as the limits let it be: its table has pages of its own.
+#[test]
+fn a_request_of_many_pieces() {
+    for (size, pieces) in [(1024, 1022u32), (256, 254), (8, 200)] {
+        let fake = Fake::new(size, true, Rules { max_segments: pieces, ..RULES }, true);
+        let disk = disk_of(&fake);
+        // 512 bytes of every other half page: nothing is adjacent in memory.
+        let pages: Vec<_> = (0..pieces).map(|_| frame::alloc_zeroed().unwrap()).collect();
+        let mut bio = Bio::new(BioOp::Write, Sector(0));
+        for (n, page) in pages.iter().enumerate() {
+            page.fill(512, 512, n as u8 ^ 0x5a);
+            bio.add(page, 512, 512);
+        }
+        disk.submit_and_wait(bio).unwrap();
+        let device = fake.device.lock().unwrap();
+        assert!((0..pieces as usize).all(|n| device.disk[n * 512 + 511] == n as u8 ^ 0x5a));
+        assert_eq!(disk.stats().write.ios, 1);
+    }
+}
+
+#[test]
+fn a_write_zeroes_keeps_the_room_only_when_asked() {
+    for (may_unmap, flags, want) in
+        [(true, BioFlags::empty(), 1), (true, BioFlags::NOUNMAP, 0), (false, BioFlags::empty(), 0)]
+    {
+        let fake = Fake::new(16, true, Rules { may_unmap, ..RULES }, true);
+        let mut bio = Bio::without_data(BioOp::WriteZeroes, Sector(8), 8);
+        bio.flags |= flags;
+        disk_of(&fake).submit_and_wait(bio).unwrap();
+        assert_eq!(fake.device.lock().unwrap().range_flags, want);
+    }
+}
+
+/// Whatever was done when the driver looks is completed in one go, in the order of the ring, and the
+/// device does not interrupt meanwhile.
+#[test]
+fn completions_go_by_batches() {
+    for event_idx in [true, false] {
+        let fake = Fake::new(64, event_idx, RULES, false);
+        let disk = disk_of(&fake);
+        let order = Arc::new(Mutex::new(Vec::new()));
+        for n in 0..50u64 {
+            let sink = order.clone();
+            let (bio, _frames) = data(BioOp::Write, n * 16, 0, 1);
+            disk.submit_bio(bio.end_io(move |r| sink.lock().unwrap().push((n, r))));
+        }
+        fake.serve_all(0);
+        let done = order.lock().unwrap();
+        assert!(done.iter().enumerate().all(|(at, &(n, r))| (at as u64, Ok(())) == (n, r)), "{done:?}");
+        assert_eq!(done.len(), 50);
+    }
+}
+
 #[test]
 fn far_beyond_65536_requests() {
     let fake = Fake::new(4, true, RULES, true);
@@ -205,7 +263,7 @@ fn a_device_that_lies_is_out_of_use() {
     assert!(fake.engine.reap().is_err());
     assert!(fake.engine.is_broken());
     assert_eq!(*seen.lock().unwrap(), None, "the device may still use the buffer");
-    fake.engine.fail_all();
+    assert_eq!(fake.engine.fail_all(), 1);
     assert_eq!(*seen.lock().unwrap(), Some(Err(Errno::EIO)));
     assert_eq!(*submit(&disk, BioOp::Read).lock().unwrap(), Some(Err(Errno::EIO)));
 }

@@ -37,6 +37,7 @@ pub fn pair(size: u16, event_idx: bool) -> (Ring, FakeDevice) {
         status: 0,
         short: false,
         flushes: 0,
+        range_flags: 0,
     };
     (ring, device)
 }
@@ -60,6 +61,8 @@ pub struct FakeDevice {
     /// Say that nothing was written.
     pub short: bool,
     pub flushes: usize,
+    /// The flags of the last discard or write-zeroes.
+    pub range_flags: u32,
 }
 
 fn get<T: Copy>(addr: u64) -> T {
@@ -124,7 +127,7 @@ impl FakeDevice {
         self.done = old.wrapping_add(1);
         put(self.used + 2, self.done);
         if !self.event_idx {
-            return true;
+            return get::<u16>(self.avail) & 1 == 0;
         }
         let event = get::<u16>(self.avail + 4 + 2 * u64::from(self.size));
         let tell = need_event(event, self.done, self.signalled);
@@ -184,7 +187,8 @@ impl FakeDevice {
                 11 | 13 => {
                     let from = get::<u64>(addr) as usize * 512;
                     let count = get::<u32>(addr + 8) as usize * 512;
-                    assert_eq!(get::<u32>(addr + 12), 0);
+                    self.range_flags = get::<u32>(addr + 12);
+                    assert!(kind == 13 || self.range_flags == 0, "unmap is not for a discard");
                     self.disk[from..from + count].fill(0);
                 }
                 other => panic!("request of type {other}"),

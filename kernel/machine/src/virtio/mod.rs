@@ -4,9 +4,11 @@
 //! |---------------|--------------------------------------------------------------------|------------|
 //! | `ring.rs`     | descriptors, available and used ring, when to tell                  | yes        |
 //! | `slots.rs`    | header, status and descriptor table of a request                    | yes        |
-//! | `engine.rs`   | requests into the ring, statuses out of it                          | yes        |
+//! | `engine.rs`   | one queue: requests into the ring, statuses out of it               | yes        |
+//! | `queues.rs`   | all queues of a device, one for each CPU                            | yes        |
 //! | `config.rs`   | features, configuration space, the limits that follow               | yes        |
-//! | `blk.rs`      | the device: set-up, interrupt, `block::Driver`                      |            |
+//! | `setup.rs`    | from reset to rings: features, configuration, memory                |            |
+//! | `blk.rs`      | the device in use: interrupt, `block::Driver`                       |            |
 //! | `doorbell.rs` | one store that tells the device                                     |            |
 //! | `pci.rs`      | from a PCI function to its registers                                |            |
 //! | `probe.rs`    | where disks can be, and in which order they are named               |            |
@@ -31,9 +33,14 @@ mod engine_tests;
 mod fake;
 #[cfg(target_os = "none")]
 mod pci;
+pub mod queues;
+#[cfg(test)]
+mod queues_tests;
 pub mod ring;
 #[cfg(test)]
 mod ring_tests;
+#[cfg(target_os = "none")]
+mod setup;
 pub mod slots;
 
 #[cfg(target_os = "none")]

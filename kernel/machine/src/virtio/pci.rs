@@ -5,6 +5,7 @@
 //!
 //! Source: VirtIO 1.2, 4.1 Virtio Over PCI Bus.
 
+use alloc::vec::Vec;
 use core::ptr::NonNull;
 
 use base::PhysAddr;
@@ -15,7 +16,8 @@ use virtio_drivers::transport::pci::{
 };
 use virtio_drivers::{BufferDirection, Hal};
 
-use super::doorbell::Doorbell;
+use super::doorbell::Doorbells;
+use crate::cpu;
 use crate::devicetree::Interrupt;
 use crate::mmio::Mmio;
 use crate::mmu;
@@ -32,8 +34,8 @@ const VENDOR_CAPABILITY: u8 = 9;
 pub struct Parts {
     /// Its registers.
     pub transport: SomeTransport<'static>,
-    /// Where queue 0 is announced.
-    pub doorbell: Doorbell,
+    /// Where its queues are announced.
+    pub doorbells: Doorbells,
     /// Its INTx line.
     pub interrupt: Interrupt,
 }
@@ -57,8 +59,8 @@ pub fn open(bus: &Bus, function: &Function) -> Result<Parts, &'static str> {
     let found = find(&mut root, ecam, at);
     root.set_command(at, command | Command::MEMORY_SPACE);
     let (transport, common, notify) = found?;
-    let doorbell = doorbell(ecam, at, common, notify)?;
-    Ok(Parts { transport: transport.into(), doorbell, interrupt })
+    let doorbells = doorbells(ecam, at, common, notify)?;
+    Ok(Parts { transport: transport.into(), doorbells, interrupt })
 }
 
 /// The transport, and its common and notification structures.
@@ -90,24 +92,32 @@ fn map_registers(root: &mut PciRoot<Ecam>, at: DeviceFunction) -> Result<(), &'s
     Ok(())
 }
 
-/// Finds where queue 0 is announced: notify structure + its queue_notify_off * multiplier.
-fn doorbell(
+/// Finds where the queues are announced that the CPUs could use: notify structure + the queue's
+/// queue_notify_off * multiplier.
+fn doorbells(
     ecam: Ecam,
     at: DeviceFunction,
     common: Structure,
     notify: Structure,
-) -> Result<Doorbell, &'static str> {
+) -> Result<Doorbells, &'static str> {
     let missing = "its notification register cannot be found";
-    let offset = queue_notify_off(common).ok_or(missing)?;
     let multiplier = u64::from(ecam.read_word(at, notify.capability + 16));
-    let offset = u64::from(offset) * multiplier;
-    if offset + 2 > notify.len || !(notify.address + offset).is_multiple_of(2) {
-        return Err("its notification structure is too small");
+    let mut addresses = Vec::new();
+    for queue in 0..cpu::IN_USE as u16 {
+        let Some(offset) = queue_notify_off(common, queue) else { break };
+        let offset = u64::from(offset) * multiplier;
+        if offset + 2 > notify.len || !(notify.address + offset).is_multiple_of(2) {
+            return Err("its notification structure is too small");
+        }
+        let address = mmu::map_device(PhysAddr(notify.address + offset), 2).map_err(|_| missing)?;
+        addresses.push(address.cast());
     }
-    let address = mmu::map_device(PhysAddr(notify.address + offset), 2).map_err(|_| missing)?;
-    // SAFETY: the transport was made, so the function decodes its BARs; the address is within one
-    // of them, and stays mapped.
-    Ok(unsafe { Doorbell::pci(address) })
+    if addresses.is_empty() {
+        return Err(missing);
+    }
+    // SAFETY: the transport was made, so the function decodes its BARs; the addresses are within one
+    // of them, and stay mapped.
+    Ok(unsafe { Doorbells::pci(addresses) })
 }
 
 /// A virtio structure within a BAR.
@@ -132,16 +142,18 @@ fn structure(root: &mut PciRoot<Ecam>, ecam: Ecam, at: DeviceFunction, kind: u8)
     })
 }
 
-/// `queue_notify_off` of queue 0 (4.1.4.3: queue_select at 22, queue_notify_off at 30).
-fn queue_notify_off(common: Structure) -> Option<u16> {
+/// `queue_notify_off` of a queue (4.1.4.3: queue_select at 22, queue_size at 24, queue_notify_off at
+/// 30). None when there is no such queue.
+fn queue_notify_off(common: Structure, queue: u16) -> Option<u16> {
     if common.len < 32 || !common.address.is_multiple_of(4) {
         return None;
     }
     let registers = mmu::map_device(PhysAddr(common.address), common.len).ok()?;
     // SAFETY: within the structure, aligned; selecting a queue harms nobody before the queue is in use.
     unsafe {
-        registers.add(22).cast::<u16>().write_volatile(0);
-        Some(registers.add(30).cast::<u16>().read_volatile())
+        registers.add(22).cast::<u16>().write_volatile(queue);
+        let size = registers.add(24).cast::<u16>().read_volatile();
+        (size > 0).then(|| registers.add(30).cast::<u16>().read_volatile())
     }
 }
 

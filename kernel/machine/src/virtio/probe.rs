@@ -1,16 +1,17 @@
 //! Looks at every place where a virtio block device can be, and takes those that are there into use.
 
+use alloc::format;
+use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
-use core::fmt::Display;
 
 use virtio_drivers::transport::mmio::{MmioError, MmioTransport};
 use virtio_drivers::transport::{DeviceType, SomeTransport, Transport};
 
-use super::blk::{StartError, VirtioBlk};
-use super::doorbell::Doorbell;
+use super::blk::VirtioBlk;
+use super::doorbell::Doorbells;
 use super::pci;
-use crate::devicetree::Device;
+use crate::devicetree::{Device, Interrupt};
 use crate::mmu;
 use crate::pci::{Bus, Function};
 
@@ -27,9 +28,9 @@ pub fn disks(mmio: &[Device], pci: Option<&Bus>) -> Vec<Arc<VirtioBlk>> {
 }
 
 fn pci_disk(bus: &Bus, function: &Function) -> Option<Arc<VirtioBlk>> {
-    let name = format_args!("pci 00:{:02x}.{}", function.device, function.function);
+    let name = format!("pci 00:{:02x}.{}", function.device, function.function);
     match pci::open(bus, function) {
-        Ok(parts) => kept(VirtioBlk::start(parts.transport, parts.doorbell, parts.interrupt), name),
+        Ok(parts) => start(name, parts.transport, parts.doorbells, parts.interrupt),
         Err(why) => {
             log::error!("{name}: a disk that cannot be used: {why}");
             None
@@ -40,7 +41,7 @@ fn pci_disk(bus: &Bus, function: &Function) -> Option<Arc<VirtioBlk>> {
 /// The block device behind an MMIO transport. None when there is none.
 fn mmio_disk(slot: Device) -> Option<Arc<VirtioBlk>> {
     let registers = slot.registers;
-    let name = format_args!("virtio-mmio {:#x}", registers.start);
+    let name = format!("virtio-mmio {:#x}", registers.start);
     let base = mmu::map_device(base::PhysAddr(registers.start), registers.len()).ok()?;
     // SAFETY: the device tree says that a transport's registers are there; they stay mapped.
     let transport = match unsafe { MmioTransport::new(base.cast(), registers.len() as usize) } {
@@ -60,10 +61,16 @@ fn mmio_disk(slot: Device) -> Option<Arc<VirtioBlk>> {
         return None;
     };
     // SAFETY: as above.
-    let doorbell = unsafe { Doorbell::mmio(base) };
-    kept(VirtioBlk::start(transport, doorbell, interrupt), name)
+    let doorbells = unsafe { Doorbells::mmio(base) };
+    start(name, transport, doorbells, interrupt)
 }
 
-fn kept(started: Result<Arc<VirtioBlk>, StartError>, name: impl Display) -> Option<Arc<VirtioBlk>> {
+fn start(
+    name: String,
+    transport: SomeTransport<'static>,
+    doorbells: Doorbells,
+    interrupt: Interrupt,
+) -> Option<Arc<VirtioBlk>> {
+    let started = VirtioBlk::start(&name, transport, doorbells, interrupt);
     started.inspect_err(|why| log::error!("{name}: a disk that cannot be used: {why}")).ok()
 }

@@ -11,14 +11,16 @@
 //! 1. [`Ring::add`] or [`Ring::add_indirect`] for each request of a batch: answers the head, the number
 //!    under which the device gives it back.
 //! 2. [`Ring::publish`] once: the device may see the batch; answers whether it wants to be told.
-//! 3. After an interrupt, [`Ring::pop`] until it is empty, then [`Ring::arm`]: if that answers true,
-//!    something came in between, and the loop begins again.
+//! 3. After an interrupt, [`Ring::disarm`], [`Ring::pop`] until it is empty, then [`Ring::arm`]: if
+//!    that answers true, something came in between, and the loop begins again.
 //!
 //! # Being told (VIRTIO_F_EVENT_IDX)
 //! Each side writes the index at which it next wants to be told. Indexes are 16 bits and wrap; "has the
 //! other side's index been passed on the way from `old` to `new`" is a question of distances modulo
 //! 65,536, which is what [`need_event`] asks. Example: event 65,535, going from 65,534 to 1 passes it:
 //! `1 - 65535 - 1 = 1 < 1 - 65534 = 3`.
+//!
+//! Without that feature there are two flags, "don't tell me", and the driver's is up while it reaps.
 //!
 //! # Trust
 //! What the device writes is checked: an index that ran ahead, an id that was not given out, are
@@ -129,6 +131,9 @@ const fn used_offset(size: u16) -> usize {
     (available_offset(size) + 2 * (3 + size as usize)).next_multiple_of(PAGE_SIZE)
 }
 
+/// Of the available ring's flags: VIRTQ_AVAIL_F_NO_INTERRUPT.
+const NO_INTERRUPT: u16 = 1;
+
 /// Whether the index `event` is passed on the way from `old` to `new`, all modulo 2^16.
 pub const fn need_event(event: u16, new: u16, old: u16) -> bool {
     new.wrapping_sub(event).wrapping_sub(1) < new.wrapping_sub(old)
@@ -198,7 +203,7 @@ impl Ring {
     /// free.
     pub fn add_indirect(&mut self, table: PhysAddr, count: usize) -> Option<u16> {
         let head = self.free.pop()?;
-        // A table is at most a page.
+        // A table is at most as long as the ring, which has 2^15 descriptors at most.
         let len = (count * size_of::<Desc>()) as u32;
         let desc = Desc {
             addr: le64::from_ne(table.0),
@@ -216,6 +221,11 @@ impl Ring {
         let slot = usize::from(self.next_avail & (self.size - 1));
         self.write16(self.available() + 4 + 2 * slot, head);
         self.next_avail = self.next_avail.wrapping_add(1);
+    }
+
+    /// Whether something was added that the device has not been shown.
+    pub fn has_unpublished(&self) -> bool {
+        self.published != self.next_avail
     }
 
     /// Shows the device all that was added. True: it wants to be told.
@@ -260,12 +270,22 @@ impl Ring {
         Ok(Some(Used { head, written }))
     }
 
+    /// Asks not to be told for now: the used ring is being read anyway. With event indexes the one of
+    /// the last [`Ring::arm`] says so, once it is passed.
+    pub fn disarm(&mut self) {
+        if !self.event_idx {
+            self.write16(self.available(), NO_INTERRUPT);
+        }
+    }
+
     /// Asks to be told of the next request given back. True: there is one already, and nobody will
     /// tell.
     pub fn arm(&mut self) -> bool {
         if self.event_idx {
             let used_event = self.available() + 4 + 2 * usize::from(self.size);
             self.write16(used_event, self.last_used);
+        } else {
+            self.write16(self.available(), 0);
         }
         fence(Ordering::SeqCst);
         self.read16(self.used() + 2) != self.last_used
