@@ -3,6 +3,8 @@
 # usage: scripts/linux.sh DISK COMMANDS [QEMU ARGUMENT...]
 #   DISK      an ext4 image; it becomes the root of each command (chroot) and is written to
 #   COMMANDS  a file with a command a line, words split at spaces
+#   ARGUMENT  more disks, say: Linux finds those of virtio-mmio last one first, so theirs come before
+#             DISK's and DISK is /dev/vda
 # For each command it prints "==== COMMAND", what the command printed, and "---- STATUS".
 # Exit status 77: the kernel could not be had (setup.sh unpacks it under target/cache/arm64).
 set -eu
@@ -52,5 +54,5 @@ chmod +x "$initramfs/init"
 timeout "${TIMEOUT:-300}" qemu-system-aarch64 -M virt,gic-version=3 -cpu cortex-a72 -m 512M \
     -nodefaults -nographic -serial stdio -no-reboot -kernel "$kernel" -initrd "$work/initramfs.gz" \
     -append "console=ttyAMA0 quiet loglevel=0 panic=-1 mitigations=off kpti=0" \
-    -global virtio-mmio.force-legacy=false \
-    -drive "if=none,id=disk,format=raw,file=$disk" -device virtio-blk-device,drive=disk "$@" </dev/null
+    -global virtio-mmio.force-legacy=false "$@" \
+    -drive "if=none,id=disk,format=raw,file=$disk" -device virtio-blk-device,drive=disk </dev/null

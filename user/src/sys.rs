@@ -16,6 +16,7 @@ pub const O_EXCL: i32 = 0o200;
 pub const O_TRUNC: i32 = 0o1000;
 pub const O_APPEND: i32 = 0o2000;
 pub const O_DIRECTORY: i32 = 0o40000;
+pub const O_DIRECT: i32 = 0o200000;
 pub const O_NOFOLLOW: i32 = 0o100000;
 pub const O_CLOEXEC: i32 = 0o2000000;
 pub const O_SYNC: i32 = 0o4010000;

@@ -12,6 +12,7 @@
 //! assert_eq!(from.count(), 2);                      // "lo" is left
 //! ```
 
+use crate::arch::Access;
 use crate::errno::{Errno, Result};
 use crate::frame::Frame;
 use crate::user::{UserAddr, UserMemory};
@@ -186,6 +187,54 @@ impl<'a> IovIter<'a> {
         })
     }
 
+    /// The same without bringing anything in: never sleeps, short where the program's page is not
+    /// present.
+    pub fn copy_from_frame_atomic(&mut self, frame: &Frame, offset: usize, len: usize) -> usize {
+        self.each(len, |part, done| match part {
+            Part::User(memory, at) => memory.write_from_frame_atomic(at.base, frame, offset + done, at.len),
+            Part::Target(bytes) => {
+                frame.read(offset + done, bytes);
+                bytes.len()
+            }
+            Part::Source(_) => 0,
+        })
+    }
+
+    /// Whether the bytes are the program's, so that they can be pinned.
+    pub fn is_user(&self) -> bool {
+        matches!(self.memory, Memory::One(..) | Memory::Many(..))
+    }
+
+    /// Whether what is left begins, in each segment, at an address with none of the bits of `address`
+    /// and has a length with none of the bits of `length` (`iov_iter_is_aligned`).
+    pub fn is_aligned(&self, address: u64, length: usize) -> bool {
+        let aligned = |s: IoVec| s.base.0 & address == 0 && s.len & length == 0;
+        match &self.memory {
+            Memory::One(_, s) => aligned(IoVec { base: s.base.add(self.offset as u64), len: self.count }),
+            Memory::Many(_, segments) => {
+                let (mut left, mut offset) = (self.count, self.offset);
+                segments.get(self.segment..).unwrap_or(&[]).iter().all(|s| {
+                    let len = (s.len - offset).min(left);
+                    let at = IoVec { base: s.base.add(offset as u64), len };
+                    // An empty segment counts, as in Linux; one behind the last byte does not.
+                    let behind = left == 0;
+                    (left, offset) = (left - len, 0);
+                    behind || aligned(at)
+                })
+            }
+            Memory::Source(_) | Memory::Target(_) => true,
+        }
+    }
+
+    /// Pins up to `len` bytes of the program's memory ([`UserMemory::pin`]) and moves on by what
+    /// could be had. The kernel's own memory cannot be pinned: 0.
+    pub fn pin(&mut self, len: usize, access: Access, each: &mut dyn FnMut(&Frame, usize, usize)) -> usize {
+        self.each(len, |part, _| match part {
+            Part::User(memory, at) => memory.pin(at.base, at.len, access, &mut *each),
+            Part::Source(_) | Part::Target(_) => 0,
+        })
+    }
+
     /// Copies kernel bytes to the target and moves on (`copy_to_iter`). May sleep.
     pub fn copy_from_slice(&mut self, src: &[u8]) -> usize {
         self.each(src.len(), |part, done| match part {
@@ -348,6 +397,27 @@ mod tests {
         let mut to = IovIter::to_kernel(&mut out);
         assert_eq!(to.copy_from_frame(&page, 100, 5), 5);
         assert_eq!(&out, b"23456");
+    }
+
+    #[test]
+    fn odd_segments_are_pinned_one_after_the_other() {
+        let user = FakeUser::new(0x1000, 0x3000);
+        let segments = [vec(0x1200, 0x200), vec(0, 0), vec(0x1e00, 0x400), vec(0x9000, 0x200), vec(1, 0)];
+        let mut iter = IovIter::user_vec(&user, &segments);
+        assert!(iter.is_aligned(0x1ff, 0x1ff));
+        assert!(!iter.is_aligned(0x3ff, 0x1ff));
+        assert!(!iter.is_aligned(0x1ff, 0x3ff));
+        let mut pieces = std::vec::Vec::new();
+        let mut each = |_: &Frame, offset: usize, len: usize| pieces.push((offset, len));
+        assert_eq!(iter.pin(usize::MAX, Access::Read, &mut each), 0x600);
+        assert_eq!(pieces, [(0x200, 0x200), (0xe00, 0x200), (0, 0x200)]);
+        assert_eq!(iter.count(), 0x200);
+        let mut rest = IovIter::user(&user, UserAddr(0x1001), 0x200);
+        rest.advance(0x1ff);
+        assert!(rest.is_aligned(0x1ff, 0));
+        rest.truncate(0);
+        assert!(rest.is_aligned(0x1ff, 0x1ff));
+        assert_eq!(IovIter::from_kernel(b"k").pin(1, Access::Read, &mut |_, _, _| ()), 0);
     }
 
     #[test]

@@ -6,6 +6,7 @@
 
 use alloc::vec::Vec;
 
+use crate::arch::Access;
 use crate::errno::{Errno, Result};
 use crate::frame::Frame;
 use crate::units::PAGE_SIZE;
@@ -62,6 +63,23 @@ pub trait UserMemory: Send + Sync {
     /// [`UserMemory::read_into_frame`]; returns how many bytes from the front are readable.
     fn fault_in_readable(&self, src: UserAddr, len: usize) -> usize;
 
+    /// Copies from a frame without bringing anything in: for a caller that holds what a fault may want.
+    /// Never sleeps; short at the first page that is not present.
+    fn write_from_frame_atomic(&self, dst: UserAddr, frame: &Frame, offset: usize, len: usize) -> usize;
+
+    /// Finds the pages of a range, bringing them in for `access`, so that a device may reach them
+    /// (`get_user_pages`). Calls `each(frame, offset, len)` from the front, a page at a time; who
+    /// clones the handle keeps the bytes alive, whatever the program unmaps meanwhile. With
+    /// [`Access::Write`] a private page has been copied before and is the program's own. Returns the
+    /// bytes covered, short at the first page that cannot be reached this way. May sleep.
+    fn pin(
+        &self,
+        at: UserAddr,
+        len: usize,
+        access: Access,
+        each: &mut dyn FnMut(&Frame, usize, usize),
+    ) -> usize;
+
     /// Fills `dst` or fails with EFAULT.
     fn read_exact(&self, src: UserAddr, dst: &mut [u8]) -> Result<()> {
         if self.read(src, dst) == dst.len() { Ok(()) } else { Err(Errno::EFAULT) }
@@ -99,107 +117,9 @@ pub trait UserMemory: Send + Sync {
 }
 
 #[cfg(not(target_os = "none"))]
-pub use fake::FakeUser;
-
+mod fake;
 #[cfg(not(target_os = "none"))]
-mod fake {
-    //! User memory for tests: one mapped range, with pages that can be "not present yet".
-    use super::*;
-    use std::collections::BTreeSet;
-    use std::sync::Mutex;
-    use std::vec;
-
-    /// One mapped range of user memory. Pages in `absent` are reached only by the calls that may
-    /// bring pages in, as a demand-paged mapping would.
-    pub struct FakeUser {
-        base: u64,
-        bytes: Mutex<Vec<u8>>,
-        absent: Mutex<BTreeSet<u64>>,
-    }
-
-    impl FakeUser {
-        /// `len` zero bytes mapped at `base`.
-        pub fn new(base: u64, len: usize) -> FakeUser {
-            FakeUser { base, bytes: Mutex::new(vec![0; len]), absent: Mutex::default() }
-        }
-
-        /// Puts bytes at an address, for a test to set up. Panics outside the range.
-        pub fn put(&self, at: u64, src: &[u8]) {
-            assert_eq!(self.write(UserAddr(at), src), src.len());
-        }
-
-        /// Takes bytes from an address. Panics outside the range.
-        pub fn get(&self, at: u64, len: usize) -> Vec<u8> {
-            let mut out = vec![0; len];
-            assert_eq!(self.read(UserAddr(at), &mut out), len);
-            out
-        }
-
-        /// Marks the page of an address as not present until it is brought in.
-        pub fn page_out(&self, at: u64) {
-            if let Ok(mut absent) = self.absent.lock() {
-                absent.insert(at / PAGE_SIZE as u64);
-            }
-        }
-
-        fn reach(&self, at: UserAddr, len: usize, bring_in: bool) -> usize {
-            let mapped = self.bytes.lock().map_or(0, |b| b.len()) as u64;
-            let Some(start) = at.0.checked_sub(self.base).filter(|&s| s <= mapped) else { return 0 };
-            let n = (len as u64).min(mapped - start);
-            let Ok(mut absent) = self.absent.lock() else { return 0 };
-            let pages = at.0 / PAGE_SIZE as u64..=(at.0 + n.max(1) - 1) / PAGE_SIZE as u64;
-            for page in pages {
-                if bring_in {
-                    absent.remove(&page);
-                } else if absent.contains(&page) {
-                    return (page * PAGE_SIZE as u64).saturating_sub(at.0) as usize;
-                }
-            }
-            n as usize
-        }
-
-        fn with(&self, at: UserAddr, n: usize, f: impl FnOnce(&mut [u8])) -> usize {
-            if n > 0
-                && let Ok(mut bytes) = self.bytes.lock()
-            {
-                let start = (at.0 - self.base) as usize;
-                f(&mut bytes[start..start + n]);
-            }
-            n
-        }
-    }
-
-    impl UserMemory for FakeUser {
-        fn read(&self, src: UserAddr, dst: &mut [u8]) -> usize {
-            let n = self.reach(src, dst.len(), true);
-            self.with(src, n, |b| dst[..n].copy_from_slice(b))
-        }
-
-        fn write(&self, dst: UserAddr, src: &[u8]) -> usize {
-            let n = self.reach(dst, src.len(), true);
-            self.with(dst, n, |b| b.copy_from_slice(&src[..n]))
-        }
-
-        fn zero(&self, dst: UserAddr, len: usize) -> usize {
-            let n = self.reach(dst, len, true);
-            self.with(dst, n, |b| b.fill(0))
-        }
-
-        fn read_into_frame(&self, src: UserAddr, frame: &Frame, offset: usize, len: usize) -> usize {
-            let n = self.reach(src, len, false);
-            self.with(src, n, |b| frame.write(offset, b))
-        }
-
-        fn write_from_frame(&self, dst: UserAddr, frame: &Frame, offset: usize, len: usize) -> usize {
-            let n = self.reach(dst, len, true);
-            self.with(dst, n, |b| frame.read(offset, b))
-        }
-
-        fn fault_in_readable(&self, src: UserAddr, len: usize) -> usize {
-            self.reach(src, len, true)
-        }
-    }
-}
+pub use fake::FakeUser;
 
 #[cfg(test)]
 mod tests {
@@ -229,6 +149,20 @@ mod tests {
         user.put(0, &[b'x'; 300]);
         assert_eq!(user.read_cstr(UserAddr(0), 300).map(|s| s.len()), Ok(300));
         assert_eq!(user.read_cstr(UserAddr(0), 299), Err(Errno::ENAMETOOLONG));
+    }
+
+    #[test]
+    fn a_pin_reaches_the_bytes_themselves() {
+        let user = FakeUser::new(0x1000, 0x1800);
+        user.page_out(0x2000);
+        let mut pieces = Vec::new();
+        let mut each = |frame: &Frame, offset: usize, len: usize| pieces.push((frame.clone(), offset, len));
+        assert_eq!(user.pin(UserAddr(0x1f00), 0x1000, Access::Write, &mut each), 0x900);
+        let places: Vec<_> = pieces.iter().map(|p| (p.1, p.2)).collect();
+        assert_eq!(places, [(0xf00, 0x100), (0, 0x800)]);
+        pieces[1].0.write(0, b"by the device");
+        assert_eq!(user.get(0x2000, 13), b"by the device");
+        assert_eq!(user.pin(UserAddr(0), 1, Access::Read, &mut |_, _, _| ()), 0);
     }
 
     #[test]

@@ -256,6 +256,16 @@ impl Bio {
         }
     }
 
+    /// Keeps the first `bytes` (whole sectors, at most what it has) and lets go of the rest.
+    pub fn truncate(&mut self, bytes: u64) {
+        if bytes < self.body.bytes {
+            let front = self.cut_front(bytes);
+            let end = self.take_end_io();
+            *self = front;
+            self.body.end_io = end;
+        }
+    }
+
     /// Takes the function away, for a chain that calls it later.
     pub(crate) fn take_end_io(&mut self) -> Option<EndIo> {
         self.body.end_io.take()
@@ -330,6 +340,19 @@ mod tests {
         );
         let exact = bio.cut_front(512);
         assert_eq!((lens(&exact), lens(&bio)), (vec![(512, 512)], vec![(1024, 3072)]));
+    }
+
+    #[test]
+    fn what_is_truncated_is_let_go_of() {
+        let (a, b) = (frame::alloc_zeroed().unwrap(), frame::alloc_zeroed().unwrap());
+        let mut bio = Bio::new(BioOp::Read, Sector(10));
+        bio.add(&a, 0, 4096);
+        bio.add(&b, 0, 4096);
+        bio.truncate(9999);
+        assert_eq!(bio.sectors(), 16);
+        bio.truncate(512);
+        assert_eq!((lens(&bio), bio.sector(), bio.sectors()), (vec![(0, 512)], Sector(10), 1));
+        assert_eq!((a.handles(), b.handles()), (2, 1));
     }
 
     #[test]

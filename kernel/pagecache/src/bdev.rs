@@ -25,6 +25,7 @@ use alloc::sync::{Arc, Weak};
 use alloc::vec::Vec;
 use core::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
+use base::units::SECTOR_SHIFT;
 use base::{Errno, FileBlock, FsBlock, PAGE_SHIFT, PageIndex, Result};
 use block::{BioFlags, Disk};
 use sync::Mutex;
@@ -45,20 +46,23 @@ pub struct BlockDevice {
     disk: Arc<Disk>,
     mapping: Arc<AddressSpace>,
     bits: AtomicU32,
-    claimed: AtomicBool,
+    mounted: AtomicBool,
 }
 
-/// A mounted file system's hold on its device: see [`BlockDevice::claim`].
+/// A hold on a device: see [`BlockDevice::claim`].
 pub struct Claim {
     device: Arc<BlockDevice>,
-    /// Its hold on the disk: on nothing else of the same disk a file system may be mounted that is a part of
-    /// it or the whole.
+    /// By a file system.
+    mounted: bool,
+    /// Its hold on the disk: nobody else may claim a part of it or the whole.
     _disk: block::Claim,
 }
 
 impl Drop for Claim {
     fn drop(&mut self) {
-        self.device.claimed.store(false, Ordering::Release);
+        if self.mounted {
+            self.device.mounted.store(false, Ordering::Release);
+        }
     }
 }
 
@@ -81,12 +85,13 @@ impl BlockDevice {
     }
 
     fn make(disk: &Arc<Disk>) -> BlockDevice {
-        let bits = disk.capacity().0.trailing_zeros().saturating_add(9).clamp(10, PAGE_SHIFT);
+        let least = disk.logical_block_size().trailing_zeros().min(PAGE_SHIFT);
+        let bits = disk.capacity().0.trailing_zeros().saturating_add(9).clamp(least, PAGE_SHIFT);
         BlockDevice {
             disk: disk.clone(),
             mapping: AddressSpace::new_metadata(),
             bits: AtomicU32::new(bits),
-            claimed: AtomicBool::new(false),
+            mounted: AtomicBool::new(false),
         }
     }
 
@@ -94,20 +99,25 @@ impl BlockDevice {
     /// has a part of it or the whole of which it is a part.
     pub fn claim(self: &Arc<Self>) -> Result<Claim> {
         let disk = self.disk.claim()?;
-        self.claimed.store(true, Ordering::Release);
-        Ok(Claim { device: self.clone(), _disk: disk })
+        self.mounted.store(true, Ordering::Release);
+        Ok(Claim { device: self.clone(), mounted: true, _disk: disk })
+    }
+
+    /// Takes the device for an open with O_EXCL, until the claim is dropped. EBUSY as [`claim`](Self::claim).
+    pub fn claim_exclusive(self: &Arc<Self>) -> Result<Claim> {
+        Ok(Claim { device: self.clone(), mounted: false, _disk: self.disk.claim()? })
     }
 
     /// Whether a file system has it. Then nobody else may write its pages: a page of small blocks is
     /// written page lock first and bytes second, and a file system may come the other way.
-    pub fn is_claimed(&self) -> bool {
-        self.claimed.load(Ordering::Acquire)
+    pub fn is_mounted(&self) -> bool {
+        self.mounted.load(Ordering::Acquire)
     }
 
-    /// Sets the block size, 10, 11 or 12 as its log2. What is dirty is written before, and all that
+    /// Sets the block size, 9 to 12 as its log2. What is dirty is written before, and all that
     /// is cached is dropped. EINVAL for another size or one the disk cannot do; EIO.
     pub fn set_block_size(&self, bits: u32) -> Result<()> {
-        if !(10..=PAGE_SHIFT).contains(&bits) || self.disk.logical_block_size() > 1 << bits {
+        if !(SECTOR_SHIFT..=PAGE_SHIFT).contains(&bits) || self.disk.logical_block_size() > 1 << bits {
             return Err(Errno::EINVAL);
         }
         if bits != self.block_bits() {

@@ -1,6 +1,6 @@
 //! A buffer head: the state of one block within a page.
 //!
-//! A page of 4 KiB holds one, two or four blocks. Each has a place on the disk and bits of its own,
+//! A page of 4 KiB holds one, two, four or eight blocks. Each has a place on the disk and bits of its own,
 //! so that with 1 KiB blocks one block of a page can be dirty while its neighbour was never read.
 //! The place and the bits are one atomic word, kept inside the page: nothing is allocated.
 //!

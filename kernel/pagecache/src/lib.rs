@@ -3,6 +3,7 @@
 //! * [`AddressSpace`]: the pages of one file, a radix tree with tags.
 //! * [`AddressSpaceOperations`]: what the cache asks of a file system: above all, where a range lies.
 //! * [`generic_file_read`], [`generic_perform_write`], [`mpage_writepages`]: in, out, and to the disk.
+//! * [`generic_file_direct_read`], [`generic_file_direct_write`]: around the cache, coherent with it.
 //! * [`BlockDevice`], [`Buffer`]: the disk's own pages, for metadata and `/dev/vda`.
 //! * [`alloc_page`], [`reclaim`]: where pages come from and who gives one back.
 //! * [`ErrSeq`]: a write error is told once to every open file.
@@ -42,9 +43,11 @@ extern crate std;
 
 mod bdev;
 mod buffer;
+mod direct;
 mod errseq;
 mod filemap;
 pub mod head;
+mod invalidate;
 mod io;
 mod mapping;
 mod ops;
@@ -59,6 +62,7 @@ mod writepages;
 
 pub use bdev::{BlockDevice, Claim};
 pub use buffer::{Buffer, BufferRead, BufferWrite};
+pub use direct::{generic_file_direct_read, generic_file_direct_write};
 pub use errseq::{ErrSeq, ErrSeqCursor, ErrSeqMark};
 pub use filemap::{
     filemap_fdatawait_range, filemap_fdatawrite_range, filemap_flush, filemap_write_and_wait_range,

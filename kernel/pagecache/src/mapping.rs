@@ -245,7 +245,7 @@ impl AddressSpace {
     }
 
     /// Takes a locked page out of the tree, dirty or not.
-    fn detach(&self, page: &LockedPage) {
+    pub(crate) fn detach(&self, page: &LockedPage) {
         let mut tree = self.tree.lock();
         if page.is_attached() {
             let gone = tree.remove(page.index().0);
@@ -267,7 +267,7 @@ impl AddressSpace {
     // ---- taking pages away
 
     /// Calls `f` on each page of `from..=last`, locked, attached, and not under writeback.
-    fn for_each_idle(
+    pub(crate) fn for_each_idle(
         &self,
         from: u64,
         last: u64,

@@ -123,7 +123,7 @@ impl WritebackControl {
 /// `block_bits`, `disk`, `size` and `map` are the file's geography; `write_begin` to `writepages`
 /// have the generic behaviour as their default, and a file system overrides what it does otherwise.
 pub trait AddressSpaceOperations: Send + Sync {
-    /// log2 of the block size: 10, 11 or 12.
+    /// log2 of the block size: 9 to 12.
     fn block_bits(&self) -> u32;
 
     /// The disk below.

@@ -32,6 +32,7 @@ use alloc::sync::{Arc, Weak};
 use core::ops::Deref;
 use core::sync::atomic::{AtomicU32, Ordering};
 
+use base::units::SECTOR_SHIFT;
 use base::{Errno, FileBlock, Frame, IovIter, PAGE_SHIFT, PAGE_SIZE, PageIndex, Result};
 use sync::{ByteLock, ByteReadGuard, ByteWriteGuard, WaitQueue};
 
@@ -54,8 +55,8 @@ pub(crate) const WRITE_FAILED: u32 = 1 << 9;
 const QUEUES: usize = 64;
 static WAIT: [WaitQueue; QUEUES] = [const { WaitQueue::new() }; QUEUES];
 
-/// Most blocks in a page: 1 KiB each.
-pub const MAX_HEADS: usize = 4;
+/// Most blocks in a page: 512 bytes each, as of a disk whose size is an odd number of sectors.
+pub const MAX_HEADS: usize = 8;
 
 /// A page of a file in memory; see the module.
 pub struct Page {
@@ -88,7 +89,7 @@ impl Page {
         metadata: bool,
         mapping: Weak<AddressSpace>,
     ) -> Result<LockedPage> {
-        if !(PAGE_SHIFT - 2..=PAGE_SHIFT).contains(&block_bits) {
+        if !(SECTOR_SHIFT..=PAGE_SHIFT).contains(&block_bits) {
             return Err(Errno::EINVAL);
         }
         let bytes = if metadata { ByteLock::split(&frame, 1 << block_bits)? } else { Box::default() };
@@ -165,7 +166,7 @@ impl Page {
         self.block_bits
     }
 
-    /// Its blocks' heads, 1 to 4.
+    /// Its blocks' heads, 1 to 8.
     #[inline]
     pub fn heads(&self) -> &[BufferHead] {
         &self.heads[..PAGE_SIZE >> self.block_bits]

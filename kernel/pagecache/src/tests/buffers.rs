@@ -38,7 +38,7 @@ fn the_device_is_one_per_disk() {
     let (_, disk) = TestDisk::new(65536, false);
     let a = BlockDevice::of(&disk);
     assert!(Arc::ptr_eq(&a, &BlockDevice::of(&disk)));
-    assert_eq!(a.set_block_size(9), Err(Errno::EINVAL));
+    assert_eq!(a.set_block_size(8), Err(Errno::EINVAL));
     assert_eq!(a.bread(FsBlock(16)).err(), Some(Errno::EIO));
     assert!(a.bread(FsBlock(15)).is_ok());
     assert_eq!(a.getblk(FsBlock(u64::MAX)).err(), Some(Errno::EIO));

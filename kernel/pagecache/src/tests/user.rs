@@ -2,6 +2,7 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::vec;
 
+use base::arch::Access;
 use base::user::FakeUser;
 use base::{Errno, Frame, IoVec, IovIter, UserAddr, UserMemory};
 
@@ -38,6 +39,18 @@ impl UserMemory for Thief {
     }
     fn fault_in_readable(&self, src: UserAddr, len: usize) -> usize {
         self.user.fault_in_readable(src, len)
+    }
+    fn write_from_frame_atomic(&self, dst: UserAddr, frame: &Frame, offset: usize, len: usize) -> usize {
+        self.user.write_from_frame_atomic(dst, frame, offset, len)
+    }
+    fn pin(
+        &self,
+        at: UserAddr,
+        len: usize,
+        access: Access,
+        each: &mut dyn FnMut(&Frame, usize, usize),
+    ) -> usize {
+        self.user.pin(at, len, access, each)
     }
 }
 

@@ -5,9 +5,13 @@
 //! serves the program whose thread is calling.
 
 use base::arch::Access;
-use base::{Frame, UserAddr, UserMemory};
+use base::{Frame, PAGE_SIZE, UserAddr, UserMemory};
 
 use super::Mm;
+use super::layout::page_down;
+
+/// How often a page is brought in that is taken away again at once, before the pin gives up.
+const PIN_TRIES: usize = 16;
 
 impl Mm {
     /// Copies `len` bytes at `addr` by `copy(done, part)`, which stops at a page that is not there.
@@ -35,6 +39,23 @@ impl Mm {
             done += copy(done, len - done);
         }
         done
+    }
+
+    /// The page of `at`, brought in for `access`; None when the program may not do that there.
+    fn pin_page(&self, at: UserAddr, access: Access) -> Option<Frame> {
+        // A second look at least; more only when another thread unmaps what was just brought in.
+        for _ in 0..PIN_TRIES {
+            if !at.access_ok(1) {
+                return None;
+            }
+            if let Some((frame, has)) = self.table.lookup(UserAddr(page_down(at.0)))
+                && if access == Access::Write { has.write } else { has.read }
+            {
+                return Some(frame);
+            }
+            self.fault(at, access).ok()?;
+        }
+        None
     }
 }
 
@@ -76,6 +97,28 @@ impl UserMemory for Mm {
                 break;
             }
             done += at.to_page_end().min(len - done);
+        }
+        done
+    }
+
+    fn write_from_frame_atomic(&self, dst: UserAddr, frame: &Frame, offset: usize, len: usize) -> usize {
+        self.machine.copy_from_frame(dst, frame, offset, len)
+    }
+
+    fn pin(
+        &self,
+        at: UserAddr,
+        len: usize,
+        access: Access,
+        each: &mut dyn FnMut(&Frame, usize, usize),
+    ) -> usize {
+        let mut done = 0;
+        while done < len {
+            let here = at.add(done as u64);
+            let Some(frame) = self.pin_page(here, access) else { break };
+            let n = here.to_page_end().min(len - done);
+            each(&frame, PAGE_SIZE - here.to_page_end(), n);
+            done += n;
         }
         done
     }

@@ -1,0 +1,214 @@
+//! Reading, writing, seeking and syncing an open disk.
+//!
+//! A read at the end is 0 bytes. A write at the end is ENOSPC, one that crosses it is cut there, one to a
+//! read-only disk is EPERM. O_APPEND and RLIMIT_FSIZE mean nothing here, as in Linux. What O_DIRECT
+//! leaves over, where the program's memory ends in the middle, goes through the cache and is written
+//! back at once.
+
+use alloc::sync::Arc;
+
+use base::{Errno, FileBlock, IovIter, Result, UserMemory};
+use block::{BioFlags, Disk};
+use pagecache::{
+    AddressSpace, AddressSpaceOperations, Extent, LockedPage, MapMode, filemap_write_and_wait_range,
+    generic_file_direct_read, generic_file_direct_write, generic_file_read, generic_perform_write,
+};
+use vfs::{File, FileOperations, Kiocb, KiocbFlags, Mmap, Whence, lseek};
+use writeback::Bdi;
+
+use super::BlockFile;
+
+impl BlockFile {
+    fn mapping_ref(&self) -> &Arc<AddressSpace> {
+        self.bdev.device.mapping()
+    }
+
+    /// Writes back what is dirty in `start..end` and makes it durable.
+    pub(super) fn sync_range(&self, start: u64, end: u64) -> Result<()> {
+        filemap_write_and_wait_range(self.mapping_ref(), self.bdev.device.ops(), start..end)?;
+        self.bdev.device.flush()
+    }
+
+    fn read_direct(&self, iocb: &mut Kiocb, to: &mut IovIter<'_>) -> Result<usize> {
+        let done = generic_file_direct_read(self.mapping_ref(), self.bdev.device.ops(), iocb.pos, to)?;
+        iocb.pos += done as u64;
+        if to.count() == 0 {
+            return Ok(done);
+        }
+        match self.read_cached(iocb, to) {
+            Ok(rest) => Ok(done + rest),
+            Err(error) if done == 0 => Err(error),
+            Err(_) => Ok(done),
+        }
+    }
+
+    fn read_cached(&self, iocb: &mut Kiocb, to: &mut IovIter<'_>) -> Result<usize> {
+        let done = generic_file_read(self.mapping_ref(), self.bdev.device.ops(), iocb.pos, to)?;
+        iocb.pos += done as u64;
+        Ok(done)
+    }
+
+    fn write_direct(&self, pos: u64, from: &mut IovIter<'_>, durable: bool) -> Result<usize> {
+        let device = &self.bdev.device;
+        let flags = if durable { BioFlags::FUA } else { BioFlags::empty() };
+        let done = {
+            let _shared = self.bdev.write.read();
+            generic_file_direct_write(device.mapping(), device.ops(), pos, from, flags)?
+        };
+        if from.count() == 0 {
+            return Ok(done);
+        }
+        let rest = pos + done as u64;
+        match self.write_through_cache(rest, from, durable) {
+            Ok(more) => Ok(done + more),
+            Err(error) if done == 0 => Err(error),
+            Err(_) => Ok(done),
+        }
+    }
+
+    /// What O_DIRECT left over: on the disk, and not in the cache, when it returns.
+    fn write_through_cache(&self, pos: u64, from: &mut IovIter<'_>, durable: bool) -> Result<usize> {
+        let device = &self.bdev.device;
+        let done = self.write_cached(pos, from)?;
+        let range = pos..pos + done as u64;
+        filemap_write_and_wait_range(device.mapping(), device.ops(), range.clone())?;
+        // A page that is dirty again meanwhile stays, as it must.
+        let _ = device.mapping().invalidate(range);
+        if durable {
+            device.flush()?;
+        }
+        Ok(done)
+    }
+
+    fn write_cached(&self, pos: u64, from: &mut IovIter<'_>) -> Result<usize> {
+        let flusher = self.flusher.as_ref().ok_or(Errno::EBADF)?;
+        flusher.check_alive()?;
+        let ops = Throttled { device: self.bdev.device.ops(), flusher };
+        let _alone = self.bdev.write.write();
+        generic_perform_write(self.mapping_ref(), &ops, pos, from)
+    }
+}
+
+impl FileOperations for BlockFile {
+    fn can_read(&self) -> bool {
+        true
+    }
+
+    fn can_write(&self) -> bool {
+        true
+    }
+
+    fn direct(&self) -> bool {
+        true
+    }
+
+    fn read_iter(&self, _file: &File, iocb: &mut Kiocb, to: &mut IovIter<'_>) -> Result<usize> {
+        let room = self.bdev.device.size().saturating_sub(iocb.pos);
+        to.truncate(usize::try_from(room).unwrap_or(usize::MAX));
+        if to.count() == 0 {
+            return Ok(0);
+        }
+        // The kernel's own memory (sendfile) goes through the cache.
+        if iocb.flags.contains(KiocbFlags::DIRECT) && to.is_user() {
+            return self.read_direct(iocb, to);
+        }
+        self.read_cached(iocb, to)
+    }
+
+    fn write_iter(&self, _file: &File, iocb: &mut Kiocb, from: &mut IovIter<'_>) -> Result<usize> {
+        let disk = self.bdev.device.disk();
+        if disk.read_only() {
+            return Err(Errno::EPERM);
+        }
+        self.bdev.check_free()?;
+        if from.count() == 0 {
+            return Ok(0);
+        }
+        let start = iocb.pos;
+        let room = self.bdev.device.size().saturating_sub(start);
+        if room == 0 {
+            return Err(Errno::ENOSPC);
+        }
+        from.truncate(usize::try_from(room).unwrap_or(usize::MAX));
+        let durable = iocb.flags.contains(KiocbFlags::DSYNC);
+        let done = if iocb.flags.contains(KiocbFlags::DIRECT) && from.is_user() {
+            self.write_direct(start, from, durable)?
+        } else {
+            let _plug = disk.plug();
+            self.write_cached(start, from)?
+        };
+        iocb.pos = start + done as u64;
+        if done > 0 && durable && !iocb.flags.contains(KiocbFlags::DIRECT) {
+            self.sync_range(start, iocb.pos)?;
+        }
+        Ok(done)
+    }
+
+    /// Within the disk; holes are not known (`fixed_size_llseek`).
+    fn llseek(&self, _file: &File, pos: u64, offset: i64, whence: Whence) -> Result<u64> {
+        let size = self.bdev.device.size();
+        match whence {
+            Whence::Data | Whence::Hole => Err(Errno::EINVAL),
+            _ => lseek::generic(pos, offset, whence, size, size),
+        }
+    }
+
+    fn fsync(&self, _file: &File, start: u64, end: u64, _datasync: bool) -> Result<()> {
+        self.sync_range(start, end.saturating_add(1))
+    }
+
+    fn mapping(&self) -> Option<&Arc<AddressSpace>> {
+        Some(self.mapping_ref())
+    }
+
+    fn mmap(&self, _file: &File) -> Result<Mmap> {
+        Ok(Mmap::Pages { mapping: self.mapping_ref().clone(), ops: self.bdev.device.clone() })
+    }
+
+    fn fallocate(&self, _file: &File, mode: u32, offset: u64, len: u64) -> Result<()> {
+        self.allocate(mode, offset, len)
+    }
+
+    fn ioctl(&self, file: &File, cmd: u32, arg: u64, memory: &dyn UserMemory) -> Result<u64> {
+        self.command(file, cmd, arg, memory)
+    }
+}
+
+/// The device's operations for a writer: who dirties too much waits.
+struct Throttled<'a> {
+    device: &'a dyn AddressSpaceOperations,
+    flusher: &'a Bdi,
+}
+
+impl AddressSpaceOperations for Throttled<'_> {
+    fn block_bits(&self) -> u32 {
+        self.device.block_bits()
+    }
+
+    fn disk(&self) -> &Arc<Disk> {
+        self.device.disk()
+    }
+
+    fn size(&self) -> u64 {
+        self.device.size()
+    }
+
+    fn map(&self, first: FileBlock, count: u64, how: MapMode) -> Result<Extent> {
+        self.device.map(first, count, how)
+    }
+
+    fn write_end(
+        &self,
+        mapping: &AddressSpace,
+        page: LockedPage,
+        pos: u64,
+        len: usize,
+        copied: usize,
+    ) -> Result<usize> {
+        self.device.write_end(mapping, page, pos, len, copied)
+    }
+
+    fn balance_dirty(&self, pages: usize) {
+        writeback::balance_dirty_pages_ratelimited(self.flusher, pages);
+    }
+}

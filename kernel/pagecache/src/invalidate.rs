@@ -1,0 +1,114 @@
+//! Making cached pages agree with a disk that was changed around them.
+//!
+//! Who writes past the cache calls [`AddressSpace::invalidate_for_direct`] before, so that nobody
+//! finds the old bytes meanwhile, and [`AddressSpace::agree_with_disk`] after, for what was read in
+//! between. A page that a program has mapped cannot be taken out from under it (no page table is
+//! searched for it); it stays in the cache and is read again, so that the mapping shows the new bytes.
+//!
+//! # Locking
+//! One page lock at a time. The new bytes come into a page of their own first, and from there into
+//! the block under its `ByteLock`: the disk never writes to what somebody may have a reference to.
+
+use core::ops::Range;
+
+use base::{Errno, Frame, PAGE_SIZE, Result, Sector};
+use block::{Bio, BioFlags, BioOp, Completion, Disk};
+
+use crate::head;
+use crate::mapping::{AddressSpace, page_range};
+use crate::page::{LockedPage, Page};
+use crate::reclaim;
+
+impl AddressSpace {
+    /// Drops the pages of a byte range that no program has mapped, waiting for I/O on them. EBUSY
+    /// when one of them is dirty (`invalidate_inode_pages2_range`).
+    pub(crate) fn invalidate_for_direct(&self, range: Range<u64>) -> Result<()> {
+        let Some((first, last)) = page_range(&range) else { return Ok(()) };
+        self.for_each_idle(first, last, |page| {
+            if page.is_dirty() {
+                return Err(Errno::EBUSY);
+            }
+            if !is_mapped(page) {
+                self.detach(page);
+            }
+            Ok(())
+        })
+    }
+
+    /// The disk's bytes of a range have changed: drops the clean pages, and reads again those that a
+    /// program has mapped. A page that cannot be read is an error of the file, told as one of
+    /// writeback.
+    pub fn agree_with_disk(&self, disk: &Disk, range: Range<u64>) {
+        let Some((first, last)) = page_range(&range) else { return };
+        // The closure never fails.
+        let _ = self.for_each_idle(first, last, |page| {
+            if page.is_dirty() {
+                // Written into since: newer than what went around it.
+            } else if !is_mapped(page) {
+                self.detach(page);
+            } else if let Err(error) = read_again(disk, page) {
+                log::error!("page {} is mapped and could not be read again: {error}", page.index());
+                self.wb_err().set(error);
+            }
+            Ok(())
+        });
+    }
+
+    /// Drops the pages of a byte range, dirty ones too: the disk will no longer hold what they do.
+    /// Those that a program has mapped stay, clean, for [`AddressSpace::agree_with_disk`]. A page
+    /// that is only partly in the range is written back by the caller before.
+    pub fn truncate_range(&self, range: Range<u64>) {
+        let Some((first, last)) = page_range(&range) else { return };
+        // The closure never fails.
+        let _ = self.for_each_idle(first, last, |page| {
+            if is_mapped(page) {
+                page.heads().iter().for_each(|head| {
+                    head.clear(head::DIRTY);
+                });
+                self.cancel_dirty(page);
+            } else {
+                self.detach(page);
+            }
+            Ok(())
+        });
+    }
+}
+
+/// Whether somebody outside the cache has a handle to the page's bytes.
+fn is_mapped(page: &Page) -> bool {
+    page.frame().handles() > page.own_handles()
+}
+
+/// Reads the blocks of a clean page that were uptodate once more.
+fn read_again(disk: &Disk, page: &LockedPage) -> Result<()> {
+    let size = 1usize << page.block_bits();
+    let fresh = reclaim::alloc_page()?;
+    let done = Completion::new();
+    let placed = || {
+        let known = page.heads().iter().enumerate().filter(|(_, h)| h.has(head::UPTODATE));
+        known.filter_map(|(i, h)| Some((i, h.block()?)))
+    };
+    for (i, block) in placed() {
+        let sector: Sector = block.sector(page.block_bits()).ok_or(Errno::EIO)?;
+        let mut bio = Bio::new(BioOp::Read, sector);
+        bio.flags = BioFlags::SYNC;
+        // Both fit: they are within a page.
+        bio.add(&fresh, (i * size) as u32, size as u32);
+        disk.submit_bio(done.track(bio));
+    }
+    done.wait()?;
+    placed().for_each(|(i, _)| put_block(page, i, size, &fresh));
+    Ok(())
+}
+
+fn put_block(page: &LockedPage, i: usize, size: usize, fresh: &Frame) {
+    if page.is_metadata() {
+        fresh.read(i * size, &mut page.write_bytes(i));
+    } else if size == PAGE_SIZE {
+        page.frame().copy_page_from(fresh);
+    } else {
+        let mut bytes = alloc::vec![0; size];
+        fresh.read(i * size, &mut bytes);
+        page.frame().write(i * size, &bytes);
+    }
+}
