@@ -47,6 +47,7 @@ use machine::{console, cpu, entropy, gic, irq, klog, layout, memory, power, time
 
 use proc_source::KernelSource;
 use procfs::ProcFsType;
+use sysfs::SysFsType;
 use terminal::Terminal;
 use trouble::{Context as _, Trouble};
 
@@ -134,6 +135,7 @@ fn start_file_systems(command_line: Vec<u8>) {
     vfs::register_filesystem(&devfs::DevFsType);
     let source = Arc::new(KernelSource { command_line });
     vfs::register_filesystem(Box::leak(Box::new(ProcFsType::new(source))));
+    vfs::register_filesystem(Box::leak(Box::new(SysFsType::new(Box::new(block::disks)))));
 }
 
 /// Frames, the heap, and frames for everybody above.

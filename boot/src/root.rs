@@ -1,4 +1,4 @@
-//! The root file system: the disk of `root=`, mounted, with /dev and /proc on it.
+//! The root file system: the disk of `root=`, mounted, with /dev, /proc and /sys on it.
 
 use alloc::format;
 use alloc::string::String;
@@ -49,9 +49,9 @@ fn cannot_mount(source: &str, name: &str, error: Errno) -> Trouble {
 }
 
 /// The file systems without a disk, and where they go.
-const WITHOUT_DISK: [(&str, &str); 2] = [("devtmpfs", "/dev"), ("proc", "/proc")];
+const WITHOUT_DISK: [(&str, &str); 3] = [("devtmpfs", "/dev"), ("proc", "/proc"), ("sysfs", "/sys")];
 
-/// Mounts /dev and /proc.
+/// Mounts /dev, /proc and /sys.
 pub fn attach_all(root: &Arc<Mount>) {
     for (name, at) in WITHOUT_DISK {
         attach(root, at, without_disk(name), name);

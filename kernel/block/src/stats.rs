@@ -36,6 +36,8 @@ pub struct DiskStats {
     pub flush: DirectionStats,
     /// Requests that the driver has now.
     pub in_flight: u64,
+    /// Those of them that are no reads.
+    pub in_flight_writes: u64,
     /// Nanoseconds during which the driver had at least one request.
     pub busy_ns: u64,
     /// `in_flight` integrated over time, in nanoseconds.
@@ -80,12 +82,12 @@ impl Counters {
 
     /// A request goes to the driver.
     pub(crate) fn started(&mut self, op: BioOp, sector: Sector, now: u64) {
-        self.each(op, sector, |tally| tally.started(now));
+        self.each(op, sector, |tally| tally.started(op, now));
     }
 
     /// The driver gave a request back unbegun.
     pub(crate) fn given_back(&mut self, op: BioOp, sector: Sector, now: u64) {
-        self.each(op, sector, |tally| tally.given_back(now));
+        self.each(op, sector, |tally| tally.given_back(op, now));
     }
 
     /// The driver is done with a request.
@@ -123,19 +125,22 @@ impl Counters {
 }
 
 impl Tally {
-    fn started(&mut self, now: u64) {
+    fn started(&mut self, op: BioOp, now: u64) {
         self.advance(now);
         self.stats.in_flight += 1;
+        self.stats.in_flight_writes += u64::from(op != BioOp::Read);
     }
 
-    fn given_back(&mut self, now: u64) {
+    fn given_back(&mut self, op: BioOp, now: u64) {
         self.advance(now);
         // A table read anew may have begun to count in the middle of a request.
         self.stats.in_flight = self.stats.in_flight.saturating_sub(1);
+        let write = u64::from(op != BioOp::Read);
+        self.stats.in_flight_writes = self.stats.in_flight_writes.saturating_sub(write);
     }
 
     fn finished(&mut self, op: BioOp, sectors: u64, queued: u64, now: u64, ok: bool) {
-        self.given_back(now);
+        self.given_back(op, now);
         let of = self.of(op);
         of.ios += 1;
         of.sectors += sectors;
@@ -184,8 +189,8 @@ mod tests {
     #[test]
     fn times_add_up() {
         let mut c = Tally::default();
-        c.started(100);
-        c.started(150);
+        c.started(BioOp::Read, 100);
+        c.started(BioOp::Write, 150);
         c.finished(BioOp::Read, 8, 90, 200, true);
         c.finished(BioOp::Write, 16, 140, 300, false);
         let s = c.snapshot(1000);

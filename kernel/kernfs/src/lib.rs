@@ -18,6 +18,7 @@
 //! |---|---|
 //! | `tree.rs` | the trait, and the [`Rules`] in which the three differ |
 //! | `fs.rs`, `node.rs`, `open_file.rs` | superblock, inodes, open files |
+//! | `testing.rs` | for the tests of those three |
 //! | `text.rs`, `value.rs` | a file's text while it is made; what a write brought, as a number or a word |
 //!
 //! # Reading and writing
@@ -42,10 +43,12 @@ extern crate std;
 mod fs;
 mod node;
 mod open_file;
+#[cfg(feature = "testing")]
+pub mod testing;
 mod text;
 mod tree;
 pub mod value;
 
 pub use fs::mount;
 pub use text::Text;
-pub use tree::{Emit, LongWrite, Rules, Tree};
+pub use tree::{Emit, LongWrite, Rules, Tree, child_name};

@@ -136,3 +136,11 @@ pub trait Tree: Send + Sync + 'static {
         Ok(None)
     }
 }
+
+/// The name of `path` in the directory `prefix`, if it stands right there: for trees that are a table
+/// of paths, with "" as the root.
+pub fn child_name(prefix: &str, path: &'static str) -> Option<&'static str> {
+    let rest = path.strip_prefix(prefix)?;
+    let name = if prefix.is_empty() { rest } else { rest.strip_prefix('/')? };
+    if name.is_empty() || name.contains('/') { None } else { Some(name) }
+}

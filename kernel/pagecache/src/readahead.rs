@@ -13,8 +13,13 @@
 //! Data only; the mapping keeps it behind a SpinLock. It is looked at on a miss or at a mark, never
 //! for a page that is simply there.
 
+use base::units::PAGE_SHIFT;
+
 /// Largest window, in pages: 512 KiB.
 pub(crate) const MAX: u64 = 128;
+
+/// The same in bytes.
+pub const READAHEAD_BYTES: u64 = MAX << PAGE_SHIFT;
 
 /// The window of one file; see the module.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]

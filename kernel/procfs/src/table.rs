@@ -5,6 +5,7 @@
 //! rows are added at the end of their table.
 
 use base::{Ino, Result};
+use kernfs::child_name;
 use vfs::{FileType, Path};
 
 use crate::fs::ProcFs;
@@ -204,13 +205,6 @@ impl Id {
             Some((name, Id::Row(scope, i)))
         })
     }
-}
-
-/// The name of `path` in the directory `prefix`, if it stands right there.
-fn child_name(prefix: &str, path: &'static str) -> Option<&'static str> {
-    let rest = path.strip_prefix(prefix)?;
-    let name = if prefix.is_empty() { rest } else { rest.strip_prefix('/')? };
-    if name.is_empty() || name.contains('/') { None } else { Some(name) }
 }
 
 /// Writes the text of a file, as it is now. None for what is no text, and when the program is needed

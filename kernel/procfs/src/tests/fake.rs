@@ -98,6 +98,7 @@ impl ProcSource for FakeSource {
             discard: of(9, 10, 11, 12),
             flush: of(13, 0, 0, 14),
             in_flight: 15,
+            in_flight_writes: 10,
             busy_ns: 16_999_999,
             queue_ns: 17_000_000,
             errors: 0,

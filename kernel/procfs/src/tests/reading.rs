@@ -21,7 +21,7 @@ fn pread_and_lseek() {
     let file = world.open("/proc/sys/kernel/ostype", RDONLY).unwrap();
     let pread = |count, pos| {
         let n = read_write::pread(&world.io(), &file, UserAddr(BUF), count, pos)?;
-        Ok(world.user.get(BUF, n))
+        Ok(world.memory.get(BUF, n))
     };
     assert_eq!(pread(3, 2).as_deref(), Ok(&b"nux"[..]));
     assert_eq!(pread(9, 0).as_deref(), Ok(&b"Linux\n"[..]));

@@ -1,0 +1,313 @@
+//! The file system: its type, and its answers to kernfs.
+
+use alloc::borrow::Cow;
+use alloc::boxed::Box;
+use alloc::format;
+use alloc::string::{String, ToString};
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+
+use base::{DevId, Errno, Ino, PAGE_SIZE, Result};
+use block::{Disk, RequestQueue, elevator};
+use kernfs::{Emit, LongWrite, Rules, Text, Tree, child_name};
+use pagecache::BlockDevice;
+use vfs::{FileSystemType, FileType, MountFlags, SuperBlock};
+
+use crate::device::{self, Device};
+use crate::fixed::{self, Links, ROWS, What};
+use crate::id::{EMPTY, Id};
+use crate::{disk, queue};
+
+/// Tells which whole disks there are, in the order in which they came.
+pub type DiskList = Box<dyn Fn() -> Vec<Arc<Disk>> + Send + Sync>;
+
+/// The type, for `vfs::register_filesystem`. All its mounts are one file system.
+pub struct SysFsType {
+    sysfs: Arc<dyn SuperBlock>,
+}
+
+impl SysFsType {
+    /// The type whose /sys shows these disks.
+    pub fn new(disks: DiskList) -> SysFsType {
+        SysFsType { sysfs: kernfs::mount(SysFs { disks }) }
+    }
+}
+
+impl FileSystemType for SysFsType {
+    fn name(&self) -> &'static str {
+        SysFs::RULES.name
+    }
+
+    fn requires_dev(&self) -> bool {
+        false
+    }
+
+    fn mount(
+        &self,
+        _source: Option<Arc<BlockDevice>>,
+        _flags: MountFlags,
+        options: &str,
+    ) -> Result<Arc<dyn SuperBlock>> {
+        if options.is_empty() { Ok(self.sysfs.clone()) } else { Err(Errno::EINVAL) }
+    }
+}
+
+/// /sys.
+struct SysFs {
+    disks: DiskList,
+}
+
+/// A name in a directory and what it names.
+type Child = (Cow<'static, str>, Id);
+
+fn child(name: &'static str, id: Id) -> Child {
+    (Cow::Borrowed(name), id)
+}
+
+/// A place in a table, which is short.
+fn place(index: usize) -> u8 {
+    u8::try_from(index).unwrap_or(u8::MAX)
+}
+
+fn row(index: u8) -> Option<&'static fixed::Row> {
+    ROWS.get(usize::from(index))
+}
+
+/// The name of an elevator's place, while it is the queue's.
+fn present(queue: &RequestQueue, elevator: u8) -> Option<&'static str> {
+    let name = queue.elevator();
+    (elevator::NAMES.get(usize::from(elevator)) == Some(&name)).then_some(name)
+}
+
+impl SysFs {
+    /// ENODEV when it is gone.
+    fn device(&self, dev: DevId) -> Result<Device> {
+        device::find((self.disks)(), dev).ok_or(Errno::ENODEV)
+    }
+
+    fn queue(&self, dev: DevId) -> Result<Arc<RequestQueue>> {
+        Ok(self.device(dev)?.disk.queue().clone())
+    }
+
+    /// Queue and name of a tunable. ENODEV once there is another elevator.
+    fn tunable(&self, dev: DevId, elevator: u8, index: u8) -> Result<(Arc<RequestQueue>, &'static str)> {
+        let queue = self.queue(dev)?;
+        present(&queue, elevator).ok_or(Errno::ENODEV)?;
+        let name = queue.tunables().get(usize::from(index)).copied().ok_or(Errno::ENODEV)?;
+        Ok((queue, name))
+    }
+
+    /// What is in a directory, in the order in which it is listed.
+    fn children(&self, dir: Id) -> Vec<Child> {
+        match dir {
+            Id::Fixed(index) => row(index).map(|row| self.fixed_children(row)).unwrap_or_default(),
+            Id::Device(dev) => self.device(dev).map(|device| device_children(&device)).unwrap_or_default(),
+            Id::Queue(dev) => self.queue(dev).map(|queue| queue_children(dev, &queue)).unwrap_or_default(),
+            Id::Iosched(dev) => self.queue(dev).map(|queue| tunables(dev, &queue)).unwrap_or_default(),
+            _ => Vec::new(),
+        }
+    }
+
+    fn fixed_children(&self, of: &fixed::Row) -> Vec<Child> {
+        let disks = (self.disks)();
+        match of.what {
+            What::Directory => fixed_rows(of.path),
+            What::Disks => device::wholes(disks).map(|d| named(&d, Id::Device(d.disk.dev()))).collect(),
+            What::Links(Links::Block) => device::wholes(disks).map(|d| link(Links::Block, &d)).collect(),
+            What::Links(links) => device::all(disks).map(|d| link(links, &d)).collect(),
+            What::Text(_) | What::Link(_) => Vec::new(),
+        }
+    }
+
+    /// From /sys to the directory of a disk or partition.
+    fn path(&self, dev: DevId) -> Result<String> {
+        let device = self.device(dev)?;
+        let (whole, name) = (device.disk.gendisk().name(), device.disk.name());
+        Ok(if device.is_whole() {
+            format!("{}/{name}", fixed::DISKS)
+        } else {
+            format!("{}/{whole}/{name}", fixed::DISKS)
+        })
+    }
+}
+
+fn fixed_rows(prefix: &str) -> Vec<Child> {
+    let here = |(index, row): (usize, &fixed::Row)| {
+        let name = child_name(prefix, row.path)?;
+        Some(child(name, Id::Fixed(place(index))))
+    };
+    ROWS.iter().enumerate().filter_map(here).collect()
+}
+
+fn named(device: &Device, id: Id) -> Child {
+    (Cow::Owned(device.disk.name().to_string()), id)
+}
+
+fn link(links: Links, device: &Device) -> Child {
+    let dev = device.disk.dev();
+    match links {
+        Links::Numbers => (Cow::Owned(format!("{}:{}", dev.major, dev.minor)), Id::Link(links, dev)),
+        Links::Block | Links::Class => named(device, Id::Link(links, dev)),
+    }
+}
+
+/// Files, then directories, then partitions.
+fn device_children(device: &Device) -> Vec<Child> {
+    let dev = device.disk.dev();
+    let mut all: Vec<Child> = Vec::new();
+    let files = disk::ATTRIBUTES.iter().enumerate().filter(|(_, file)| (file.of)(device));
+    all.extend(files.map(|(index, file)| child(file.name, Id::Attribute(dev, place(index)))));
+    all.push(child("subsystem", Id::Subsystem(dev)));
+    all.push(child(EMPTY[0], Id::Empty(dev, 0)));
+    if device.is_whole() {
+        all.push(child(EMPTY[1], Id::Empty(dev, 1)));
+        all.push(child("queue", Id::Queue(dev)));
+    }
+    all.extend(device.partitions().iter().map(|part| named(part, Id::Device(part.disk.dev()))));
+    all
+}
+
+fn queue_children(dev: DevId, queue: &Arc<RequestQueue>) -> Vec<Child> {
+    let mut all: Vec<Child> = Vec::new();
+    let files = queue::ATTRIBUTES.iter().enumerate().filter(|(_, file)| (file.of)(queue));
+    all.extend(files.map(|(index, file)| child(file.name, Id::QueueAttribute(dev, place(index)))));
+    all.push(child("iosched", Id::Iosched(dev)));
+    all
+}
+
+fn tunables(dev: DevId, queue: &RequestQueue) -> Vec<Child> {
+    let name = queue.elevator();
+    let Some(elevator) = elevator::NAMES.iter().position(|n| *n == name) else { return Vec::new() };
+    let names = queue.tunables().into_iter().enumerate();
+    names.map(|(index, name)| child(name, Id::Tunable(dev, place(elevator), place(index)))).collect()
+}
+
+impl Tree for SysFs {
+    type Id = Id;
+
+    const RULES: Rules = Rules {
+        name: "sysfs",
+        magic: 0x6265_6572,
+        block_size: PAGE_SIZE as u32,
+        no_new_names: None,
+        keeps_changes: true,
+        seeks_from_end: true,
+        long_write: LongWrite::Cut,
+    };
+
+    fn root(&self) -> Id {
+        Id::ROOT
+    }
+
+    fn ino(&self, id: Id) -> Ino {
+        id.ino()
+    }
+
+    fn kind(&self, id: Id) -> FileType {
+        match id {
+            Id::Fixed(index) => row(index).map_or(FileType::Regular, fixed::Row::kind),
+            Id::Link(..) | Id::Subsystem(_) => FileType::Symlink,
+            Id::Device(_) | Id::Empty(..) | Id::Queue(_) | Id::Iosched(_) => FileType::Directory,
+            Id::Attribute(..) | Id::QueueAttribute(..) | Id::Tunable(..) => FileType::Regular,
+        }
+    }
+
+    fn mode(&self, id: Id) -> u32 {
+        match id {
+            Id::Fixed(index) => row(index).map_or(0, |row| row.mode),
+            Id::Attribute(_, index) => disk::ATTRIBUTES.get(usize::from(index)).map_or(0, |a| a.mode()),
+            Id::QueueAttribute(_, index) => queue::ATTRIBUTES.get(usize::from(index)).map_or(0, |a| a.mode()),
+            Id::Tunable(..) => 0o644,
+            Id::Link(..) | Id::Subsystem(_) => 0o777,
+            Id::Device(_) | Id::Empty(..) | Id::Queue(_) | Id::Iosched(_) => 0o755,
+        }
+    }
+
+    /// A file says that it is a page long, whatever is in it.
+    fn size(&self, id: Id) -> u64 {
+        if self.kind(id) == FileType::Regular { PAGE_SIZE as u64 } else { 0 }
+    }
+
+    fn lookup(&self, dir: Id, name: &[u8]) -> Option<Id> {
+        self.children(dir).into_iter().find(|(n, _)| n.as_bytes() == name).map(|(_, id)| id)
+    }
+
+    /// An entry stands at its place in the listing.
+    fn list(&self, dir: Id, from: u64, emit: &mut Emit<'_, Id>) -> Result<()> {
+        for (position, (name, id)) in (0..).zip(self.children(dir)) {
+            if position >= from && !emit(position, name.as_bytes(), id) {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// Only what has no disk in it.
+    fn fixed(&self, dir: Id) -> bool {
+        matches!(dir, Id::Fixed(index) if row(index).is_some_and(|row| matches!(row.what, What::Directory)))
+    }
+
+    fn show(&self, id: Id, text: &mut Text) -> Result<()> {
+        match id {
+            Id::Fixed(index) => match row(index).map(|row| &row.what) {
+                Some(What::Text(fixed)) => text.bytes(fixed.as_bytes()),
+                _ => return Err(Errno::EIO),
+            },
+            Id::Attribute(dev, index) => {
+                let file = disk::ATTRIBUTES.get(usize::from(index)).ok_or(Errno::ENODEV)?;
+                (file.show)(&self.device(dev)?, text);
+            }
+            Id::QueueAttribute(dev, index) => {
+                let file = queue::ATTRIBUTES.get(usize::from(index)).ok_or(Errno::ENODEV)?;
+                (file.show)(&self.queue(dev)?, text);
+            }
+            Id::Tunable(dev, elevator, index) => {
+                let (queue, name) = self.tunable(dev, elevator, index)?;
+                writeln!(text, "{}", queue.tunable(name).ok_or(Errno::ENODEV)?);
+            }
+            _ => return Err(Errno::EIO),
+        }
+        Ok(())
+    }
+
+    /// A write of nothing sets nothing.
+    fn store(&self, id: Id, bytes: &[u8]) -> Result<()> {
+        match id {
+            _ if bytes.is_empty() => Ok(()),
+            Id::Attribute(dev, index) => {
+                let store = disk::ATTRIBUTES.get(usize::from(index)).and_then(|a| a.store);
+                store.ok_or(Errno::EIO)?(&self.device(dev)?, bytes)
+            }
+            Id::QueueAttribute(dev, index) => {
+                let store = queue::ATTRIBUTES.get(usize::from(index)).and_then(|a| a.store);
+                store.ok_or(Errno::EIO)?(&self.queue(dev)?, bytes)
+            }
+            Id::Tunable(dev, elevator, index) => {
+                let (queue, name) = self.tunable(dev, elevator, index)?;
+                queue::set_tunable(&queue, name, bytes)
+            }
+            _ => Err(Errno::EIO),
+        }
+    }
+
+    fn readlink(&self, id: Id) -> Result<Vec<u8>> {
+        let target = match id {
+            Id::Fixed(index) => match row(index).map(|row| &row.what) {
+                Some(What::Link(target)) => target.to_string(),
+                _ => return Err(Errno::EINVAL),
+            },
+            Id::Link(links, dev) => format!("{}{}", links.to_root(), self.path(dev)?),
+            Id::Subsystem(dev) => {
+                let depth = self.path(dev)?.split('/').count();
+                format!("{}class/block", "../".repeat(depth))
+            }
+            _ => return Err(Errno::EINVAL),
+        };
+        Ok(target.into_bytes())
+    }
+
+    /// Linux's sysfs holds even root to them.
+    fn binds_root(&self, _id: Id) -> bool {
+        true
+    }
+}
