@@ -6,6 +6,7 @@
 //! and the status is the number of failures; `quill.selftest=panic` (or another of [`ENDS`]) makes the
 //! kernel fail in one way, for a look at what it says.
 
+mod block;
 mod copies;
 mod el0;
 mod memory;
@@ -37,6 +38,7 @@ const TESTS: &[(&str, Test)] = &[
     ("what a page copy costs", copies::cost),
     ("what memory costs", memory::cost),
     ("what a block move costs", moves::cost),
+    ("what a bio costs", block::cost),
 ];
 
 /// Ways to fail.

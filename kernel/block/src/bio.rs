@@ -31,6 +31,8 @@ use base::{Errno, Frame, PAGE_SIZE, Result, Sector};
 use bitflags::bitflags;
 use smallvec::SmallVec;
 
+use crate::wait::Counter;
+
 /// What is to be done with the sectors.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum BioOp {
@@ -107,7 +109,23 @@ impl BioVec {
     }
 }
 
-type EndIo = Box<dyn FnOnce(Result<()>) + Send>;
+/// What is to be done when a bio is over.
+pub(crate) enum EndIo {
+    /// Call this.
+    Call(Box<dyn FnOnce(Result<()>) + Send>),
+    /// Count down here: who waits for bios needs no box for each.
+    Count(Counter),
+}
+
+impl EndIo {
+    pub(crate) fn run(self, result: Result<()>) {
+        match self {
+            EndIo::Call(end) => end(result),
+            EndIo::Count(counter) => counter.ended(result),
+        }
+    }
+}
+
 /// A one-page bio needs no list of its own.
 pub(crate) type Vecs = SmallVec<[BioVec; 1]>;
 
@@ -158,7 +176,13 @@ impl Bio {
     /// Sets what runs when the bio is over: once, perhaps in an interrupt, so it may take spin
     /// locks, wake threads and drop things, no more. Replaces what was set before.
     pub fn end_io(mut self, end: impl FnOnce(Result<()>) + Send + 'static) -> Bio {
-        self.body.end_io = Some(Box::new(end));
+        self.body.end_io = Some(EndIo::Call(Box::new(end)));
+        self
+    }
+
+    /// The same, of those that count.
+    pub(crate) fn end_at(mut self, end: EndIo) -> Bio {
+        self.body.end_io = Some(end);
         self
     }
 
@@ -279,7 +303,7 @@ impl Bio {
     fn finish(&mut self, result: Result<()>) {
         self.body.vecs.clear();
         if let Some(end) = self.body.end_io.take() {
-            end(result);
+            end.run(result);
         }
     }
 }

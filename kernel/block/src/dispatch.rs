@@ -18,7 +18,7 @@ use alloc::vec::Vec;
 use base::{Errno, RateLimit, Result};
 
 use crate::bio::Direction;
-use crate::driver::{Limits, TimedOut};
+use crate::driver::TimedOut;
 use crate::flush::{Flushed, Stage};
 use crate::pool::RequestId;
 use crate::queue::{RequestQueue, State};
@@ -115,7 +115,12 @@ impl RequestQueue {
     }
 
     fn next(&self) -> Option<Request> {
-        self.lock().next(self.hardware(), self.now(), self.iostats())
+        let mut state = self.lock();
+        if state.nothing_waits() || state.in_flight >= self.hardware().queue_depth {
+            state.wake_at = None;
+            return None;
+        }
+        state.next(self.now(), self.iostats())
     }
 
     /// The driver is done with a request. Takes it to its next step, or ends it. Does not run the
@@ -213,10 +218,7 @@ impl RequestQueue {
 
 impl State {
     /// The next request for the driver, counted as in flight.
-    fn next(&mut self, limits: &Limits, now: u64, counted: bool) -> Option<Request> {
-        if self.in_flight >= limits.queue_depth {
-            return None;
-        }
+    fn next(&mut self, now: u64, counted: bool) -> Option<Request> {
         let mut request = self.choose(now)?;
         self.in_flight += 1;
         request.tag = self.tags.take(&request, now);
@@ -225,6 +227,10 @@ impl State {
             self.counters.started(request.op(), request.sector(), now);
         }
         Some(request)
+    }
+
+    fn nothing_waits(&self) -> bool {
+        self.pool.len() == 0 && self.bypass.is_empty() && self.flush.is_quiet()
     }
 
     fn choose(&mut self, now: u64) -> Option<Request> {
@@ -243,9 +249,6 @@ impl State {
     /// What the elevator wants to go. None with `wake_at` set: it waits on purpose.
     fn ask_elevator(&mut self, now: u64) -> Option<RequestId> {
         self.wake_at = None;
-        if self.pool.len() == 0 {
-            return None;
-        }
         let now = self.advance(now);
         let id = self.elevator.dispatch(&self.pool, now);
         if id.is_none() {

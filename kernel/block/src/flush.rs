@@ -77,6 +77,11 @@ impl FlushMachine {
         self.waiting.push(request);
     }
 
+    /// Whether nobody waits for a flush that has not begun.
+    pub fn is_quiet(&self) -> bool {
+        self.waiting.is_empty()
+    }
+
     /// Whether a flush is to be sent now; if so, all that wait ride on it.
     pub fn begin(&mut self) -> bool {
         if self.waiting.is_empty() || !self.riding.is_empty() {

@@ -66,6 +66,14 @@ pub(crate) fn fits_scattered(request: &Request, bio: &Shape, limits: &Limits) ->
         && request.sectors().saturating_add(bio.sectors) <= most_sectors(bio.op, limits)
 }
 
+/// Whether two requests of one plug list may become one.
+pub(crate) fn follows(first: &Request, next: &Request, rules: &Rules) -> bool {
+    rules.merges == Merges::All
+        && mergeable(first.op(), first.flags())
+        && mergeable(next.op(), next.flags())
+        && fits(&first.shape(), &next.shape(), &rules.limits)
+}
+
 fn most_sectors(op: BioOp, limits: &Limits) -> u64 {
     u64::from(match op {
         BioOp::Discard => limits.max_discard_sectors,

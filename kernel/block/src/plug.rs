@@ -41,6 +41,9 @@ use crate::request::{Request, Shape};
 /// Requests that a thread holds back at most.
 const MOST: usize = 32;
 
+/// How many of them a bio is compared with.
+const LOOK_BACK: usize = 4;
+
 #[derive(Default)]
 struct PlugList {
     /// How many guards live.
@@ -125,26 +128,45 @@ fn hold_back(queue: &Arc<RequestQueue>, bio: Bio, shape: &Shape) {
 /// Lets this thread's list go (`blk_flush_plug`).
 pub(crate) fn flush_current() {
     let mut requests = PLUG.with(|list| core::mem::take(&mut list.borrow_mut().requests));
+    send(&mut requests);
+    if requests.capacity() > 0 {
+        // Its memory serves the next plug.
+        PLUG.with(|list| {
+            let mut list = list.borrow_mut();
+            if list.requests.capacity() == 0 {
+                list.requests = requests;
+            }
+        });
+    }
+}
+
+fn send(requests: &mut Vec<(Arc<RequestQueue>, Request)>) {
     if requests.len() <= 1 {
-        return requests.into_iter().for_each(|(queue, request)| queue.add_one(request));
+        return requests.drain(..).for_each(|(queue, request)| queue.add_one(request));
     }
     // By queue, then by direction and sector.
-    requests.sort_by_key(|(queue, r)| (Arc::as_ptr(queue) as usize, r.op().direction(), r.sector()));
-    let mut requests = requests.into_iter().peekable();
+    let key = |(queue, r): &(Arc<RequestQueue>, Request)| {
+        (Arc::as_ptr(queue) as usize, r.op().direction(), r.sector())
+    };
+    if !requests.is_sorted_by_key(key) {
+        requests.sort_by_key(key);
+    }
+    let mut requests = requests.drain(..).peekable();
     while let Some((queue, first)) = requests.next() {
         let more = core::iter::from_fn(|| requests.next_if(|(q, _)| Arc::ptr_eq(q, &queue)).map(|(_, r)| r));
-        queue.add_all(core::iter::once(first).chain(more));
+        queue.add_all(first, more);
     }
 }
 
 impl PlugList {
-    /// Puts the bio behind or before a request of the same queue, looking at the newest first.
+    /// Puts the bio behind or before a request of the same queue, looking at the newest
+    /// few. What is further back meets its neighbours when the list goes out, sorted.
     fn merge(&mut self, queue: &Arc<RequestQueue>, bio: Bio, shape: &Shape) -> Offered {
         if !mergeable(bio.op(), bio.flags) || queue.merges() == Merges::None {
             return Offered::Alone(bio);
         }
         let limits = queue.limits();
-        for (q, request) in self.requests.iter_mut().rev() {
+        for (q, request) in self.requests.iter_mut().rev().take(LOOK_BACK) {
             if !Arc::ptr_eq(q, queue) || !mergeable(request.op(), request.flags()) {
                 continue;
             }

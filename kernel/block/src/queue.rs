@@ -264,33 +264,38 @@ impl RequestQueue {
         self.room[index].wait_until(try_reserve);
     }
 
-    /// Takes a request that was reserved. Where nothing waits, the driver has room and the elevator
-    /// has no objection, it goes out at once.
+    /// Takes a request that was reserved, and sends out what can go.
     pub(crate) fn add_one(self: &Arc<Self>, request: Request) {
-        let now = self.now();
-        let mut state = self.lock();
-        if let Some(request) = state.pass(request, now, self.hardware.queue_depth) {
-            drop(state);
-            return self.add_all([request]);
-        }
-        drop(state);
-        self.run();
+        self.add_all(request, []);
     }
 
-    /// Takes requests that were reserved, and sends out what can go.
-    pub(crate) fn add_all(self: &Arc<Self>, requests: impl IntoIterator<Item = Request>) {
+    /// The same of several. Those that follow one another become one on the way.
+    pub(crate) fn add_all(self: &Arc<Self>, first: Request, more: impl IntoIterator<Item = Request>) {
         let mut freed = [0; 2];
         let (rules, now, counted) = (self.merge_rules(), self.now(), self.iostats());
         {
             let mut guard = self.lock();
             let state = &mut *guard;
-            for request in requests {
-                let (op, sector) = (request.op(), request.sector());
-                let gone = state.add(request, now, &rules);
+            let mut count = |state: &mut State, op: BioOp, sector: Sector, gone: usize| {
                 state.count_merges(op, sector, gone, counted);
                 state.release(op.direction(), gone);
                 freed[op.direction() as usize] += gone;
+            };
+            let mut request = first;
+            for next in more {
+                if merge::follows(&request, &next, &rules) {
+                    count(state, next.op(), next.sector(), 1);
+                    request.join(next);
+                    continue;
+                }
+                let ready = core::mem::replace(&mut request, next);
+                let (op, sector) = (ready.op(), ready.sector());
+                let gone = state.add(ready, now, &rules);
+                count(state, op, sector, gone);
             }
+            let (op, sector) = (request.op(), request.sector());
+            let gone = state.add(request, now, &rules);
+            count(state, op, sector, gone);
         }
         self.wake_room(Direction::Read, freed[0]);
         self.wake_room(Direction::Write, freed[1]);
@@ -328,10 +333,11 @@ impl State {
         }
     }
 
-    /// Past the pool and the elevator, if both allow it; else gives the request back.
+    /// Past the pool and the elevator, where nothing waits, the driver has room and the elevator has
+    /// no objection; else gives the request back.
     fn pass(&mut self, mut request: Request, now: u64, depth: u32) -> Option<Request> {
-        let idle = self.pool.len() == 0 && self.bypass.is_empty() && self.in_flight < depth;
-        let now = self.advance(now);
+        let busy = self.in_flight as usize + self.bypass.len();
+        let idle = self.pool.len() == 0 && busy < depth as usize;
         if !idle || !self.elevator.pass(&request, now) {
             return Some(request);
         }
@@ -340,10 +346,12 @@ impl State {
         None
     }
 
-    /// Into pool and elevator, joined with its neighbours; returns how many requests that took away.
+    /// Into pool and elevator, joined with its neighbours, or past them; returns how many requests that
+    /// took away.
     fn add(&mut self, request: Request, now: u64, rules: &Rules) -> usize {
-        let mergeable = merge::mergeable(request.op(), request.flags());
         let now = self.advance(now);
+        let Some(request) = self.pass(request, now, rules.limits.queue_depth) else { return 0 };
+        let mergeable = merge::mergeable(request.op(), request.flags());
         let id = self.pool.insert(request);
         self.elevator.add(&mut self.pool, id, now);
         if !mergeable || rules.merges != Merges::All {

@@ -90,9 +90,56 @@ pub struct Request {
 struct Body {
     shape: Shape,
     flags: BioFlags,
-    bios: VecDeque<Bio>,
+    bios: Bios,
     queued: u64,
     origin: Origin,
+}
+
+/// Most requests are one bio, which needs no list.
+enum Bios {
+    One(Bio),
+    Many(VecDeque<Bio>),
+}
+
+impl Bios {
+    fn as_slices(&self) -> (&[Bio], &[Bio]) {
+        match self {
+            Bios::One(bio) => (core::slice::from_ref(bio), &[]),
+            Bios::Many(bios) => bios.as_slices(),
+        }
+    }
+
+    fn iter(&self) -> impl Iterator<Item = &Bio> {
+        let (front, back) = self.as_slices();
+        front.iter().chain(back)
+    }
+
+    fn len(&self) -> usize {
+        match self {
+            Bios::One(_) => 1,
+            Bios::Many(bios) => bios.len(),
+        }
+    }
+
+    /// As a list.
+    fn many(&mut self) -> &mut VecDeque<Bio> {
+        if let Bios::One(_) = self
+            && let Bios::One(bio) = core::mem::replace(self, Bios::Many(VecDeque::with_capacity(8)))
+        {
+            self.many().push_back(bio);
+        }
+        match self {
+            Bios::Many(bios) => bios,
+            Bios::One(_) => unreachable!("it was just made a list"),
+        }
+    }
+
+    fn append(&mut self, next: Bios) {
+        match next {
+            Bios::One(bio) => self.many().push_back(bio),
+            Bios::Many(mut bios) => self.many().append(&mut bios),
+        }
+    }
 }
 
 impl Request {
@@ -104,7 +151,7 @@ impl Request {
 
     /// A request of one bio that somebody else may have submitted.
     pub(crate) fn from(bio: Bio, shape: Shape, origin: Origin, now: u64) -> Request {
-        let (flags, bios) = (bio.flags, VecDeque::from([bio]));
+        let (flags, bios) = (bio.flags, Bios::One(bio));
         Request::with(Body { shape, flags, bios, queued: now, origin }, Stage::Plain)
     }
 
@@ -118,7 +165,8 @@ impl Request {
         let shape = Shape { op: BioOp::Flush, sector: 0, sectors: 0, segments: 0 };
         // Made wherever a request ends, also in an interrupt, where no thread is asking.
         let origin = Origin { thread: ThreadId(0), prio: IoPrio::NONE, sync: true };
-        let body = Body { shape, flags: BioFlags::SYNC, bios: VecDeque::new(), queued: now, origin };
+        let body =
+            Body { shape, flags: BioFlags::SYNC, bios: Bios::Many(VecDeque::new()), queued: now, origin };
         Request::with(body, Stage::SharedFlush)
     }
 
@@ -210,27 +258,27 @@ impl Request {
     /// Appends a bio that `merge::fits` behind it.
     pub(crate) fn push_back(&mut self, bio: Bio, shape: Shape) {
         self.absorb(shape, bio.flags);
-        self.body.bios.push_back(bio);
+        self.body.bios.many().push_back(bio);
     }
 
     /// Prepends a bio that it `merge::fits` behind.
     pub(crate) fn push_front(&mut self, bio: Bio, shape: Shape) {
         self.absorb(shape, bio.flags);
         self.body.shape.sector = shape.sector;
-        self.body.bios.push_front(bio);
+        self.body.bios.many().push_front(bio);
     }
 
     /// Adds a discard that lies anywhere; see `merge::scatters`.
     pub(crate) fn push_discard(&mut self, bio: Bio, shape: Shape) {
         self.absorb(shape, bio.flags);
-        self.body.bios.push_back(bio);
+        self.body.bios.many().push_back(bio);
     }
 
     /// Appends a whole request that `merge::fits` behind it.
     pub(crate) fn join(&mut self, next: Request) {
         self.absorb(next.body.shape, next.body.flags);
         self.body.queued = self.body.queued.min(next.body.queued);
-        self.body.bios.extend(next.body.bios);
+        self.body.bios.append(next.body.bios);
     }
 
     fn absorb(&mut self, shape: Shape, flags: BioFlags) {
@@ -242,8 +290,9 @@ impl Request {
 
     /// Ends every bio.
     pub(crate) fn end_bios(self, result: Result<()>) {
-        for bio in self.body.bios {
-            bio.complete(result);
+        match self.body.bios {
+            Bios::One(bio) => bio.complete(result),
+            Bios::Many(bios) => bios.into_iter().for_each(|bio| bio.complete(result)),
         }
     }
 }

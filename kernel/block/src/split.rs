@@ -14,7 +14,7 @@ use base::{Errno, Result};
 use smallvec::SmallVec;
 use sync::SpinLock;
 
-use crate::bio::{Bio, BioOp, BioVec};
+use crate::bio::{Bio, BioOp, BioVec, EndIo};
 use crate::driver::Limits;
 
 /// The parts of one bio; most bios are one part.
@@ -23,9 +23,17 @@ pub(crate) type Parts = SmallVec<[Bio; 1]>;
 /// How many pieces of memory the driver will see for these pieces of pages: physically adjacent
 /// ones count once, none is longer than the limit or crosses the boundary.
 pub(crate) fn count_segments(vecs: &[BioVec], limits: &Limits) -> u32 {
+    if is_one_segment(vecs, limits) {
+        return 1;
+    }
     let mut counter = SegmentCounter::new(limits, u32::MAX);
     vecs.iter().for_each(|v| _ = counter.add(v.phys(), v.len));
     counter.count
+}
+
+/// Whether these are one piece of a page that certainly is one segment: most bios are.
+fn is_one_segment(vecs: &[BioVec], limits: &Limits) -> bool {
+    matches!(vecs, [only] if only.len <= limits.max_segment_size && limits.seg_boundary_mask == u64::MAX)
 }
 
 /// How many bytes from address `at` on may be in a segment that ends there and is `len` long already.
@@ -43,6 +51,11 @@ pub(crate) fn room(at: u64, len: u32, max_size: u32, boundary: u64) -> u32 {
 /// EINVAL when one logical block cannot be reached within the limits; the bio ends with that error.
 pub(crate) fn split(mut bio: Bio, limits: &Limits) -> core::result::Result<Parts, (Bio, Errno)> {
     let mut parts = Parts::new();
+    let max_bytes = u64::from(limits.max_sectors) * SECTOR_SIZE as u64;
+    if bio.op().has_data() && is_one_segment(bio.vecs(), limits) && bio.len() <= max_bytes {
+        parts.push(bio);
+        return Ok(parts);
+    }
     let mut fit = match fitting_bytes(&bio, limits) {
         Ok(fit) => fit,
         Err(errno) => return Err((bio, errno)),
@@ -59,7 +72,7 @@ pub(crate) fn split(mut bio: Bio, limits: &Limits) -> core::result::Result<Parts
             Err(errno) => {
                 let whole = Bio::new(bio.op(), bio.sector());
                 let Some(end) = end else { return Err((whole, errno)) };
-                return Err((whole.end_io(end), errno));
+                return Err((whole.end_at(end), errno));
             }
         };
     }
@@ -165,11 +178,11 @@ struct Chain(SpinLock<ChainState>);
 struct ChainState {
     left: usize,
     error: Option<Errno>,
-    end: Option<alloc::boxed::Box<dyn FnOnce(Result<()>) + Send>>,
+    end: Option<EndIo>,
 }
 
 impl Chain {
-    fn new(left: usize, end: Option<alloc::boxed::Box<dyn FnOnce(Result<()>) + Send>>) -> Chain {
+    fn new(left: usize, end: Option<EndIo>) -> Chain {
         Chain(SpinLock::new(ChainState { left, error: None, end }))
     }
 
@@ -184,7 +197,7 @@ impl Chain {
             (state.end.take(), state.error.map_or(Ok(()), Err))
         };
         if let Some(end) = end {
-            end(result);
+            end.run(result);
         }
     }
 }

@@ -5,7 +5,7 @@ use alloc::sync::Arc;
 use base::Result;
 use sync::{SpinLock, WaitQueue};
 
-use crate::bio::Bio;
+use crate::bio::{Bio, EndIo};
 
 /// Counts bios down and wakes who waits for the last one.
 ///
@@ -42,8 +42,7 @@ impl Completion {
     /// Makes the bio's end count here. Replaces its `end_io`.
     pub fn track(&self, bio: Bio) -> Bio {
         self.0.state.lock().left += 1;
-        let shared = self.0.clone();
-        bio.end_io(move |result| shared.ended(result))
+        bio.end_at(EndIo::Count(Counter(self.0.clone())))
     }
 
     /// Sleeps until every tracked bio has ended. The first error, if there was one. Afterwards the
@@ -57,6 +56,15 @@ impl Completion {
 impl Default for Completion {
     fn default() -> Completion {
         Completion::new()
+    }
+}
+
+/// The end of one tracked bio.
+pub(crate) struct Counter(Arc<Shared>);
+
+impl Counter {
+    pub(crate) fn ended(self, result: Result<()>) {
+        self.0.ended(result);
     }
 }
 
