@@ -7,9 +7,11 @@ mod launcher;
 mod libc;
 mod machines;
 mod programs;
+mod scratch;
 mod selftest;
 mod speed;
 mod storage;
+mod virtio;
 mod wild;
 
 use libtest_mimic::{Arguments, Failed, Trial};
@@ -35,6 +37,7 @@ fn main() {
         launcher::trials(),
         speed::trials(),
         storage::trials(),
+        virtio::trials(),
     ];
     libtest_mimic::run(&args, trials.into_iter().flatten().collect()).exit();
 }

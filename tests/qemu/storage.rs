@@ -2,12 +2,11 @@
 //! kernel lives. QEMU's own blkdebug and throttle drivers make the trouble.
 
 use std::fs;
-use std::path::PathBuf;
 
 use libtest_mimic::Trial;
-use qemu_tests::{Outcome, Run, Verdict, debian_arm64, e2fsck_clean, ensure, mke2fs};
-use tempfile::TempDir;
+use qemu_tests::{Run, Verdict, e2fsck_clean, ensure};
 
+use crate::scratch::{self, Disk, ended};
 use crate::trial;
 
 pub fn trials() -> Vec<Trial> {
@@ -20,7 +19,7 @@ pub fn trials() -> Vec<Trial> {
         ("storage::write_protected", write_protected),
         ("storage::mounted_disk_is_busy", busy),
     ];
-    let possible = debian_arm64("bin/busybox").is_some();
+    let possible = scratch::possible();
     tests.into_iter().map(|(name, test)| trial(name, test).with_ignored_flag(!possible)).collect()
 }
 
@@ -40,62 +39,11 @@ fn after_first_write(more: &str) -> String {
     )
 }
 
-/// A disk of 64 MiB with busybox on it.
-struct Disk {
-    dir: TempDir,
-}
-
-impl Disk {
-    fn new() -> Result<Disk, String> {
-        let dir = TempDir::new().map_err(|e| e.to_string())?;
-        let disk = Disk { dir };
-        let tree = disk.dir.path().join("tree");
-        let busybox = debian_arm64("bin/busybox").ok_or("no busybox")?;
-        fs::create_dir_all(tree.join("bin")).map_err(|e| e.to_string())?;
-        for name in ["dev", "proc"] {
-            fs::create_dir(tree.join(name)).map_err(|e| e.to_string())?;
-        }
-        fs::copy(busybox, tree.join("bin/busybox")).map_err(|e| e.to_string())?;
-        mke2fs(&disk.path(), 64 << 20, &["-t", "ext4", "-b", "4096", "-d", &tree.to_string_lossy()])?;
-        Ok(disk)
-    }
-
-    fn path(&self) -> PathBuf {
-        self.dir.path().join("disk")
-    }
-
-    /// Runs busybox on it; `layers` is what lies between the machine and the file, with `file` for it.
-    fn run(&self, layers: &str, command: &str) -> Outcome {
-        let node = format!("driver=raw,node-name=d0,{layers}");
-        self.run_on(&node, command)
-    }
-
-    fn run_on(&self, node: &str, command: &str) -> Outcome {
-        let device = "virtio-blk-device,drive=d0,werror=report,rerror=report";
-        let options = ["--no-disk", "--memory", "32M", "--qemu-arg=-blockdev", "--qemu-arg"];
-        let run =
-            Run::new(":/bin/busybox").options(options).options([node, "--qemu-arg=-device", "--qemu-arg"]);
-        run.options([device]).args(command.split(' ')).limit(120).go_without_disk()
-    }
-}
-
-/// The disk's file under a layer of blkdebug.
-fn debugged(disk: &Disk, layers: &str) -> String {
-    format!("{layers},file.image.driver=file,file.image.filename={}", disk.path().display())
-}
-
-fn fails_with(outcome: &Outcome, status: i32, text: &str) -> Verdict {
-    ensure!(outcome.status == status, "status {}, want {status}\n{outcome}", outcome.status);
-    ensure!(outcome.stdout.contains(text), "the program does not say {text:?}\n{outcome}");
-    ensure!(!outcome.stderr.contains("panic"), "a panic\n{outcome}");
-    Ok(())
-}
-
 /// One request fails: fsync says so, and what was written is on the disk in the end.
 fn once(layers: &str) -> Verdict {
     let disk = Disk::new()?;
-    let outcome = disk.run(&debugged(&disk, layers), "dd if=/dev/zero of=/new bs=64k count=4 conv=fsync");
-    fails_with(&outcome, 1, "Input/output error")?;
+    let outcome = disk.run(&disk.debugged(layers), "dd if=/dev/zero of=/new bs=64k count=4 conv=fsync");
+    ended(&outcome, 1, "Input/output error")?;
     ensure!(outcome.stderr.contains("vda: I/O error"), "the log does not tell\n{outcome}");
     e2fsck_clean(&disk.path())
 }
@@ -112,17 +60,17 @@ fn unreadable() -> Verdict {
          file.inject-error.0.iotype=read,file.inject-error.0.sector={}",
         block * 8
     );
-    let outcome = disk.run(&debugged(&disk, &layers), "dd if=/dev/zero of=/new bs=64k count=4");
-    fails_with(&outcome, 1, "Input/output error")?;
+    let outcome = disk.run(&disk.debugged(&layers), "dd if=/dev/zero of=/new bs=64k count=4");
+    ended(&outcome, 1, "Input/output error")?;
     e2fsck_clean(&disk.path())
 }
 
 /// Nothing can be written any more: a program that writes more than fits the memory is told, soon.
 fn dead() -> Verdict {
     let disk = Disk::new()?;
-    let layers = debugged(&disk, &after_first_write("file.inject-error.0.once=off"));
+    let layers = disk.debugged(&after_first_write("file.inject-error.0.once=off"));
     let outcome = disk.run(&layers, "dd if=/dev/zero of=/new bs=64k count=500");
-    fails_with(&outcome, 1, "Input/output error")?;
+    ended(&outcome, 1, "Input/output error")?;
     ensure!(outcome.stderr.contains("nothing can be written any more"), "the log does not tell\n{outcome}");
     ensure!(outcome.stderr.lines().count() < 100, "too much in the log\n{outcome}");
     Ok(())
@@ -155,7 +103,7 @@ fn write_protected() -> Verdict {
     let node =
         format!("driver=raw,node-name=d0,read-only=on,file.driver=file,file.filename={}", path.display());
     let outcome = disk.run_on(&node, "touch /new");
-    fails_with(&outcome, 1, "Read-only file system")?;
+    ended(&outcome, 1, "Read-only file system")?;
     ensure!(outcome.stderr.contains("write-protected"), "the log does not tell\n{outcome}");
     ensure!(fs::read(&path).is_ok_and(|after| after == before), "the disk has changed");
     Ok(())
@@ -165,8 +113,8 @@ fn write_protected() -> Verdict {
 fn busy() -> Verdict {
     let disk = Disk::new()?;
     let node = format!("driver=raw,node-name=d0,file.driver=file,file.filename={}", disk.path().display());
-    fails_with(&disk.run_on(&node, "dd if=/dev/zero of=/dev/vda bs=4k count=1"), 1, "busy")?;
-    fails_with(&disk.run_on(&node, "blockdev --getsize64 /dev/vda"), 0, "67108864")?;
-    fails_with(&disk.run_on(&node, "dd if=/dev/vda of=/dev/null bs=4k count=10"), 0, "10+0 records in")?;
+    ended(&disk.run_on(&node, "dd if=/dev/zero of=/dev/vda bs=4k count=1"), 1, "busy")?;
+    ended(&disk.run_on(&node, "blockdev --getsize64 /dev/vda"), 0, "67108864")?;
+    ended(&disk.run_on(&node, "dd if=/dev/vda of=/dev/null bs=4k count=10"), 0, "10+0 records in")?;
     e2fsck_clean(&disk.path())
 }

@@ -151,12 +151,17 @@ fn read_superblock(device: &Arc<BlockDevice>) -> Result<Superblock> {
         log::error!("EXT4-fs ({name}): the disk is too small for a file system ({} bytes)", device.size());
         return Err(Errno::EINVAL);
     }
-    device.set_block_size(10)?;
-    let buffer = device.bread(FsBlock(1)).inspect_err(|e| {
+    // The smallest blocks that the disk can read (`sb_min_blocksize`): the superblock is the second
+    // KiB, whatever they are.
+    let bits = device.disk().logical_block_size().ilog2().max(10);
+    device.set_block_size(bits)?;
+    let buffer = device.bread(FsBlock(OFFSET >> bits)).inspect_err(|e| {
         log::error!("EXT4-fs ({name}): unable to read the superblock: {e}");
     })?;
     let bytes = buffer.read();
-    Superblock::read_from_bytes(&bytes).map_err(|_| Errno::EIO)
+    let from = OFFSET as usize % bytes.len();
+    let bytes = bytes.get(from..from + SIZE).ok_or(Errno::EIO)?;
+    Superblock::read_from_bytes(bytes).map_err(|_| Errno::EIO)
 }
 
 /// Whether the disk may be written, and if not, why.

@@ -173,6 +173,11 @@ impl Ring {
         }
     }
 
+    /// Descriptors in all.
+    pub fn size(&self) -> u16 {
+        self.size
+    }
+
     /// Descriptors that are free.
     pub fn free(&self) -> usize {
         self.free.len()
@@ -221,11 +226,6 @@ impl Ring {
         let slot = usize::from(self.next_avail & (self.size - 1));
         self.write16(self.available() + 4 + 2 * slot, head);
         self.next_avail = self.next_avail.wrapping_add(1);
-    }
-
-    /// Whether something was added that the device has not been shown.
-    pub fn has_unpublished(&self) -> bool {
-        self.published != self.next_avail
     }
 
     /// Shows the device all that was added. True: it wants to be told.

@@ -1,8 +1,9 @@
 //! The ring against a device that follows the rules, and one that does not.
 
 use base::PhysAddr;
+use proptest::prelude::*;
 
-use super::fake::pair;
+use super::fake::{FakeDevice, pair};
 use super::ring::{BadRing, Buffer, Ring, Used, need_event};
 
 fn buffers(count: u64) -> impl Iterator<Item = Buffer> {
@@ -136,4 +137,129 @@ fn giving_back_twice_is_an_error() {
     device.give_back(head.into(), 1);
     assert!(ring.pop().unwrap().is_some());
     assert_eq!(ring.pop(), Err(BadRing::Id(head.into())));
+}
+
+/// A step of the life of a ring with a device that works when it likes.
+#[derive(Clone, Copy, Debug)]
+enum Step {
+    /// The driver adds so many chains of so many buffers, and shows them.
+    Submit { chains: usize, buffers: u64 },
+    /// The device looks at the ring, if it was told to.
+    Look,
+    /// The device ends one of those that it has.
+    Finish { pick: usize },
+    /// The driver reaps, if it was told to.
+    Reap,
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    prop_oneof![
+        (1..6usize, 1..5u64).prop_map(|(chains, buffers)| Step::Submit { chains, buffers }),
+        Just(Step::Look),
+        any::<usize>().prop_map(|pick| Step::Finish { pick }),
+        any::<usize>().prop_map(|pick| Step::Finish { pick }),
+        Just(Step::Reap),
+    ]
+}
+
+/// The two sides, each of which does nothing unless it was told to.
+struct Both {
+    ring: Ring,
+    device: FakeDevice,
+    /// What the driver waits for.
+    out: std::collections::BTreeSet<u16>,
+    /// What the device has looked at.
+    held: std::vec::Vec<u16>,
+    order: std::collections::VecDeque<u16>,
+    told_device: bool,
+    told_driver: bool,
+    done: u64,
+}
+
+impl Both {
+    fn new(size: u16, event_idx: bool) -> Both {
+        let (ring, device) = pair(size, event_idx);
+        let (out, held, order) = Default::default();
+        Both { ring, device, out, held, order, told_device: false, told_driver: false, done: 0 }
+    }
+
+    fn step(&mut self, step: Step) {
+        match step {
+            Step::Submit { chains, buffers: n } => {
+                for _ in 0..chains {
+                    let Some(head) = self.ring.add(buffers(n), n as usize) else { break };
+                    assert!(self.out.insert(head), "{head} is given out twice");
+                    self.order.push_back(head);
+                }
+                self.told_device |= self.ring.publish();
+            }
+            Step::Look if self.told_device => {
+                self.told_device = false;
+                let looked_at = self.device.take();
+                self.held.extend(self.order.drain(..looked_at));
+            }
+            Step::Finish { pick } if !self.held.is_empty() => {
+                let head = self.held.swap_remove(pick % self.held.len());
+                self.told_driver |= self.device.give_back(head.into(), u32::from(head));
+            }
+            Step::Reap if self.told_driver => {
+                self.told_driver = false;
+                self.reap();
+            }
+            _ => {}
+        }
+    }
+
+    fn reap(&mut self) {
+        self.ring.disarm();
+        loop {
+            while let Some(used) = self.ring.pop().unwrap() {
+                assert!(self.out.remove(&used.head), "{} came back twice", used.head);
+                assert_eq!(used.written, u32::from(used.head));
+                self.done += 1;
+            }
+            if !self.ring.arm() {
+                return;
+            }
+        }
+    }
+
+    /// Both work as long as they are told to; then nothing may be left.
+    fn settle(&mut self) {
+        while self.told_device || self.told_driver || !self.held.is_empty() {
+            self.step(Step::Look);
+            self.step(Step::Finish { pick: self.done as usize });
+            self.step(Step::Reap);
+        }
+        assert!(self.out.is_empty(), "both sleep on {:?} after {}", self.out, self.done);
+        assert_eq!(self.ring.free(), self.ring.size().into());
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 8, ..ProptestConfig::default() })]
+
+    /// Any interleaving, any order of completion, over several wraps of the 16-bit index: everything
+    /// comes back once, and nobody sleeps on work.
+    #[test]
+    fn whatever_the_order_nothing_is_lost(
+        steps in prop::collection::vec(step(), 20..60),
+        size in prop::sample::select(std::vec![4u16, 16, 64]),
+        event_idx: bool,
+        settles in 1..40usize,
+    ) {
+        let mut both = Both::new(size, event_idx);
+        let mut round = 0;
+        while both.done < 150_000 {
+            steps.iter().for_each(|step| both.step(*step));
+            // Sides that were told do work in the end; without that, no step may move anything.
+            round += 1;
+            if round % settles == 0 {
+                both.settle();
+            } else if both.out.is_empty() {
+                both.step(Step::Submit { chains: 1, buffers: 1 });
+            }
+        }
+        both.settle();
+    }
 }
