@@ -14,6 +14,7 @@
 //! | rotational       | `rotational`                 | the driver's            | 0, 1                            |
 //! | iostats          | `iostats`                    | 1                       | 0, 1                            |
 //! | io_timeout       | `io_timeout_ms`              | 30000                   | anything but 0                  |
+//! | read_ahead_kb    | `readahead_bytes`            | 512 KiB                 | anything                        |
 //! | write_cache      | `write_cache`                | the device's            | `write back`, `write through`   |
 //!
 //! # Locking
@@ -40,6 +41,8 @@ pub const DEFAULT_REQUESTS: usize = 256;
 const MIN_REQUESTS: usize = 4;
 /// Linux's MAX_SCHED_RQ: more are EINVAL.
 const MAX_REQUESTS: usize = 2048;
+/// Bytes that a sequential reader is ahead of at most.
+const DEFAULT_READAHEAD: u32 = 512 * KIB;
 const DEFAULT_TIMEOUT_MS: u32 = 30_000;
 const KIB: u32 = 1024;
 const MS: u64 = 1_000_000;
@@ -64,6 +67,7 @@ pub(crate) struct Attributes {
     iostats: AtomicBool,
     io_timeout_ms: AtomicU32,
     write_cache: AtomicBool,
+    readahead_bytes: AtomicU32,
 }
 
 impl Attributes {
@@ -76,6 +80,7 @@ impl Attributes {
             iostats: AtomicBool::new(true),
             io_timeout_ms: AtomicU32::new(DEFAULT_TIMEOUT_MS),
             write_cache: AtomicBool::new(limits.write_cache),
+            readahead_bytes: AtomicU32::new(DEFAULT_READAHEAD),
         }
     }
 
@@ -199,6 +204,16 @@ impl RequestQueue {
         self.attributes.io_timeout_ms.store(ms, Relaxed);
         self.look_at_timeouts_now();
         Ok(())
+    }
+
+    /// How many bytes the page cache reads ahead at most.
+    pub fn readahead_bytes(&self) -> u32 {
+        self.attributes.readahead_bytes.load(Relaxed)
+    }
+
+    /// Sets it; 0 turns reading ahead off.
+    pub fn set_readahead_bytes(&self, bytes: u32) {
+        self.attributes.readahead_bytes.store(bytes, Relaxed);
     }
 
     /// Whether completed writes are believed to sit in a volatile cache until a flush ("write back").

@@ -27,6 +27,7 @@ use alloc::string::String;
 use alloc::sync::{Arc, Weak};
 use alloc::vec::Vec;
 use core::ops::Range;
+use core::sync::atomic::{AtomicBool, Ordering};
 
 use base::{DevId, Errno, Result, Sector};
 use sync::SpinLock;
@@ -52,6 +53,8 @@ pub struct Disk {
     entry: Option<Entry>,
     /// The whole disk.
     whole: Weak<Disk>,
+    /// Somebody has said so (BLKROSET).
+    set_read_only: AtomicBool,
     /// Of a whole disk.
     pub(crate) partitions: SpinLock<Vec<Arc<Disk>>>,
 }
@@ -72,6 +75,7 @@ impl Disk {
             sectors: gendisk.capacity().0,
             entry: None,
             whole: whole.clone(),
+            set_read_only: AtomicBool::new(false),
             partitions: SpinLock::new(Vec::new()),
             gendisk,
         })
@@ -87,6 +91,7 @@ impl Disk {
             sectors: entry.sectors,
             entry: Some(entry),
             whole: Arc::downgrade(self),
+            set_read_only: AtomicBool::new(false),
             partitions: SpinLock::new(Vec::new()),
         })
     }
@@ -158,7 +163,13 @@ impl Disk {
 
     /// Whether writes are refused.
     pub fn read_only(&self) -> bool {
-        self.gendisk.read_only()
+        self.gendisk.read_only() || self.set_read_only.load(Ordering::Relaxed)
+    }
+
+    /// Refuses writes from now on, or no longer, as far as the device takes them (BLKROSET). A whole
+    /// disk's setting is not its partitions'.
+    pub fn set_read_only(&self, on: bool) {
+        self.set_read_only.store(on, Ordering::Relaxed);
     }
 
     /// The serial number that the device tells, or nothing.

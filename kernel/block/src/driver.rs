@@ -126,6 +126,17 @@ pub enum TimedOut {
     Waiting,
 }
 
+/// What disks looked like once.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Geometry {
+    /// Tracks of a surface.
+    pub cylinders: u16,
+    /// Surfaces.
+    pub heads: u8,
+    /// Sectors of a track.
+    pub sectors: u8,
+}
+
 /// A device that works on requests. See the module's manual for the contract.
 pub trait Driver: Send + Sync {
     /// What the device takes; asked once, when the disk is made.
@@ -135,6 +146,10 @@ pub trait Driver: Send + Sync {
     /// Whether it refuses writes.
     fn read_only(&self) -> bool {
         false
+    }
+    /// Cylinders, heads and sectors, for who asks for them (HDIO_GETGEO); None: it never had any.
+    fn geometry(&self) -> Option<Geometry> {
+        None
     }
     /// Its serial number, or nothing as long as it is not known.
     fn serial(&self) -> String {

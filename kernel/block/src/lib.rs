@@ -79,7 +79,7 @@ mod timer_tests;
 pub use attributes::{DEFAULT_REQUESTS, Merges};
 pub use bio::{Bio, BioFlags, BioOp, BioVec, Direction};
 pub use disk::Disk;
-pub use driver::{DEFAULT_MAX_SECTORS, Driver, Limits, TimedOut};
+pub use driver::{DEFAULT_MAX_SECTORS, Driver, Geometry, Limits, TimedOut};
 pub use genhd::{Claim, DiskKind, Gendisk, devices, disks, find, register};
 pub use plug::{PlugGuard, plug};
 pub use queue::RequestQueue;

@@ -19,7 +19,7 @@ use alloc::vec::Vec;
 use base::{DevId, Errno, IovIter, Result, UserAddr, UserMemory};
 use sync::Mutex;
 use vfs::device::{self, Device};
-use vfs::{File, FileOperations, FileType, Kiocb, KiocbFlags, OpenFlags};
+use vfs::{Caller, File, FileOperations, FileType, Kiocb, KiocbFlags, OpenFlags};
 
 use crate::line::{Event, Line};
 use crate::termios::{self, Local, Output, Termios, cc};
@@ -277,8 +277,8 @@ impl FileOperations for Tty {
         if ready { IN | OUT } else { OUT }
     }
 
-    fn ioctl(&self, _file: &File, cmd: u32, arg: u64, memory: &dyn UserMemory) -> Result<u64> {
-        self.control(cmd, arg, memory)
+    fn ioctl(&self, _file: &File, cmd: u32, arg: u64, caller: &Caller<'_>) -> Result<u64> {
+        self.control(cmd, arg, caller.memory)
     }
 }
 

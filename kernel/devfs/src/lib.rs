@@ -29,12 +29,14 @@ pub mod termios;
 #[cfg(test)]
 mod tests;
 
-use alloc::sync::Arc;
+use alloc::sync::{Arc, Weak};
 use alloc::vec::Vec;
 
 use base::{DevId, Errno, Result};
 use block::Disk;
 use pagecache::BlockDevice;
+use sync::Mutex;
+use vfs::device;
 use vfs::namei::{self, At, LookupFlags};
 use vfs::ramfs::RamFs;
 use vfs::{Cred, FileSystemType, FileType, Mount, MountFlags, Path, SuperBlock};
@@ -85,8 +87,42 @@ pub fn mount(root: &Path, disks: &[Arc<Disk>]) -> Result<()> {
         }
     };
     let sb = populated(disks)?;
-    vfs::mount_at(&dev, sb, MountFlags::NOSUID | MountFlags::RELATIME, "devtmpfs")?;
+    let mount = vfs::mount_at(&dev, sb, MountFlags::NOSUID | MountFlags::RELATIME, "devtmpfs")?;
+    *DEV.lock() = Some(Arc::downgrade(&mount));
     Ok(())
+}
+
+/// Where /dev is mounted, for the nodes that come and go.
+static DEV: Mutex<Option<Weak<Mount>>> = Mutex::new(None);
+
+/// A disk's partition table was read anew: the nodes in /dev follow.
+fn partitions_changed(before: &[Arc<Disk>], now: &[Arc<Disk>]) {
+    let added = |part: &&Arc<Disk>| !before.iter().any(|old| Arc::ptr_eq(old, part));
+    let gone = |part: &&Arc<Disk>| !now.iter().any(|new| Arc::ptr_eq(new, part));
+    let mount = DEV.lock().as_ref().and_then(Weak::upgrade);
+    let root = mount.as_ref().map(Mount::root);
+    for part in before.iter().filter(gone) {
+        device::unregister(FileType::BlockDevice, part.dev());
+        // A node that the program has taken away needs no second time.
+        let _ = with_dev(root.as_ref(), |at| namei::unlink(at, part.name().as_bytes()));
+    }
+    for part in now.iter().filter(added) {
+        bdev::register(part);
+        if let Err(error) = with_dev(root.as_ref(), |at| disk_node(at, part)) {
+            log::warn!("devfs: no node for {}: {error}", part.name());
+        }
+    }
+}
+
+fn with_dev(root: Option<&Path>, act: impl FnOnce(&At<'_>) -> Result<()>) -> Result<()> {
+    match root {
+        Some(root) => act(&At { root, base: root, cred: &Cred::ROOT, umask: 0 }),
+        None => Ok(()),
+    }
+}
+
+fn disk_node(at: &At<'_>, disk: &Disk) -> Result<()> {
+    namei::mknod(at, disk.name().as_bytes(), FileType::BlockDevice.mode() | 0o660, disk.dev())
 }
 
 /// A devtmpfs with its nodes.
@@ -99,8 +135,7 @@ fn populated(disks: &[Arc<Disk>]) -> Result<Arc<dyn SuperBlock>> {
         namei::mknod(&at, name.as_bytes(), mode, DevId::new(major, minor))?;
     }
     for disk in disks {
-        let mode = FileType::BlockDevice.mode() | 0o660;
-        namei::mknod(&at, disk.name().as_bytes(), mode, disk.dev())?;
+        disk_node(&at, disk)?;
     }
     for (name, target) in LINKS {
         namei::symlink(&at, target.as_bytes(), name.as_bytes())?;

@@ -9,12 +9,12 @@
 
 use alloc::sync::Arc;
 
-use base::{DevId, Errno, IovIter, Result, UserAddr, UserMemory};
+use base::{DevId, Errno, IovIter, Result};
 use chacha20::ChaCha20Rng;
 use chacha20::rand_core::{Rng, SeedableRng};
 use sync::SpinLock;
 use vfs::device::{self, Device};
-use vfs::{File, FileOperations, FileType, Kiocb, OpenFlags, Whence};
+use vfs::{Caller, File, FileOperations, FileType, Kiocb, OpenFlags, Whence};
 
 type Key = [u8; 32];
 
@@ -132,9 +132,9 @@ impl FileOperations for Random {
         Ok(pos)
     }
 
-    fn ioctl(&self, _file: &File, cmd: u32, arg: u64, memory: &dyn UserMemory) -> Result<u64> {
+    fn ioctl(&self, _file: &File, cmd: u32, arg: u64, caller: &Caller<'_>) -> Result<u64> {
         match cmd {
-            RNDGETENTCNT => memory.write_all(UserAddr(arg), &ENTROPY_BITS.to_le_bytes()).map(|()| 0),
+            RNDGETENTCNT => caller.put(arg, &ENTROPY_BITS.to_le_bytes()),
             _ => Err(Errno::EINVAL),
         }
     }

@@ -1,5 +1,7 @@
 //! Devices as a program meets them: through paths, open, read, write, ioctl.
 
+mod bdev;
+
 use alloc::string::{String, ToString};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -13,7 +15,7 @@ use block::{Disk, Driver, InFlight, Limits, RamDisk};
 use vfs::namei::{self, At, LookupFlags};
 use vfs::ramfs::RamFs;
 use vfs::read_write::{self as rw, Io, IoAccounting};
-use vfs::{Cred, DirEntry, File, Mount, MountFlags, OpenFlags, Path};
+use vfs::{Caller, Cred, DirEntry, File, Mount, MountFlags, OpenFlags, Path};
 
 use crate::console::{ConsoleDriver, InputState, Tty};
 use crate::{mount, register};
@@ -85,6 +87,10 @@ impl World {
         Io { memory: &self.user, account: &self.account, fsize_limit: u64::MAX, capable: true }
     }
 
+    fn caller(&self) -> Caller<'_> {
+        Caller { memory: &self.user, capable: true }
+    }
+
     fn open(&self, path: &str, flags: OpenFlags) -> Arc<File> {
         namei::open(&self.at(), path.as_bytes(), flags, 0).unwrap()
     }
@@ -99,7 +105,7 @@ impl World {
     }
 
     fn ioctl(&self, file: &File, cmd: u32, len: usize) -> Result<Vec<u8>> {
-        file.ops().ioctl(file, cmd, BUF, &self.user)?;
+        file.ops().ioctl(file, cmd, BUF, &self.caller())?;
         Ok(self.user.get(BUF, len))
     }
 }
@@ -277,7 +283,7 @@ fn terminal_settings() {
     assert_eq!(w.ioctl(&tty, 0x5413, 8), Ok(vec![24, 0, 80, 0, 0, 0, 0, 0]));
     assert_eq!(w.ioctl(&tty, 0x540f, 4), Ok(1u32.to_le_bytes().to_vec()));
     assert_eq!(w.ioctl(&tty, 0x1234, 0), Err(Errno::ENOTTY));
-    assert_eq!(tty.ops().ioctl(&tty, 0x5401, 4, &w.user), Err(Errno::EFAULT));
+    assert_eq!(tty.ops().ioctl(&tty, 0x5401, 4, &w.caller()), Err(Errno::EFAULT));
 }
 
 /// A RAM disk that cannot be written.
@@ -361,7 +367,7 @@ fn what_a_disk_tells_of_itself() {
     assert_eq!(bytes(0x127b, 4).len(), 4);
     assert_eq!(w.ioctl(&file, 0x1261, 0), Ok(vec![]));
     assert_eq!(w.ioctl(&file, 0x5401, 0), Err(Errno::ENOTTY));
-    assert_eq!(file.ops().ioctl(&file, 0x1268, 4, &w.user), Err(Errno::EFAULT));
+    assert_eq!(file.ops().ioctl(&file, 0x1268, 4, &w.caller()), Err(Errno::EFAULT));
 }
 
 #[test]

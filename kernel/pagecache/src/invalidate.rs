@@ -72,6 +72,14 @@ impl AddressSpace {
             Ok(())
         });
     }
+
+    /// Drops the clean pages that nobody uses, of which nobody has a handle (`invalidate_bdev`).
+    pub fn drop_unused(&self) {
+        // From where the hand is to the end, for the second chances, and for what the hand had passed.
+        for _ in 0..3 {
+            self.shrink(usize::MAX);
+        }
+    }
 }
 
 /// Whether somebody outside the cache has a handle to the page's bytes.

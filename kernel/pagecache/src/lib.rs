@@ -71,7 +71,6 @@ pub use mapping::AddressSpace;
 pub use ops::{AddressSpaceOperations, Extent, ExtentKind, MapMode, SyncMode, WritebackControl};
 pub use page::{LockedPage, Page};
 pub use read::{generic_file_read, read_mapping_page};
-pub use readahead::READAHEAD_BYTES;
 pub use reclaim::{alloc_page, drop_caches, reclaim, set_pressure_hook};
 pub use write::{
     block_truncate_page, block_write_begin, block_write_end, generic_perform_write, set_fatal_signal_hook,

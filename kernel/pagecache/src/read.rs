@@ -24,7 +24,7 @@ use crate::io::{BioBuilder, Then};
 use crate::mapping::AddressSpace;
 use crate::ops::{AddressSpaceOperations, Extent, ExtentKind, MapMode};
 use crate::page::{self, LockedPage, Page};
-use crate::readahead::Window;
+use crate::readahead::{self, Window};
 
 /// Bytes read from `pos` on, 0 at or past i_size; short where the program's memory ends. EFAULT or
 /// EIO only when nothing was read.
@@ -114,7 +114,7 @@ fn uptodate_page_slow(
             None if index.byte() >= ops.size() => return Err(Errno::EINVAL),
             None => {
                 let last = mapping.last_read.load(Ordering::Relaxed);
-                let window = mapping.readahead.lock().on_miss(index.0, want, last);
+                let window = mapping.readahead.lock().on_miss(index.0, want, last, readahead_limit(ops));
                 read_pages(mapping, ops, window, BioFlags::SYNC)?;
                 match mapping.find_get_page(index) {
                     Some(page) => page,
@@ -124,7 +124,7 @@ fn uptodate_page_slow(
         };
         if page.has(page::READAHEAD) {
             page.clear_and_wake(page::READAHEAD);
-            let window = mapping.readahead.lock().on_mark(index.0, want);
+            let window = mapping.readahead.lock().on_mark(index.0, want, readahead_limit(ops));
             // Nobody asked for these pages yet; who does will meet the error himself.
             let _ = read_pages(mapping, ops, window, BioFlags::RAHEAD);
         }
@@ -136,6 +136,11 @@ fn uptodate_page_slow(
             return Ok(page);
         }
     }
+}
+
+/// In pages.
+fn readahead_limit(ops: &dyn AddressSpaceOperations) -> u64 {
+    readahead::limit(ops.disk().queue().readahead_bytes())
 }
 
 /// The page is there, but not uptodate: partly written, or its read has failed. Reads it alone.

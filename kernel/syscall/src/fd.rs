@@ -1,7 +1,7 @@
 //! Calls on a descriptor that move no data: dup(2), fcntl(2), ioctl(2), lseek(2), posix_fadvise(2).
 
 use base::{Errno, Result};
-use vfs::{FMode, OpenFlags};
+use vfs::{Caller, FMode, OpenFlags};
 
 use crate::abi::{self, Flock};
 use crate::args::Args;
@@ -106,7 +106,10 @@ pub fn ioctl(cx: &mut Cx<'_>, args: Args) -> Result<u64> {
             flags.set(OpenFlags::NONBLOCK, on != 0);
             file.set_flags(flags).map(|()| 0)
         }
-        _ => file.ops().ioctl(&file, cmd, args.ulong(2), cx.memory()),
+        _ => {
+            let caller = Caller { memory: cx.memory(), capable: cx.process.cred().capable() };
+            file.ops().ioctl(&file, cmd, args.ulong(2), &caller)
+        }
     }
 }
 

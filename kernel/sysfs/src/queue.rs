@@ -47,7 +47,7 @@ pub(crate) static ATTRIBUTES: &[Attribute<Queue>] = &[
     shown("nr_zones", zero),
     shown("optimal_io_size", zero),
     shown("physical_block_size", |q, t| number(t, q.limits().physical_block_size)),
-    shown("read_ahead_kb", |_, t| writeln!(t, "{}", pagecache::READAHEAD_BYTES / 1024)),
+    settable("read_ahead_kb", |q, t| number(t, q.readahead_bytes() / 1024), set_read_ahead),
     settable("rotational", |q, t| number(t, q.rotational()), |q, b| { q.set_rotational(int(b)? != 0); Ok(()) }),
     settable("scheduler", scheduler, set_scheduler),
     shown("virt_boundary_mask", zero),
@@ -85,6 +85,12 @@ fn granularity(limits: &Limits) -> u32 {
 fn int(bytes: &[u8]) -> Result<u32> {
     let number = value::unsigned(bytes, Radix::Decimal).map_err(|_| Errno::EINVAL)?;
     u32::try_from(number).map_err(|_| Errno::EINVAL)
+}
+
+/// In whole pages.
+fn set_read_ahead(queue: &Queue, bytes: &[u8]) -> Result<()> {
+    queue.set_readahead_bytes((int(bytes)? & !3).saturating_mul(1024));
+    Ok(())
 }
 
 fn nomerges(queue: &Queue, text: &mut Text) {

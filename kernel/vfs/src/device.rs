@@ -34,6 +34,15 @@ pub fn register(kind: FileType, dev: DevId, device: Arc<dyn Device>) {
     devices.push(Entry { kind, dev, device });
 }
 
+/// The number means nothing any more; what is open stays open.
+pub fn unregister(kind: FileType, dev: DevId) {
+    let mut devices = DEVICES.lock();
+    let at = devices.iter().position(|e| e.kind == kind && e.dev == dev);
+    let gone = at.map(|at| devices.swap_remove(at));
+    drop(devices);
+    drop(gone);
+}
+
 /// Opens the device of a number. ENXIO when there is none.
 pub fn open(kind: FileType, dev: DevId, flags: OpenFlags) -> Result<Arc<dyn FileOperations>> {
     let device = find(kind, dev).ok_or(Errno::ENXIO)?;

@@ -5,7 +5,7 @@
 
 use alloc::sync::Arc;
 
-use base::{Errno, IovIter, Result, UserMemory};
+use base::{Errno, IovIter, Result, UserAddr, UserMemory};
 use bitflags::bitflags;
 use pagecache::{AddressSpace, AddressSpaceOperations};
 
@@ -98,6 +98,28 @@ pub enum Mmap {
     Zero,
 }
 
+/// Who asks for an ioctl(2).
+#[derive(Clone, Copy)]
+pub struct Caller<'a> {
+    /// Its memory.
+    pub memory: &'a dyn UserMemory,
+    /// Whether it may do what the superuser may ([`crate::Cred::capable`]).
+    pub capable: bool,
+}
+
+impl Caller<'_> {
+    /// Puts a value where the argument points, as it lies in memory. EFAULT. 0, as most commands answer.
+    pub fn put(&self, arg: u64, value: &[u8]) -> Result<u64> {
+        self.memory.write_all(UserAddr(arg), value).map(|()| 0)
+    }
+
+    /// Takes `N` bytes from where the argument points. EFAULT.
+    pub fn get<const N: usize>(&self, arg: u64) -> Result<[u8; N]> {
+        let mut value = [0; N];
+        self.memory.read_exact(UserAddr(arg), &mut value).map(|()| value)
+    }
+}
+
 /// The operations of an open file. Use counts: a [`File`] holds one `Arc` of it.
 pub trait FileOperations: Send + Sync {
     /// Whether `read_iter` is there (FMODE_CAN_READ).
@@ -145,7 +167,7 @@ pub trait FileOperations: Send + Sync {
     }
 
     /// A command to a device. ENOTTY when it is none of its.
-    fn ioctl(&self, _file: &File, _cmd: u32, _arg: u64, _memory: &dyn UserMemory) -> Result<u64> {
+    fn ioctl(&self, _file: &File, _cmd: u32, _arg: u64, _caller: &Caller<'_>) -> Result<u64> {
         Err(Errno::ENOTTY)
     }
 

@@ -61,7 +61,7 @@ pub use dentry::Dentry;
 pub use dir_sink::{DirContext, DirEntry, DirSink, iterate_dir};
 pub use fd_table::{AT_FDCWD, FdTable, Reserved};
 pub use file::{File, PosGuard};
-pub use file_ops::{FileOperations, Kiocb, KiocbFlags, Mmap, Whence};
+pub use file_ops::{Caller, FileOperations, Kiocb, KiocbFlags, Mmap, Whence};
 pub use flags::{FMode, OpenFlags};
 pub use inode::{Directory, Inode, RenameFlags, Symlink, same_inode};
 pub use mount::{Mount, Path, WriteAccess, mount_at, unmount, unmount_all};

@@ -7,13 +7,13 @@
 
 use alloc::sync::Arc;
 
-use base::{Errno, FileBlock, IovIter, Result, UserMemory};
+use base::{Errno, FileBlock, IovIter, Result};
 use block::{BioFlags, Disk};
 use pagecache::{
     AddressSpace, AddressSpaceOperations, Extent, LockedPage, MapMode, filemap_write_and_wait_range,
     generic_file_direct_read, generic_file_direct_write, generic_file_read, generic_perform_write,
 };
-use vfs::{File, FileOperations, Kiocb, KiocbFlags, Mmap, Whence, lseek};
+use vfs::{Caller, File, FileOperations, Kiocb, KiocbFlags, Mmap, Whence, lseek};
 use writeback::Bdi;
 
 use super::BlockFile;
@@ -169,8 +169,8 @@ impl FileOperations for BlockFile {
         self.allocate(mode, offset, len)
     }
 
-    fn ioctl(&self, file: &File, cmd: u32, arg: u64, memory: &dyn UserMemory) -> Result<u64> {
-        self.command(file, cmd, arg, memory)
+    fn ioctl(&self, file: &File, cmd: u32, arg: u64, caller: &Caller<'_>) -> Result<u64> {
+        self.command(file, cmd, arg, caller)
     }
 }
 

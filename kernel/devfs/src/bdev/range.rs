@@ -68,6 +68,11 @@ impl BlockFile {
 
     /// Makes a range read as zeros.
     pub(super) fn zero_out(&self, start: u64, len: u64, how: Zero) -> Result<()> {
+        let can = self.bdev.device.disk().limits().max_write_zeroes_sectors > 0;
+        if !can && how == Zero::ByDevice {
+            // Before anything that is cached is dropped: the bytes stay as they are.
+            return Err(Errno::EOPNOTSUPP);
+        }
         self.change(start, len, |disk| {
             let done = issue(disk, BioOp::WriteZeroes, start, len);
             if done == Err(Errno::EOPNOTSUPP) && how == Zero::Always {

@@ -33,7 +33,7 @@ use core::fmt::Display;
 use core::sync::atomic::{AtomicU64, Ordering};
 
 use base::{Errno, Result, Sector};
-use block::{Driver, InFlight, Limits, TimedOut};
+use block::{Driver, Geometry, InFlight, Limits, TimedOut};
 use sync::SpinLock;
 use virtio_drivers::transport::{DeviceStatus, InterruptStatus, SomeTransport, Transport};
 
@@ -53,6 +53,7 @@ pub struct VirtioBlk {
     transport: SpinLock<SomeTransport<'static>>,
     features: Features,
     limits: Limits,
+    geometry: Geometry,
     /// Sectors; it may change while the device is in use.
     capacity: AtomicU64,
     /// The rings' memory; freed after the transport, whose drop resets the device.
@@ -75,6 +76,7 @@ impl VirtioBlk {
             transport: SpinLock::new(transport),
             features: agreed.features,
             limits: agreed.limits,
+            geometry: agreed.config.geometry(),
             capacity: AtomicU64::new(agreed.config.capacity),
             _pages: agreed.pages,
         });
@@ -157,6 +159,10 @@ impl Driver for VirtioBlk {
 
     fn read_only(&self) -> bool {
         self.features.contains(Features::RO)
+    }
+
+    fn geometry(&self) -> Option<Geometry> {
+        Some(self.geometry)
     }
 
     fn serial(&self) -> String {

@@ -6,7 +6,7 @@
 
 use base::PAGE_SIZE;
 use bitflags::bitflags;
-use block::{DEFAULT_MAX_SECTORS, Limits};
+use block::{DEFAULT_MAX_SECTORS, Geometry, Limits};
 use virtio_drivers::transport::Transport;
 use zerocopy::{FromBytes, IntoBytes};
 
@@ -22,6 +22,8 @@ bitflags! {
         const SIZE_MAX = 1 << 1;
         /// A request has a greatest number of pieces.
         const SEG_MAX = 1 << 2;
+        /// Cylinders, heads and sectors are told.
+        const GEOMETRY = 1 << 4;
         /// The disk is read-only.
         const RO = 1 << 5;
         /// The disk has a block size of its own.
@@ -55,6 +57,9 @@ pub mod at {
     pub const CAPACITY_HIGH: usize = CAPACITY + 4;
     pub const SIZE_MAX: usize = 8;
     pub const SEG_MAX: usize = 12;
+    pub const CYLINDERS: usize = 16;
+    pub const HEADS: usize = 18;
+    pub const SECTORS: usize = 19;
     pub const BLK_SIZE: usize = 20;
     pub const PHYSICAL_BLOCK_EXP: usize = 24;
     pub const MIN_IO_SIZE: usize = 26;
@@ -76,6 +81,12 @@ pub struct Config {
     pub size_max: Option<u32>,
     /// Most pieces.
     pub seg_max: Option<u32>,
+    /// What HDIO_GETGEO tells.
+    pub cylinders: Option<u16>,
+    /// Of the same.
+    pub heads: Option<u8>,
+    /// Of the same.
+    pub sectors: Option<u8>,
     /// Bytes of a logical block.
     pub blk_size: Option<u32>,
     /// log2 of logical blocks in a physical one.
@@ -108,6 +119,9 @@ impl Config {
                 capacity: u64::from(high) << 32 | u64::from(low),
                 size_max: space.field(Features::SIZE_MAX, at::SIZE_MAX)?,
                 seg_max: space.field(Features::SEG_MAX, at::SEG_MAX)?,
+                cylinders: space.field(Features::GEOMETRY, at::CYLINDERS)?,
+                heads: space.field(Features::GEOMETRY, at::HEADS)?,
+                sectors: space.field(Features::GEOMETRY, at::SECTORS)?,
                 blk_size: space.field(Features::BLK_SIZE, at::BLK_SIZE)?,
                 physical_block_exp: space.field(Features::TOPOLOGY, at::PHYSICAL_BLOCK_EXP)?,
                 min_io_size: space.field(Features::TOPOLOGY, at::MIN_IO_SIZE)?,
@@ -121,6 +135,15 @@ impl Config {
                 write_zeroes_may_unmap: space.field(Features::WRITE_ZEROES, at::WRITE_ZEROES_MAY_UNMAP)?,
             })
         })
+    }
+
+    /// What the device tells, or what Linux makes up: cylinders of 1 MiB.
+    pub fn geometry(&self) -> Geometry {
+        match (self.cylinders, self.heads, self.sectors) {
+            (Some(cylinders), Some(heads), Some(sectors)) => Geometry { cylinders, heads, sectors },
+            // As Linux, which keeps the low bits.
+            _ => Geometry { cylinders: (self.capacity >> 11) as u16, heads: 64, sectors: 32 },
+        }
     }
 
     /// How many queues to use where so many CPUs run threads: one each, as far as there are.
