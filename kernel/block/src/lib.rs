@@ -68,6 +68,8 @@ mod tags;
 mod wait;
 
 #[cfg(test)]
+mod merge_tests;
+#[cfg(test)]
 mod property_tests;
 #[cfg(test)]
 mod queue_tests;

@@ -10,7 +10,7 @@ use base::units::SECTOR_SIZE;
 use base::{Errno, Frame, Result, Sector, frame};
 use sync::thread::ThreadId;
 
-use crate::bio::{Bio, BioOp};
+use crate::bio::{Bio, BioFlags, BioOp};
 use crate::driver::{Driver, Limits, TimedOut};
 use crate::elevator::Elevator;
 use crate::ioprio::IoPrio;
@@ -110,6 +110,11 @@ impl LateDisk {
 
     pub fn held(&self) -> usize {
         self.held.lock().unwrap().len()
+    }
+
+    /// The flags of the held request of this number.
+    pub fn flags_of(&self, index: usize) -> BioFlags {
+        self.held.lock().unwrap()[index].flags()
     }
 
     pub fn take_log(&self) -> Vec<String> {
