@@ -49,6 +49,7 @@ use proc_source::KernelSource;
 use procfs::ProcFsType;
 use sysfs::SysFsType;
 use terminal::Terminal;
+use tracefs::TraceFsType;
 use trouble::{Context as _, Trouble};
 
 global_asm!(
@@ -136,6 +137,7 @@ fn start_file_systems(command_line: Vec<u8>) {
     let source = Arc::new(KernelSource { command_line });
     vfs::register_filesystem(Box::leak(Box::new(ProcFsType::new(source))));
     vfs::register_filesystem(Box::leak(Box::new(SysFsType::new(Box::new(block::disks)))));
+    vfs::register_filesystem(Box::leak(Box::new(TraceFsType::new(terminal::sleep))));
 }
 
 /// Frames, the heap, and frames for everybody above.

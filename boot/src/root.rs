@@ -49,9 +49,10 @@ fn cannot_mount(source: &str, name: &str, error: Errno) -> Trouble {
 }
 
 /// The file systems without a disk, and where they go.
-const WITHOUT_DISK: [(&str, &str); 3] = [("devtmpfs", "/dev"), ("proc", "/proc"), ("sysfs", "/sys")];
+const WITHOUT_DISK: [(&str, &str); 4] =
+    [("devtmpfs", "/dev"), ("proc", "/proc"), ("sysfs", "/sys"), ("tracefs", "/sys/kernel/tracing")];
 
-/// Mounts /dev, /proc and /sys.
+/// Mounts /dev, /proc, /sys and what stands on it.
 pub fn attach_all(root: &Arc<Mount>) {
     for (name, at) in WITHOUT_DISK {
         attach(root, at, without_disk(name), name);
@@ -68,13 +69,15 @@ fn without_disk(name: &str) -> base::Result<Arc<dyn SuperBlock>> {
 }
 
 /// Puts a file system on a directory of the root. A root without that directory does without, and
-/// the log says so.
+/// the log says so; aloud only if it is one that programs miss.
 fn attach(root: &Arc<Mount>, at: &str, superblock: base::Result<Arc<dyn SuperBlock>>, name: &str) {
     let flags = MountFlags::NOSUID | MountFlags::RELATIME;
     let mounted = superblock
         .and_then(|superblock| vfs::mount_at(&directory(root, at)?, superblock, flags, name).map(drop));
-    if let Err(error) = mounted {
-        log::warn!("{name} is not mounted on {at}: {error}");
+    match mounted {
+        Err(Errno::ENOENT) if at.starts_with("/sys") => log::info!("{name} is not mounted: no {at}"),
+        Err(error) => log::warn!("{name} is not mounted on {at}: {error}"),
+        Ok(()) => {}
     }
 }
 

@@ -41,6 +41,12 @@ impl ConsoleDriver for Terminal {
     }
 }
 
+/// Sleeps for a reader that waits. EINTR when a signal for the program came.
+pub fn sleep(ns: u64) -> Result<()> {
+    sync::thread::sleep_ns(ns);
+    if interrupted() { Err(Errno::EINTR) } else { Ok(()) }
+}
+
 /// Whether a signal waits for the program.
 fn interrupted() -> bool {
     proc_source::process().is_some_and(|process| process.signals().attention())

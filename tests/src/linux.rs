@@ -57,12 +57,12 @@ fn parse(text: &str) -> Vec<Answer> {
 }
 
 /// Every file, directory and link of a disk, with mode, owner, size and checksum, as Linux sees it.
-/// Not the roots of /dev and /proc: those are Linux's own, and /proc counts its processes as links.
+/// Not the roots of /dev, /proc and /sys: those are Linux's own, and /proc counts its processes as links.
 pub fn walk(disk: &Path) -> Result<Vec<Answer>, String> {
     run(
         disk,
         &[
-            "/bin/busybox find / -xdev ! -path /dev ! -path /proc -exec /bin/busybox stat -c %n_%A_%u_%g_%s_%h_%N {} ;",
+            "/bin/busybox find / -xdev ! -path /dev ! -path /proc ! -path /sys -exec /bin/busybox stat -c %n_%A_%u_%g_%s_%h_%N {} ;",
             "/bin/busybox find / -xdev -type f -exec /bin/busybox sha256sum {} ;",
         ],
     )

@@ -1,6 +1,5 @@
 //! The file system: its type, and its answers to kernfs.
 
-use alloc::borrow::Cow;
 use alloc::boxed::Box;
 use alloc::format;
 use alloc::string::{String, ToString};
@@ -9,13 +8,13 @@ use alloc::vec::Vec;
 
 use base::{DevId, Errno, Ino, PAGE_SIZE, Result};
 use block::{Disk, RequestQueue, elevator};
-use kernfs::{Emit, LongWrite, Rules, Text, Tree, child_name};
+use kernfs::{Emit, LongWrite, Rules, Text, Tree};
 use pagecache::BlockDevice;
 use vfs::{FileSystemType, FileType, MountFlags, SuperBlock};
 
 use crate::device::{self, Device};
-use crate::fixed::{self, Links, ROWS, What};
-use crate::id::{EMPTY, Id};
+use crate::fixed::{self, ROWS, What};
+use crate::id::Id;
 use crate::{disk, queue};
 
 /// Tells which whole disks there are, in the order in which they came.
@@ -53,23 +52,11 @@ impl FileSystemType for SysFsType {
 }
 
 /// /sys.
-struct SysFs {
-    disks: DiskList,
+pub(crate) struct SysFs {
+    pub disks: DiskList,
 }
 
-/// A name in a directory and what it names.
-type Child = (Cow<'static, str>, Id);
-
-fn child(name: &'static str, id: Id) -> Child {
-    (Cow::Borrowed(name), id)
-}
-
-/// A place in a table, which is short.
-fn place(index: usize) -> u8 {
-    u8::try_from(index).unwrap_or(u8::MAX)
-}
-
-fn row(index: u8) -> Option<&'static fixed::Row> {
+pub(crate) fn row(index: u8) -> Option<&'static fixed::Row> {
     ROWS.get(usize::from(index))
 }
 
@@ -81,11 +68,11 @@ fn present(queue: &RequestQueue, elevator: u8) -> Option<&'static str> {
 
 impl SysFs {
     /// ENODEV when it is gone.
-    fn device(&self, dev: DevId) -> Result<Device> {
+    pub fn device(&self, dev: DevId) -> Result<Device> {
         device::find((self.disks)(), dev).ok_or(Errno::ENODEV)
     }
 
-    fn queue(&self, dev: DevId) -> Result<Arc<RequestQueue>> {
+    pub fn queue(&self, dev: DevId) -> Result<Arc<RequestQueue>> {
         Ok(self.device(dev)?.disk.queue().clone())
     }
 
@@ -95,28 +82,6 @@ impl SysFs {
         present(&queue, elevator).ok_or(Errno::ENODEV)?;
         let name = queue.tunables().get(usize::from(index)).copied().ok_or(Errno::ENODEV)?;
         Ok((queue, name))
-    }
-
-    /// What is in a directory, in the order in which it is listed.
-    fn children(&self, dir: Id) -> Vec<Child> {
-        match dir {
-            Id::Fixed(index) => row(index).map(|row| self.fixed_children(row)).unwrap_or_default(),
-            Id::Device(dev) => self.device(dev).map(|device| device_children(&device)).unwrap_or_default(),
-            Id::Queue(dev) => self.queue(dev).map(|queue| queue_children(dev, &queue)).unwrap_or_default(),
-            Id::Iosched(dev) => self.queue(dev).map(|queue| tunables(dev, &queue)).unwrap_or_default(),
-            _ => Vec::new(),
-        }
-    }
-
-    fn fixed_children(&self, of: &fixed::Row) -> Vec<Child> {
-        let disks = (self.disks)();
-        match of.what {
-            What::Directory => fixed_rows(of.path),
-            What::Disks => device::wholes(disks).map(|d| named(&d, Id::Device(d.disk.dev()))).collect(),
-            What::Links(Links::Block) => device::wholes(disks).map(|d| link(Links::Block, &d)).collect(),
-            What::Links(links) => device::all(disks).map(|d| link(links, &d)).collect(),
-            What::Text(_) | What::Link(_) => Vec::new(),
-        }
     }
 
     /// From /sys to the directory of a disk or partition.
@@ -129,57 +94,6 @@ impl SysFs {
             format!("{}/{whole}/{name}", fixed::DISKS)
         })
     }
-}
-
-fn fixed_rows(prefix: &str) -> Vec<Child> {
-    let here = |(index, row): (usize, &fixed::Row)| {
-        let name = child_name(prefix, row.path)?;
-        Some(child(name, Id::Fixed(place(index))))
-    };
-    ROWS.iter().enumerate().filter_map(here).collect()
-}
-
-fn named(device: &Device, id: Id) -> Child {
-    (Cow::Owned(device.disk.name().to_string()), id)
-}
-
-fn link(links: Links, device: &Device) -> Child {
-    let dev = device.disk.dev();
-    match links {
-        Links::Numbers => (Cow::Owned(format!("{}:{}", dev.major, dev.minor)), Id::Link(links, dev)),
-        Links::Block | Links::Class => named(device, Id::Link(links, dev)),
-    }
-}
-
-/// Files, then directories, then partitions.
-fn device_children(device: &Device) -> Vec<Child> {
-    let dev = device.disk.dev();
-    let mut all: Vec<Child> = Vec::new();
-    let files = disk::ATTRIBUTES.iter().enumerate().filter(|(_, file)| (file.of)(device));
-    all.extend(files.map(|(index, file)| child(file.name, Id::Attribute(dev, place(index)))));
-    all.push(child("subsystem", Id::Subsystem(dev)));
-    all.push(child(EMPTY[0], Id::Empty(dev, 0)));
-    if device.is_whole() {
-        all.push(child(EMPTY[1], Id::Empty(dev, 1)));
-        all.push(child("queue", Id::Queue(dev)));
-    }
-    all.extend(device.partitions().iter().map(|part| named(part, Id::Device(part.disk.dev()))));
-    all
-}
-
-fn queue_children(dev: DevId, queue: &Arc<RequestQueue>) -> Vec<Child> {
-    let mut all: Vec<Child> = Vec::new();
-    let files = queue::ATTRIBUTES.iter().enumerate().filter(|(_, file)| (file.of)(queue));
-    all.extend(files.map(|(index, file)| child(file.name, Id::QueueAttribute(dev, place(index)))));
-    all.push(child("iosched", Id::Iosched(dev)));
-    all
-}
-
-fn tunables(dev: DevId, queue: &RequestQueue) -> Vec<Child> {
-    let name = queue.elevator();
-    let Some(elevator) = elevator::NAMES.iter().position(|n| *n == name) else { return Vec::new() };
-    let names = queue.tunables().into_iter().enumerate();
-    names.map(|(index, name)| child(name, Id::Tunable(dev, place(elevator), place(index)))).collect()
 }
 
 impl Tree for SysFs {

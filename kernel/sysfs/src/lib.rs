@@ -38,6 +38,7 @@ extern crate alloc;
 extern crate std;
 
 mod attribute;
+mod children;
 mod device;
 mod disk;
 mod fixed;
