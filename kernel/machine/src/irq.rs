@@ -12,7 +12,7 @@
 
 use alloc::boxed::Box;
 use core::ptr;
-use core::sync::atomic::{AtomicPtr, AtomicU64, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicU64, Ordering};
 
 use base::{Errno, Result};
 
@@ -30,6 +30,9 @@ struct Node {
 }
 
 static LISTS: [AtomicPtr<Node>; LINES] = [const { AtomicPtr::new(ptr::null_mut()) }; LINES];
+
+/// A handler is at work.
+static HANDLING: AtomicBool = AtomicBool::new(false);
 
 /// Interrupts taken since boot, of any line.
 static TAKEN: AtomicU64 = AtomicU64::new(0);
@@ -55,13 +58,20 @@ pub fn taken() -> u64 {
     TAKEN.load(Ordering::Relaxed)
 }
 
+/// Whether a handler is at work.
+pub fn handling() -> bool {
+    HANDLING.load(Ordering::Relaxed)
+}
+
 /// Handles everything that is pending. Called by the vectors, interrupts masked.
 pub fn dispatch() {
+    HANDLING.store(true, Ordering::Relaxed);
     while let Some(irq) = gic::acknowledge() {
         TAKEN.fetch_add(1, Ordering::Relaxed);
         call(irq);
         gic::end(irq);
     }
+    HANDLING.store(false, Ordering::Relaxed);
 }
 
 fn call(irq: Irq) {

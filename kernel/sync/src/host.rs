@@ -123,6 +123,10 @@ pub fn need_resched() -> bool {
     false
 }
 
+pub fn is_idle() -> bool {
+    false
+}
+
 /// While a spinning lock is held by another: its holder may need our CPU.
 pub fn spin_wait() {
     std::thread::yield_now();

@@ -9,7 +9,7 @@
 //!    begins, by its maker.
 
 use core::cell::{Cell, UnsafeCell};
-use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 
 use crate::backend::Parker;
 use crate::local::Locals;
@@ -22,6 +22,9 @@ pub(crate) struct Tcb {
     pub in_hook: AtomicBool,
     locals: UnsafeCell<Locals>,
     name: Cell<&'static str>,
+    /// Whom the thread works for, where it is not itself: the program's thread number and name.
+    task: AtomicU32,
+    comm: [AtomicU64; 2],
     pub parker: Parker,
 }
 
@@ -41,6 +44,8 @@ impl Tcb {
             in_hook: AtomicBool::new(false),
             locals: UnsafeCell::new(Locals::new()),
             name: Cell::new("main"),
+            task: AtomicU32::new(0),
+            comm: [const { AtomicU64::new(0) }; 2],
             parker,
         }
     }
@@ -50,6 +55,22 @@ impl Tcb {
         self.name.set(name);
         self.id.store(NEXT_ID.fetch_add(1, Ordering::Relaxed), Ordering::Relaxed);
         self.in_hook.store(false, Ordering::Relaxed);
+        self.task.store(0, Ordering::Relaxed);
+    }
+
+    /// The thread is a thread of the program: its number and its name there.
+    pub fn set_task(&self, tid: u32, comm: &[u8; 16]) {
+        let words = u128::from_le_bytes(*comm);
+        self.comm[0].store(words as u64, Ordering::Relaxed);
+        self.comm[1].store((words >> 64) as u64, Ordering::Relaxed);
+        self.task.store(tid, Ordering::Relaxed);
+    }
+
+    /// What [`Tcb::set_task`] said, if it did.
+    pub fn task(&self) -> Option<(u32, [u8; 16])> {
+        let tid = self.task.load(Ordering::Relaxed);
+        let [low, high] = [0, 1].map(|i| u128::from(self.comm[i].load(Ordering::Relaxed)));
+        (tid != 0).then_some((tid, (low | high << 64).to_le_bytes()))
     }
 
     /// The name of the thread, to be asked by itself.

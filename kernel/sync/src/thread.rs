@@ -14,6 +14,7 @@ use alloc::sync::Arc;
 use core::sync::atomic::{AtomicBool, Ordering};
 
 use base::Result;
+use base::trace::{Context, RecordFlags};
 use spin::Once;
 
 use crate::backend;
@@ -88,6 +89,28 @@ pub fn current() -> ThreadId {
 /// was not spawned.
 pub fn current_name() -> &'static str {
     backend::current().name()
+}
+
+/// Says that this thread is one of the program's: its number and its name there, at most 15 bytes.
+/// For traces.
+pub fn set_task(tid: u32, comm: &[u8]) {
+    backend::current().set_task(tid, &Context::named(tid, comm).comm);
+}
+
+/// Who is at work, for traces. Callable in interrupts and with any lock held.
+pub fn context() -> Context {
+    let flags = RecordFlags::default()
+        .with(RecordFlags::IRQS_OFF, !crate::irq::enabled())
+        .with(RecordFlags::NEED_RESCHED, need_resched());
+    if backend::is_idle() {
+        return Context { flags, ..Context::named(0, b"<idle>") };
+    }
+    let me = backend::current();
+    match me.task() {
+        Some((pid, comm)) => Context { pid, comm, flags },
+        // Kernel threads are few: the number fits.
+        None => Context { flags, ..Context::named(me.id().0 as u32, me.name().as_bytes()) },
+    }
 }
 
 /// Lets another thread that is ready run first.
@@ -165,6 +188,19 @@ mod tests {
         })
         .unwrap();
         t.join();
+    }
+
+    #[test]
+    fn a_trace_knows_who_is_at_work() {
+        let t = spawn("flush-vda", || {
+            let before = context();
+            assert_eq!((before.comm, before.pid), (Context::named(0, b"flush-vda").comm, current().0 as u32));
+            set_task(7, b"a program with a long name");
+            assert_eq!((&context().comm, context().pid), (b"a program with \0", 7));
+        })
+        .unwrap();
+        t.join();
+        assert!(t.ended());
     }
 
     #[test]

@@ -10,7 +10,7 @@
 use alloc::sync::Arc;
 use core::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
-use spin::RwLock;
+use spin::{Once, RwLock};
 
 use super::record::{Fixed, Record};
 use super::ring::{At, RECORD_BYTES, Ring};
@@ -44,10 +44,23 @@ pub(super) fn push(id: u16, args: &[u64], text: &str) {
         return;
     }
     let record = Fixed { ns: crate::time::monotonic_ns(), id, context: super::context(), args, text };
+    let words = record.words();
     match RING.try_read().as_deref() {
-        Some(Some(ring)) => ring.push(&record.words()),
+        Some(Some(ring)) => ring.push(&words),
         _ => _ = UNHELD.fetch_add(1, Ordering::Relaxed),
     }
+    if let Some(print) = PRINTER.get() {
+        print(&Record::from_words(&words));
+    }
+}
+
+/// Where records go besides the ring.
+static PRINTER: Once<fn(&Record)> = Once::new();
+
+/// From now on every record is also given to `print`, as it comes: with any lock held, also in
+/// interrupts (Linux's `tp_printk`). The first call wins.
+pub fn set_printer(print: fn(&Record)) {
+    PRINTER.call_once(|| print);
 }
 
 /// Whether enabled events are recorded (`tracing_on`).

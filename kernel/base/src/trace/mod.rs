@@ -51,8 +51,9 @@ use spin::Once;
 
 pub use buffer::{
     Counts, DEFAULT_SIZE, Read, Reader, buffer_size, clear, consume, counts, is_on, set_buffer_size, set_on,
+    set_printer,
 };
-pub use record::{Dev, HEADER, Line, MAX_ARGS, Record, RecordFlags, Symbols, write_header};
+pub use record::{Dev, HEADER, Line, MAX_ARGS, Record, RecordFlags, Symbols, kdev, write_header};
 pub use registry::{event_by_id, events, register, set_event, set_events};
 
 /// How a record of an event becomes text: the part behind `name: `.

@@ -20,6 +20,7 @@ use core::fmt;
 
 use super::ring::WORDS;
 use super::{Context, Event, event_by_id};
+use crate::units::DevId;
 
 /// Most arguments of an event.
 pub const MAX_ARGS: usize = WORDS - ARGS_AT;
@@ -217,7 +218,13 @@ pub fn write_header(out: &mut dyn fmt::Write) -> fmt::Result {
     out.write_str(HEADER)
 }
 
-/// A device number as events show it, `254,0`; `{:#}` as `254:0`.
+/// A device number as an argument: `dev_t` as Linux has it inside, the minor number's 20 bits below the
+/// major number.
+pub const fn kdev(dev: DevId) -> u64 {
+    (dev.major as u64) << 20 | dev.minor as u64
+}
+
+/// What [`kdev`] made, as events show it, `254,0`; `{:#}` as `254:0`.
 pub struct Dev(pub u64);
 
 impl fmt::Display for Dev {

@@ -1,34 +1,40 @@
 //! Which events there are, and which are on.
 //!
 //! # Locking
-//! `EVENTS` is a spin lock that only threads take, for a few instructions.
+//! `REGISTERING` is a spin lock that only threads take, at boot. Finding an event takes none.
 
 use alloc::vec::Vec;
 use core::sync::atomic::Ordering;
 
-use spin::Mutex;
+use spin::{Mutex, Once};
 
 use super::{Event, buffer};
 use crate::errno::{Errno, Result};
 
-static EVENTS: Mutex<Vec<&'static Event>> = Mutex::new(Vec::new());
+/// Events beyond so many are not registered.
+const MOST: usize = 256;
+
+static EVENTS: [Once<&'static Event>; MOST] = [const { Once::new() }; MOST];
+/// How many there are.
+static REGISTERING: Mutex<u16> = Mutex::new(0);
 
 /// Makes the events of a layer known. Once each; a second time is nothing.
 pub fn register(events: &[&'static Event]) {
-    let mut all = EVENTS.lock();
+    let mut count = REGISTERING.lock();
     for &event in events {
         if event.id() == 0
-            && let Ok(id) = u16::try_from(all.len() + 1)
+            && let Some(place) = EVENTS.get(usize::from(*count))
         {
-            all.push(event);
-            event.id.store(id, Ordering::Relaxed);
+            place.call_once(|| event);
+            *count += 1;
+            event.id.store(*count, Ordering::Relaxed);
         }
     }
 }
 
 /// Every event, by system and name.
 pub fn events() -> Vec<&'static Event> {
-    let mut all = EVENTS.lock().clone();
+    let mut all: Vec<&'static Event> = EVENTS.iter().map_while(|place| place.get().copied()).collect();
     all.sort_unstable_by_key(|event| (event.system(), event.name()));
     all
 }
@@ -36,7 +42,7 @@ pub fn events() -> Vec<&'static Event> {
 /// The event of that number.
 pub fn event_by_id(id: u16) -> Option<&'static Event> {
     let index = usize::from(id).checked_sub(1)?;
-    EVENTS.lock().get(index).copied()
+    EVENTS.get(index)?.get().copied()
 }
 
 /// Enables or disables one event. EINVAL when it is not registered; ENOMEM when there is no room for

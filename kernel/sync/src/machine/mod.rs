@@ -80,6 +80,9 @@ static BOOT: Tcb = Tcb::new(Parker::new());
 
 static CURRENT: AtomicPtr<Tcb> = AtomicPtr::new(ptr::null_mut());
 
+/// Whether nobody runs, to be asked without the lock.
+static IDLE: AtomicBool = AtomicBool::new(false);
+
 /// Whether somebody is ready, to be asked without the lock.
 static OTHERS: AtomicBool = AtomicBool::new(false);
 
@@ -174,6 +177,10 @@ pub fn need_resched() -> bool {
     OTHERS.load(Ordering::Relaxed)
 }
 
+pub fn is_idle() -> bool {
+    IDLE.load(Ordering::Relaxed)
+}
+
 pub fn tick(now_ns: u64) -> bool {
     let mut state = SCHED.lock();
     state.sched.expire(now_ns);
@@ -191,6 +198,7 @@ fn switch_away(mut state: SpinGuard<'static, State>, me: &'static Tcb) {
             break next;
         }
         state.idle = true;
+        IDLE.store(true, Ordering::Relaxed);
         drop(state);
         match platform::get() {
             Some(platform) => platform.idle_wait(),
@@ -198,6 +206,7 @@ fn switch_away(mut state: SpinGuard<'static, State>, me: &'static Tcb) {
         }
         state = SCHED.lock();
         state.idle = false;
+        IDLE.store(false, Ordering::Relaxed);
     };
     state.changed();
     if next == from {
