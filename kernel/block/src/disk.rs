@@ -40,6 +40,7 @@ use crate::plug::{self, PlugGuard};
 use crate::queue::RequestQueue;
 use crate::split::split;
 use crate::stats::DiskStats;
+use crate::trace;
 use crate::wait::Completion;
 
 /// A disk or a partition.
@@ -210,8 +211,16 @@ impl Disk {
             return bio.complete(Err(errno));
         }
         bio.remap(self.start);
+        let dev = self.gendisk.dev();
+        if self.entry.is_some() {
+            trace::bio_remap(dev, &bio, self.dev(), self.start);
+        }
+        trace::bio_queue(dev, &bio);
         match split(bio, &self.limits()) {
-            Ok(parts) => parts.into_iter().for_each(|part| self.queue().submit(part)),
+            Ok(parts) => {
+                trace::split(dev, &parts);
+                parts.into_iter().for_each(|part| self.queue().submit(part));
+            }
             Err((bio, errno)) => bio.complete(Err(errno)),
         }
     }

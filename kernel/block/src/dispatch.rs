@@ -24,6 +24,7 @@ use crate::pool::RequestId;
 use crate::queue::{RequestQueue, State};
 use crate::request::{InFlight, Request};
 use crate::tags::Overdue;
+use crate::trace;
 
 /// A failing disk has much to say.
 static FAILED: RateLimit = RateLimit::new();
@@ -96,10 +97,12 @@ impl RequestQueue {
     /// Gives the driver the next request.
     fn send_one(self: &Arc<Self>) -> Round {
         let Some(request) = self.next() else { return Round::Over };
+        trace::rq_issue(self.dev(), &request);
         let Err(back) = self.driver().queue_request(InFlight::new(request, self.clone())) else {
             return Round::Sent;
         };
         let Some(request) = back.take_back() else { return Round::Over };
+        trace::rq_requeue(self.dev(), &request);
         let mut state = self.lock();
         state.give_back(request, self.now());
         if state.in_flight > 0 || state.again {
@@ -127,6 +130,7 @@ impl RequestQueue {
     /// queue.
     pub(crate) fn finished(&self, request: Request, result: Result<()>) {
         self.report(&request, result);
+        trace::rq_complete(self.dev(), &request, result);
         let now = self.now();
         let mut state = self.lock();
         state.take_from_driver(&request, now, result);
@@ -162,6 +166,7 @@ impl RequestQueue {
 
     /// The request is over: its place is free, its bios end.
     fn end(&self, request: Request, result: Result<()>) {
+        trace::rq_complete(self.dev(), &request, result);
         self.lock().release(request.op().direction(), 1);
         self.end_released(request, result);
     }

@@ -65,7 +65,7 @@ impl Gendisk {
             minors,
             capacity: driver.capacity(),
             read_only: driver.read_only(),
-            queue: RequestQueue::new(name, driver, elevator)?,
+            queue: RequestQueue::new(name, dev, driver, elevator)?,
             claims: SpinLock::new(Vec::new()),
             scan: Mutex::new(()),
         }))

@@ -65,6 +65,7 @@ mod request;
 mod split;
 mod stats;
 mod tags;
+pub mod trace;
 mod wait;
 
 #[cfg(test)]

@@ -37,6 +37,7 @@ use crate::bio::Bio;
 use crate::merge::{fits, fits_scattered, mergeable};
 use crate::queue::RequestQueue;
 use crate::request::{Request, Shape};
+use crate::trace;
 
 /// Requests that a thread holds back at most.
 const MOST: usize = 32;
@@ -114,9 +115,13 @@ enum Offered {
 fn hold_back(queue: &Arc<RequestQueue>, bio: Bio, shape: &Shape) {
     // May sleep, and then the list goes out; so it is not borrowed here.
     queue.reserve(bio.op().direction());
+    trace::getrq(queue.dev(), &bio);
     let request = Request::new(bio, *shape, queue.now());
     let full = PLUG.with(|list| {
         let mut list = list.borrow_mut();
+        if list.requests.is_empty() {
+            trace::plug();
+        }
         list.requests.push((queue.clone(), request));
         list.requests.len() >= MOST
     });
@@ -141,6 +146,9 @@ pub(crate) fn flush_current() {
 }
 
 fn send(requests: &mut Vec<(Arc<RequestQueue>, Request)>) {
+    if !requests.is_empty() {
+        trace::unplug(requests.len());
+    }
     if requests.len() <= 1 {
         return requests.drain(..).for_each(|(queue, request)| queue.add_one(request));
     }
@@ -171,10 +179,12 @@ impl PlugList {
                 continue;
             }
             if fits(&request.shape(), shape, &limits) {
+                trace::bio_backmerge(queue.dev(), &bio);
                 request.push_back(bio, *shape);
                 return Offered::Merged;
             }
             if fits(shape, &request.shape(), &limits) {
+                trace::bio_frontmerge(queue.dev(), &bio);
                 request.push_front(bio, *shape);
                 return Offered::Merged;
             }

@@ -19,9 +19,12 @@
 use alloc::collections::BTreeSet;
 use alloc::vec::Vec;
 
+use base::DevId;
+
 use crate::bio::{Bio, BioOp, Direction};
 use crate::merge::mergeable;
 use crate::request::{Request, Shape};
+use crate::trace;
 
 /// Names a request as long as it is in the pool; never used twice. Later requests have greater ids.
 ///
@@ -55,6 +58,8 @@ const BUCKETS: usize = 64;
 
 /// The waiting requests of one queue.
 pub(crate) struct Pool {
+    /// The disk's, for traces.
+    dev: DevId,
     slots: Vec<Slot>,
     free: Vec<u32>,
     by_end: [Option<u32>; BUCKETS],
@@ -68,7 +73,15 @@ pub(crate) struct Pool {
 
 impl Default for Pool {
     fn default() -> Pool {
+        Pool::new(DevId::default())
+    }
+}
+
+impl Pool {
+    /// Of the queue of this disk.
+    pub fn new(dev: DevId) -> Pool {
         Pool {
+            dev,
             slots: Vec::new(),
             free: Vec::new(),
             by_end: [None; BUCKETS],
@@ -98,6 +111,7 @@ fn bucket(end: u64) -> usize {
 
 impl Pool {
     pub fn insert(&mut self, mut request: Request) -> RequestId {
+        trace::rq_insert(self.dev, &request);
         request.epoch = self.epoch;
         let slot = self.free.pop().unwrap_or(self.slots.len() as u32);
         let id = RequestId(self.next_age << SLOT_BITS | u64::from(slot));
@@ -184,10 +198,12 @@ impl Pool {
     }
 
     pub fn push_back(&mut self, id: RequestId, bio: Bio, shape: Shape) {
+        trace::bio_backmerge(self.dev, &bio);
         self.change(id, |request| request.push_back(bio, shape));
     }
 
     pub fn push_front(&mut self, id: RequestId, bio: Bio, shape: Shape) {
+        trace::bio_frontmerge(self.dev, &bio);
         self.change(id, |request| request.push_front(bio, shape));
     }
 
@@ -198,6 +214,7 @@ impl Pool {
     /// Appends `gone` to `kept`.
     pub fn join(&mut self, kept: RequestId, gone: RequestId) {
         if let Some(gone) = self.remove(gone) {
+            trace::rq_merge(self.dev, &gone);
             self.change(kept, |request| request.join(gone));
         }
     }

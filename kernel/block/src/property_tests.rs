@@ -172,7 +172,8 @@ impl World {
         let driver = LateDisk::new(SECTORS as usize, room, limits);
         let time = VirtualTime::new();
         World {
-            queue: RequestQueue::with_timer("test", driver.clone(), elevator, time).unwrap(),
+            queue: RequestQueue::with_timer("test", base::DevId::new(254, 0), driver.clone(), elevator, time)
+                .unwrap(),
             driver,
             time,
             plugs: Vec::new(),

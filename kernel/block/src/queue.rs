@@ -33,7 +33,7 @@ use alloc::string::{String, ToString};
 use alloc::sync::Arc;
 use core::ops::Range;
 
-use base::{Errno, Result, Sector};
+use base::{DevId, Errno, Result, Sector};
 use sync::{SpinGuard, SpinLock, WaitQueue};
 
 use crate::attributes::{Attributes, Merges};
@@ -48,11 +48,14 @@ use crate::pool::Pool;
 use crate::request::{Origin, Request, Shape};
 use crate::stats::{Counters, DiskStats};
 use crate::tags::Tags;
+use crate::trace;
 
 /// The queue of one disk.
 pub struct RequestQueue {
     /// The disk's, for the log.
     name: String,
+    /// The disk's, for traces.
+    dev: DevId,
     driver: Arc<dyn Driver>,
     /// As the driver told them.
     hardware: Limits,
@@ -91,8 +94,8 @@ pub(crate) struct State {
 impl RequestQueue {
     /// The queue of the disk of that name, in front of a driver. EINVAL when there is no such elevator, or the driver's limits
     /// are impossible.
-    pub fn new(name: &str, driver: Arc<dyn Driver>, elevator: &str) -> Result<Arc<RequestQueue>> {
-        let queue = RequestQueue::with_timer(name, driver, elevator, &KBLOCKD)?;
+    pub fn new(name: &str, dev: DevId, driver: Arc<dyn Driver>, elevator: &str) -> Result<Arc<RequestQueue>> {
+        let queue = RequestQueue::with_timer(name, dev, driver, elevator, &KBLOCKD)?;
         KBLOCKD.register(&queue);
         Ok(queue)
     }
@@ -100,6 +103,7 @@ impl RequestQueue {
     /// The same, whose time another one tells.
     pub(crate) fn with_timer(
         name: &str,
+        dev: DevId,
         driver: Arc<dyn Driver>,
         elevator: &str,
         timer: &'static dyn Timer,
@@ -109,15 +113,20 @@ impl RequestQueue {
         let attributes = Attributes::new(&hardware);
         let mut elevator = elevator::by_name(elevator).ok_or(Errno::EINVAL)?;
         elevator.set_rotational(hardware.rotational);
-        let state = SpinLock::new(State::new(elevator));
+        let state = SpinLock::new(State::new(dev, elevator));
         let room = [WaitQueue::new(), WaitQueue::new()];
         let name = name.to_string();
-        Ok(Arc::new(RequestQueue { name, driver, hardware, attributes, timer, state, room }))
+        Ok(Arc::new(RequestQueue { name, dev, driver, hardware, attributes, timer, state, room }))
     }
 
     /// The disk's name.
     pub(crate) fn name(&self) -> &str {
         &self.name
+    }
+
+    /// The disk's number.
+    pub(crate) fn dev(&self) -> DevId {
+        self.dev
     }
 
     pub(crate) fn lock(&self) -> SpinGuard<'_, State> {
@@ -202,6 +211,7 @@ impl RequestQueue {
         let origin = Origin::here(bio.op(), bio.flags);
         let Some(bio) = self.merge(bio, &shape, &origin) else { return };
         self.reserve(bio.op().direction());
+        trace::getrq(self.dev, &bio);
         self.add_one(Request::from(bio, shape, origin, self.now()));
     }
 
@@ -239,6 +249,7 @@ impl RequestQueue {
         };
         let shape = Shape::of(&bio, &self.hardware);
         self.reserve(bio.op().direction());
+        trace::getrq(self.dev, &bio);
         let mut request = Request::new(bio, shape, self.now());
         request.stage = stage;
         let mut state = self.lock();
@@ -284,6 +295,7 @@ impl RequestQueue {
             let mut request = first;
             for next in more {
                 if merge::follows(&request, &next, &rules) {
+                    trace::rq_merge(self.dev, &next);
                     count(state, next.op(), next.sector(), 1);
                     request.join(next);
                     continue;
@@ -314,9 +326,9 @@ impl RequestQueue {
 }
 
 impl State {
-    fn new(elevator: Box<dyn Elevator>) -> State {
+    fn new(dev: DevId, elevator: Box<dyn Elevator>) -> State {
         State {
-            pool: Pool::default(),
+            pool: Pool::new(dev),
             elevator,
             elevator_number: 1,
             now: 0,

@@ -19,7 +19,7 @@ use alloc::sync::Arc;
 use core::fmt;
 use core::ops::Deref;
 
-use base::{Errno, PhysAddr, Result, Sector};
+use base::{DevId, Errno, PhysAddr, Result, Sector};
 use sync::thread::{self, ThreadId};
 
 use crate::bio::{Bio, BioFlags, BioOp, BioVec};
@@ -366,6 +366,11 @@ pub struct InFlight {
 impl InFlight {
     pub(crate) fn new(request: Request, queue: Arc<RequestQueue>) -> InFlight {
         InFlight { request: Some(request), queue }
+    }
+
+    /// The number of the disk it is for.
+    pub fn dev(&self) -> DevId {
+        self.queue.dev()
     }
 
     /// The device is done: ends every bio, and sends out what waited for the room. May be called in

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::Mutex;
 use std::vec::Vec;
 
-use base::{Errno, Result};
+use base::{DevId, Errno, Result};
 
 use crate::bio::BioOp;
 use crate::driver::Limits;
@@ -55,7 +55,7 @@ impl Elevator for Lazy {
 
 fn queue(timer: &'static dyn kblockd::Timer) -> (Arc<LateDisk>, Arc<RequestQueue>) {
     let driver = LateDisk::new(1 << 12, usize::MAX, Limits::default());
-    (driver.clone(), RequestQueue::with_timer("vda", driver, "noop", timer).unwrap())
+    (driver.clone(), RequestQueue::with_timer("vda", DevId::new(254, 0), driver, "noop", timer).unwrap())
 }
 
 fn write(queue: &Arc<RequestQueue>, page: u64) {
@@ -113,7 +113,7 @@ fn without_a_timer_no_elevator_waits() {
 #[test]
 fn kblockd_asks_on_the_real_clock() {
     let driver = LateDisk::new(1 << 12, usize::MAX, Limits::default());
-    let queue = RequestQueue::new("vda", driver.clone(), "noop").unwrap();
+    let queue = RequestQueue::new("vda", DevId::new(254, 0), driver.clone(), "noop").unwrap();
     let _completed = put_lazy(&queue);
     kblockd::start().unwrap();
     kblockd::start().unwrap();
@@ -196,7 +196,9 @@ fn nomerges_is_obeyed() {
     ] {
         let limits = Limits { queue_depth: 1, ..Limits::default() };
         let driver = LateDisk::new(1 << 12, usize::MAX, limits);
-        let queue = RequestQueue::with_timer("vda", driver.clone(), "noop", VirtualTime::new()).unwrap();
+        let queue =
+            RequestQueue::with_timer("vda", DevId::new(254, 0), driver.clone(), "noop", VirtualTime::new())
+                .unwrap();
         queue.set_merges(merges);
         pages.into_iter().for_each(|page| write(&queue, page));
         driver.complete_all();
@@ -219,7 +221,9 @@ fn what_is_not_counted_does_not_show() {
 fn a_queue_told_to_write_through_flushes_nothing() {
     let limits = Limits { write_cache: true, ..Limits::default() };
     let driver = LateDisk::new(1 << 12, usize::MAX, limits);
-    let queue = RequestQueue::with_timer("vda", driver.clone(), "noop", VirtualTime::new()).unwrap();
+    let queue =
+        RequestQueue::with_timer("vda", DevId::new(254, 0), driver.clone(), "noop", VirtualTime::new())
+            .unwrap();
     queue.set_write_cache(false).unwrap();
     queue.submit(crate::Bio::new(BioOp::Flush, base::Sector(0)));
     assert_eq!(driver.held(), 0);

@@ -12,7 +12,7 @@ use pagecache::{AddressSpace, generic_file_read, generic_perform_write};
 use vfs::{File, FileOperations, Kiocb, KiocbFlags, Mmap, MountFlags, S_IALLUGO, Whence};
 
 use crate::inode::{Ext4Inode, Node, Touch};
-use crate::seek;
+use crate::{seek, trace};
 
 /// A regular file, opened.
 pub(crate) struct RegularFile {
@@ -75,8 +75,11 @@ impl FileOperations for RegularFile {
         }
     }
 
-    fn fsync(&self, _file: &File, start: u64, end: u64, datasync: bool) -> Result<()> {
-        self.inode.fsync(start, end, datasync)
+    fn fsync(&self, file: &File, start: u64, end: u64, datasync: bool) -> Result<()> {
+        trace::sync_file_enter(&self.inode, file, datasync);
+        let done = self.inode.fsync(start, end, datasync);
+        trace::sync_file_exit(&self.inode, &done);
+        done
     }
 
     fn release(&self, _file: &File) {

@@ -65,6 +65,7 @@ mod orphan;
 mod seek;
 mod superblock;
 mod symlink;
+pub mod trace;
 mod truncate;
 mod zones;
 

@@ -87,9 +87,11 @@ impl BlockDevice {
     fn make(disk: &Arc<Disk>) -> BlockDevice {
         let least = disk.logical_block_size().trailing_zeros().min(PAGE_SHIFT);
         let bits = disk.capacity().0.trailing_zeros().saturating_add(9).clamp(least, PAGE_SHIFT);
+        let mapping = AddressSpace::new_metadata();
+        mapping.set_host(disk.dev(), 0);
         BlockDevice {
             disk: disk.clone(),
-            mapping: AddressSpace::new_metadata(),
+            mapping,
             bits: AtomicU32::new(bits),
             mounted: AtomicBool::new(false),
         }

@@ -56,6 +56,7 @@ mod read;
 mod readahead;
 mod reclaim;
 pub mod stats;
+pub mod trace;
 mod tree;
 mod write;
 mod writepages;

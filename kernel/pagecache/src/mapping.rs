@@ -18,14 +18,15 @@ use core::ops::Range;
 use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering, fence};
 
 use arrayvec::ArrayVec;
-use base::{Errno, PAGE_SHIFT, PAGE_SIZE, PageIndex, Result};
+use base::trace::kdev;
+use base::{DevId, Errno, PAGE_SHIFT, PAGE_SIZE, PageIndex, Result};
 use sync::SpinLock;
 
 use crate::errseq::ErrSeq;
 use crate::page::{self, LockedPage, Page};
 use crate::readahead::Readahead;
 use crate::tree::{Tag, Tree};
-use crate::{reclaim, stats};
+use crate::{reclaim, stats, trace};
 
 /// Pages looked up under one hold of the tree lock.
 pub(crate) const BATCH: usize = 32;
@@ -52,6 +53,8 @@ pub struct AddressSpace {
     pub(crate) reclaim_key: AtomicU64,
     pub(crate) listed: AtomicBool,
     metadata: bool,
+    /// Whose pages these are, for traces: [`AddressSpace::set_host`].
+    host: [AtomicU64; 2],
     weak: Weak<AddressSpace>,
 }
 
@@ -78,8 +81,21 @@ impl AddressSpace {
             reclaim_key: AtomicU64::new(0),
             listed: AtomicBool::new(false),
             metadata,
+            host: [const { AtomicU64::new(0) }; 2],
             weak: weak.clone(),
         })
+    }
+
+    /// Says of which file of which device these pages are; traces show it. A disk's own pages are of
+    /// file 0.
+    pub fn set_host(&self, dev: DevId, ino: u64) {
+        self.host[0].store(kdev(dev), Ordering::Relaxed);
+        self.host[1].store(ino, Ordering::Relaxed);
+    }
+
+    /// What [`AddressSpace::set_host`] said: the device as [`kdev`] makes it, and the file.
+    pub fn host(&self) -> [u64; 2] {
+        [&self.host[0], &self.host[1]].map(|word| word.load(Ordering::Relaxed))
     }
 
     /// The write errors of this file.
@@ -109,6 +125,11 @@ impl AddressSpace {
 
     pub(crate) fn generation(&self) -> u32 {
         self.generation.load(Ordering::Acquire)
+    }
+
+    /// The page that the next cyclic sweep begins at.
+    pub fn writeback_cursor(&self) -> u64 {
+        self.writeback_index.load(Ordering::Relaxed)
     }
 
     pub(crate) fn writeback_index(&self) -> &AtomicU64 {
@@ -159,6 +180,7 @@ impl AddressSpace {
             return Ok(None);
         }
         stats::page_added();
+        trace::add(self, page.page());
         Ok(Some(page))
     }
 
@@ -191,6 +213,7 @@ impl AddressSpace {
         }
         tree.set_tag(page.index().0, Tag::Dirty);
         stats::dirtied();
+        trace::dirtied(self, page);
         true
     }
 
@@ -249,6 +272,7 @@ impl AddressSpace {
         let mut tree = self.tree.lock();
         if page.is_attached() {
             let gone = tree.remove(page.index().0);
+            trace::delete(self, page);
             Self::left_tree(page);
             drop(tree);
             drop(gone);
@@ -389,6 +413,7 @@ impl AddressSpace {
         self.hand.store(if wrapped { 0 } else { hand }, Ordering::Relaxed);
         for index in victims {
             if let Some(page) = tree.remove(index) {
+                trace::delete(self, &page);
                 Self::left_tree(&page);
                 batch.push(page);
             }

@@ -40,6 +40,7 @@ pub mod system;
 pub mod table;
 pub mod task;
 pub mod time;
+pub mod trace;
 pub mod write;
 
 pub use context::{Cx, MemoryInfo, System};

@@ -16,7 +16,7 @@ use process::signal::{Detail, SigInfo, Signal};
 
 use crate::args::Args;
 use crate::context::{Cx, System};
-use crate::table;
+use crate::{table, trace};
 
 /// How a program ended.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -39,6 +39,13 @@ impl End {
 
 /// Runs the program to its end.
 pub fn run(process: &Arc<Process>, cpu: &mut dyn UserCpu, system: &dyn System) -> End {
+    trace::set_task(process);
+    let end = run_on(process, cpu, system);
+    trace::forget_task();
+    end
+}
+
+fn run_on(process: &Arc<Process>, cpu: &mut dyn UserCpu, system: &dyn System) -> End {
     loop {
         match cpu.run() {
             Trap::Syscall => {
@@ -77,8 +84,10 @@ fn system_call(process: &Arc<Process>, cpu: &mut dyn UserCpu, system: &dyn Syste
     let regs = cpu.regs();
     let number = regs.x[8];
     let args = Args([regs.x[0], regs.x[1], regs.x[2], regs.x[3], regs.x[4], regs.x[5]]);
+    trace::sys_enter(number, &args);
     let mut cx = Cx::new(process, regs, system);
     let answer = table::dispatch(&mut cx, number, args);
+    trace::sys_exit(number, &answer);
     let (exit, keep) = (cx.exit, cx.keep_registers);
     if !keep {
         regs.x[0] = match answer {

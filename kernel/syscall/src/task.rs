@@ -200,6 +200,7 @@ pub fn prctl(cx: &mut Cx<'_>, args: Args) -> Result<u64> {
                 return Err(Errno::EFAULT);
             }
             cx.process.set_comm(&name[..end.unwrap_or(15).min(15)]);
+            crate::trace::set_task(cx.process);
             Ok(0)
         }
         PR_GET_NAME => {

@@ -9,6 +9,7 @@ use base::{Errno, Result};
 
 use crate::file::File;
 use crate::mount::Mount;
+use crate::trace;
 
 /// fsync(2) and fdatasync(2). EINVAL for what cannot be synced, EIO and ENOSPC from the medium.
 pub fn fsync(file: &File, datasync: bool) -> Result<()> {
@@ -18,6 +19,7 @@ pub fn fsync(file: &File, datasync: bool) -> Result<()> {
 /// The same for the bytes `start..=end` (`vfs_fsync_range`): after O_SYNC writes too.
 pub fn fsync_range(file: &File, start: u64, end: u64, datasync: bool) -> Result<()> {
     file.check_open_for_io()?;
+    trace::fsync(file, start, end, datasync);
     let done = file.ops().fsync(file, start, end, datasync);
     // Told now even when there is an error of this call: it is the same trouble.
     let earlier = file.take_writeback_error();

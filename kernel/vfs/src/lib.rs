@@ -50,6 +50,7 @@ pub mod read_write;
 mod superblock;
 #[cfg(test)]
 mod tests;
+pub mod trace;
 mod write_checks;
 
 pub use attr::{

@@ -24,6 +24,7 @@ use crate::file::File;
 use crate::file_ops::{Kiocb, KiocbFlags};
 use crate::flags::FMode;
 use crate::iovec::Segments;
+use crate::trace;
 
 /// The most one call moves: 2 GiB less a page.
 pub const MAX_RW_COUNT: usize = 0x7fff_f000;
@@ -303,6 +304,7 @@ fn do_read(file: &File, iocb: &mut Kiocb, to: &mut IovIter<'_>) -> Result<usize>
         // Only a directory comes this far without the operation (`check_mode`).
         return Err(Errno::EISDIR);
     }
+    trace::read(file, iocb.pos, to.count());
     file.ops().read_iter(file, iocb, to)
 }
 
@@ -311,6 +313,7 @@ fn do_write(file: &File, iocb: &mut Kiocb, from: &mut IovIter<'_>) -> Result<usi
     // `file_start_write`: a freeze waits for writes to regular files; devices are not the file
     // system's.
     let _write = file.mode().contains(FMode::REGULAR).then(|| file.path().mount.start_write());
+    trace::write(file, iocb.pos, from.count());
     file.ops().write_iter(file, iocb, from)
 }
 

@@ -24,6 +24,7 @@ use sync::{Mutex, SpinLock, WaitQueue, thread};
 use crate::lists::{Handle, Lists};
 use crate::single::{self, what_next, write_single};
 use crate::state::{DirtyFlags, DirtyInode, DirtyState};
+use crate::trace::{self, Reason};
 use crate::{params, throttle};
 
 /// Pages of one inode written in a turn, so that a large file does not keep the others waiting.
@@ -154,6 +155,7 @@ impl Bdi {
     #[cold]
     fn list(&self, inode: Option<Handle>) {
         let Some(inode) = inode else { return };
+        trace::dirty_inode(&*inode);
         let now = time::monotonic_ns();
         let mut lists = self.lists.lock();
         // Another may have been faster.
@@ -235,8 +237,9 @@ impl Bdi {
 
     /// Gives turns to inodes that became dirty no later than `until`, oldest first, as long as `more`
     /// says so. Returns the pages whose I/O was started.
-    fn write_inodes(&self, until: u64, mut more: impl FnMut() -> bool) -> u64 {
+    fn write_inodes(&self, until: u64, reason: Reason, mut more: impl FnMut() -> bool) -> u64 {
         let mut pages = 0;
+        trace::start(self, reason);
         self.lists.lock().queue_io(until);
         while more() {
             let next = self.lists.lock().next();
@@ -250,6 +253,7 @@ impl Bdi {
             pages += control.pages_written;
             self.settle(&*inode, control.nr_to_write == 0);
         }
+        trace::written(self, reason, pages);
         pages
     }
 
@@ -289,7 +293,7 @@ impl Bdi {
                 return;
             }
             if work & PRESSURE != 0 {
-                self.write_inodes(u64::MAX, || true);
+                self.write_inodes(u64::MAX, Reason::Vmscan, || true);
                 self.write_device();
             }
             if work & BACKGROUND != 0 {
@@ -307,7 +311,8 @@ impl Bdi {
     fn background(&self) {
         let mut left = stats::nr_dirty() as u64;
         while throttle::above_background() && left > 0 {
-            let pages = self.write_inodes(u64::MAX, throttle::above_background) + self.write_device();
+            let pages = self.write_inodes(u64::MAX, Reason::Background, throttle::above_background)
+                + self.write_device();
             if pages == 0 {
                 return;
             }
@@ -322,7 +327,7 @@ impl Bdi {
         if let Some(old) = now.checked_sub(params::expire_ns()) {
             // An inode that used its turn up has more that is old.
             let mut turns = MAX_TURNS;
-            while self.write_inodes(old, || true) >= TURN && turns > 0 {
+            while self.write_inodes(old, Reason::Periodic, || true) >= TURN && turns > 0 {
                 turns -= 1;
             }
         }

@@ -37,6 +37,7 @@ pub mod params;
 mod single;
 mod state;
 mod throttle;
+pub mod trace;
 
 pub use bdi::Bdi;
 pub use pagecache::{AddressSpace, BlockDevice, SyncMode, WritebackControl};

@@ -11,6 +11,7 @@ use base::Result;
 
 use crate::lists::Next;
 use crate::state::{DirtyFlags, DirtyInode};
+use crate::trace;
 use crate::{SyncMode, WritebackControl};
 
 /// Gives an inode a turn. With [`SyncMode::None`]: nothing is waited for, and the turn is skipped
@@ -18,9 +19,12 @@ use crate::{SyncMode, WritebackControl};
 pub(crate) fn write_single(inode: &dyn DirtyInode, control: &mut WritebackControl) -> Result<()> {
     let wait = control.sync_mode == SyncMode::All;
     let Some(_turn) = inode.dirty_state().begin_sync(wait) else { return Ok(()) };
+    trace::single_inode_start(inode, control);
     inode.dirty_state().take(DirtyFlags::PAGES);
     let pages = write_pages(inode, control);
-    pages.and(write_attributes(inode, false, wait))
+    let done = pages.and(write_attributes(inode, false, wait));
+    trace::single_inode(inode, control);
+    done
 }
 
 /// The pages of the control's range; with [`SyncMode::All`] they are on the disk on return.
@@ -41,7 +45,9 @@ pub(crate) fn write_attributes(inode: &dyn DirtyInode, datasync: bool, sync: boo
     if taken.is_empty() {
         return Ok(());
     }
+    trace::write_inode_start(inode, sync);
     let done = inode.write_inode(sync);
+    trace::write_inode(inode, sync);
     if let Err(error) = done {
         log::error!("inode {}: writing its attributes failed: {error}", inode.ino());
         inode.dirty_state().mark(taken);

@@ -16,7 +16,7 @@ use core::sync::atomic::Ordering;
 use pagecache::stats;
 
 use crate::bdi::Bdi;
-use crate::params;
+use crate::{params, trace};
 
 /// Pages a disk's writers may dirty between two looks.
 const RATELIMIT: usize = 32;
@@ -43,6 +43,7 @@ fn balance_dirty_pages(bdi: &Bdi) {
     bdi.dirtied.store(0, Ordering::Relaxed);
     let (background, limit) = params::thresholds();
     let setpoint = usize::midpoint(background, limit);
+    trace::global_dirty_state(background, limit);
     let mut vain = 0;
     while params::nr_unwritten() > background && vain < VAIN_PAUSES {
         bdi.wake_for_background();
@@ -53,6 +54,7 @@ fn balance_dirty_pages(bdi: &Bdi) {
             return;
         }
         let before = stats::nr_written();
+        trace::balance_dirty_pages(bdi, limit, setpoint, PAUSE_NS);
         if stats::wait_for_writeback(PAUSE_NS, || params::nr_unwritten() <= setpoint) {
             return;
         }

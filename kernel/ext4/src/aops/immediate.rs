@@ -11,9 +11,10 @@ use alloc::sync::Arc;
 
 use base::{FileBlock, Result};
 use block::Disk;
-use pagecache::{AddressSpace, AddressSpaceOperations, Extent, LockedPage, MapMode};
+use pagecache::{AddressSpace, AddressSpaceOperations, Extent, LockedPage, MapMode, WritebackControl};
 
 use crate::inode::Node;
+use crate::trace;
 
 impl AddressSpaceOperations for Node {
     fn block_bits(&self) -> u32 {
@@ -39,6 +40,11 @@ impl AddressSpaceOperations for Node {
         extent
     }
 
+    fn write_begin(&self, mapping: &AddressSpace, pos: u64, len: usize, rest: usize) -> Result<LockedPage> {
+        trace::write_begin(self, pos, len);
+        pagecache::block_write_begin(mapping, self, pos, len, rest)
+    }
+
     fn write_end(
         &self,
         mapping: &AddressSpace,
@@ -57,7 +63,15 @@ impl AddressSpaceOperations for Node {
         if done > 0 {
             self.mark_pages_dirty();
         }
+        trace::write_end(self, pos, len, copied);
         Ok(done)
+    }
+
+    fn writepages(&self, mapping: &AddressSpace, control: &mut WritebackControl) -> Result<()> {
+        trace::writepages(self, control);
+        let done = pagecache::mpage_writepages(mapping, self, control);
+        trace::writepages_result(self, control, &done);
+        done
     }
 
     fn balance_dirty(&self, pages: usize) {

@@ -27,6 +27,7 @@ use crate::disk::extent::MAX_UNWRITTEN;
 use crate::disk::inode::InodeFlags;
 use crate::indirect;
 use crate::inode::Node;
+use crate::trace;
 use vfs::FileType;
 
 /// The most that is taken ahead for a growing file, in bytes.
@@ -53,14 +54,17 @@ impl Node {
         if !self.flags().contains(InodeFlags::EXTENTS) {
             return self.map_indirect(block, count, how);
         }
-        match how {
+        trace::map_blocks_enter(self, block, count, how);
+        let found = match how {
             MapMode::Read => {
                 let _shared = self.data_sem().read();
                 self.look(block)
             }
             MapMode::Write { ahead } => self.map_for_write(block, count, ahead),
             MapMode::Writeback => self.map_for_write(block, count, 0),
-        }
+        };
+        trace::map_blocks_exit(self, block, count, how, &found);
+        found
     }
 
     /// A look into the tree; what is found is remembered.
@@ -127,8 +131,10 @@ impl Node {
         // At most MAX_UNWRITTEN, a u32.
         let want = count.saturating_add(ahead).min(room.max(1)) as u32;
         let who = self.claimant();
-        let (start, got) =
-            blocks::allocate(self.fs(), &Request { goal: tree.goal(block, before), want, who })?;
+        let request = Request { goal: tree.goal(block, before), want, who };
+        trace::request_blocks(self, block, &request);
+        let (start, got) = blocks::allocate(self.fs(), &request)?;
+        trace::allocate_blocks(self, block, &request, start, got);
         let len = u64::from(got).min(count) as u32;
         let run = Entry { block, len: got, start: start.0, unwritten: false };
         let written = run.part(block, len);

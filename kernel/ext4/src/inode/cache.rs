@@ -245,6 +245,8 @@ pub(crate) struct Made {
 impl Made {
     fn into_node(self, fs: &Arc<Ext4Fs>, number: u32) -> Arc<Node> {
         let Decoded { meta, size, kind, .. } = self.decoded;
+        let mapping = AddressSpace::new();
+        mapping.set_host(fs.device().disk().dev(), number.into());
         Arc::new_cyclic(|me| Node {
             me: me.clone(),
             fs: fs.clone(),
@@ -259,7 +261,7 @@ impl Made {
             meta: SpinLock::new(meta),
             extents: Default::default(),
             verified: Default::default(),
-            mapping: AddressSpace::new(),
+            mapping,
             dirty: DirtyState::default(),
             handle: SpinLock::new(Weak::new()),
             evicted: AtomicBool::new(false),

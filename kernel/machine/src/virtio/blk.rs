@@ -41,6 +41,7 @@ use super::config::{Config, Features, at};
 use super::doorbell::Doorbells;
 use super::queues::Queues;
 use super::setup::{self, StartError};
+use super::trace;
 use crate::devicetree::Interrupt;
 use crate::memory::dma::DmaPages;
 use crate::{cpu, irq};
@@ -90,7 +91,9 @@ impl VirtioBlk {
 
     /// The device has something to say. Also called when another device on the same line has.
     fn interrupt(&self) {
-        if self.acknowledge().contains(InterruptStatus::QUEUE_INTERRUPT) {
+        let status = self.acknowledge();
+        trace::interrupt(status.bits());
+        if status.contains(InterruptStatus::QUEUE_INTERRUPT) {
             self.reap();
         }
     }

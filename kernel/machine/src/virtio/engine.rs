@@ -32,6 +32,7 @@ use virtio_spec::blk::{S, T};
 
 use super::ring::{BadRing, Buffer, Ring, Used};
 use super::slots::{self, Slots, Taken};
+use super::trace;
 
 /// Requests that are taken out of the ring under one hold of the lock.
 const BATCH: usize = 16;
@@ -127,6 +128,7 @@ impl Engine {
         let mut state = self.state.lock();
         match state.enter(&request, self.rules) {
             Some(entered) => {
+                trace::add(entered.head, &request);
                 state.wait(entered, Waiter::Request(request));
                 self.filled.store(true, Ordering::Relaxed);
                 Ok(())
@@ -157,7 +159,9 @@ impl Engine {
         self.filled.load(Ordering::Relaxed) && {
             let mut state = self.state.lock();
             self.filled.store(false, Ordering::Relaxed);
-            state.ring.publish()
+            let notify = state.ring.publish();
+            trace::kick(notify);
+            notify
         }
     }
 
@@ -310,6 +314,7 @@ impl State {
         let slot = *self.slot_of.get(usize::from(used.head))?;
         let entry = self.entries.get_mut(usize::from(slot))?.take()?;
         let status = self.slots.slot(slot).map_or(slots::STATUS_UNTOUCHED, |slot| slot.status());
+        trace::used(used.head, status, used.written);
         self.slots.give_back(entry.taken);
         let short = rules.exact_length && used.written <= entry.bytes_in && entry.bytes_in > 0;
         let result = outcome(status, short);

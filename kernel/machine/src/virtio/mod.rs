@@ -43,6 +43,8 @@ mod ring_tests;
 mod setup;
 pub mod slots;
 
+pub mod trace;
+
 #[cfg(target_os = "none")]
 mod probe;
 #[cfg(target_os = "none")]

@@ -1,0 +1,54 @@
+//! The trace points of system calls: what came in, what goes out. Docs: docs/tracing.md.
+//!
+//! The text is Linux's; the name of the call stands behind the arguments.
+//!
+//! Source: Linux 6.1, include/trace/events/syscalls.h, `raw_syscalls`.
+
+use base::Result;
+use base::trace::Event;
+use process::Process;
+
+use crate::args::Args;
+use crate::table;
+
+/// The events of this layer.
+pub static EVENTS: [&Event; 2] = [&SYS_ENTER, &SYS_EXIT];
+
+static SYS_ENTER: Event =
+    Event::new("raw_syscalls", "sys_enter", &["long id", "unsigned long args[6]"], |r, out| {
+        write!(out, "NR {} (", r.signed(0))?;
+        for index in 1..=6 {
+            write!(out, "{}{:x}", if index == 1 { "" } else { ", " }, r.arg(index))?;
+        }
+        write!(out, ") {}", table::name(r.arg(0)))
+    });
+
+static SYS_EXIT: Event = Event::new("raw_syscalls", "sys_exit", &["long id", "long ret"], |r, out| {
+    write!(out, "NR {} = {}", r.signed(0), r.signed(1))
+});
+
+/// From here on this thread is the program's, by its number and name.
+pub(crate) fn set_task(process: &Process) {
+    // Numbers of processes are positive.
+    ::sync::thread::set_task(process.pid().unsigned_abs(), &process.comm());
+}
+
+/// The program is over; the thread goes on for itself.
+pub(crate) fn forget_task() {
+    ::sync::thread::set_task(0, b"");
+}
+
+/// The program called.
+#[inline(always)]
+pub(crate) fn sys_enter(number: u64, args: &Args) {
+    SYS_ENTER.emit(|| {
+        let [a, b, c, d, e, f] = args.0;
+        [number, a, b, c, d, e, f]
+    });
+}
+
+/// The call is over, but for the way back.
+#[inline(always)]
+pub(crate) fn sys_exit(number: u64, answer: &Result<u64>) {
+    SYS_EXIT.emit(|| [number, answer.unwrap_or_else(|error| error.as_return())]);
+}
