@@ -27,6 +27,7 @@ mod root;
 mod selftest;
 mod system;
 mod terminal;
+mod trace;
 mod trouble;
 
 use alloc::boxed::Box;
@@ -98,6 +99,7 @@ fn boot(device_tree: PhysAddr) -> Result<u8, Trouble> {
         console::enable_input(uart).context("console input")?;
     }
 
+    trace::start(&options);
     block::kblockd::start().context("kblockd")?;
     disks::probe(tree, &options);
 
@@ -111,9 +113,17 @@ fn boot(device_tree: PhysAddr) -> Result<u8, Trouble> {
         return Ok(selftest::run(which));
     }
     start_file_systems(command_line);
-    let root = root::mount(&options)?;
+    let ended = run_program(&options);
+    trace::show(&options);
+    ended
+}
+
+/// From the root file system, mounted, to the root file system, unmounted. The program's status.
+fn run_program(options: &Options) -> Result<u8, Trouble> {
+    let root = root::mount(options)?;
     root::attach_all(&root);
-    let ended = program::run(&root, &options);
+    trace::program_starts(options);
+    let ended = program::run(&root, options);
     program::unmount(&root);
     ended
 }

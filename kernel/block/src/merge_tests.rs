@@ -14,7 +14,14 @@ use crate::testing::{BAD, LateDisk, VirtualTime, page_bio, submit};
 
 fn queue(limits: Limits) -> (Arc<LateDisk>, Arc<RequestQueue>) {
     let driver = LateDisk::new(1 << 12, usize::MAX, limits);
-    let queue = RequestQueue::with_timer("vda", driver.clone(), "deadline", VirtualTime::new()).unwrap();
+    let queue = RequestQueue::with_timer(
+        "vda",
+        base::DevId::new(254, 0),
+        driver.clone(),
+        "deadline",
+        VirtualTime::new(),
+    )
+    .unwrap();
     (driver, queue)
 }
 

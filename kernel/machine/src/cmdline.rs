@@ -60,6 +60,15 @@ pub struct Options {
     pub elevator: Option<String>,
     /// `quill.console=framed`.
     pub framed: bool,
+    /// `trace_event=`: events that are on from boot on, separated by commas.
+    pub trace_event: String,
+    /// `trace_buf_size=`: bytes of the trace's ring.
+    pub trace_buf_size: Option<usize>,
+    /// `tp_printk`: events go to the log too.
+    pub tp_printk: bool,
+    /// `quill.trace`: what was recorded is shown at the end. `quill.trace=EVENTS`: and these are on
+    /// from the program's start on.
+    pub trace: Option<String>,
     /// `quill.selftest`: run the machine's own tests instead of a program.
     pub selftest: Option<String>,
     /// Words that could not be understood.
@@ -107,6 +116,13 @@ impl Options {
             ("quiet", None) => self.loglevel = Some(QUIET),
             ("debug", None) => self.loglevel = Some(DEBUG),
             ("elevator", Some(v)) => self.elevator = Some(v.to_owned()),
+            ("trace_event", Some(v)) => add_list(&mut self.trace_event, v),
+            ("trace_buf_size", Some(v)) => match memparse(v) {
+                Some(size) => self.trace_buf_size = Some(size),
+                None => self.odd.push([word.key, "=", v].concat()),
+            },
+            ("tp_printk", None) => self.tp_printk = true,
+            ("quill.trace", v) => add_list(self.trace.get_or_insert_default(), v.unwrap_or_default()),
             ("quill.console", Some("framed")) => self.framed = true,
             ("quill.selftest", v) => self.selftest = Some(v.unwrap_or("all").to_owned()),
             (key, v) if key.starts_with("quill.") => {
@@ -116,6 +132,26 @@ impl Options {
         }
         true
     }
+}
+
+/// Appends to a list with commas.
+fn add_list(list: &mut String, more: &str) {
+    if !list.is_empty() && !more.is_empty() {
+        list.push(',');
+    }
+    list.push_str(more);
+}
+
+/// A size with k, m or g behind it, as Linux's `memparse` reads it.
+fn memparse(text: &str) -> Option<usize> {
+    let shift = match text.bytes().last()?.to_ascii_lowercase() {
+        b'k' => 10,
+        b'm' => 20,
+        b'g' => 30,
+        _ => 0,
+    };
+    let digits = if shift == 0 { text } else { text.get(..text.len() - 1)? };
+    digits.parse::<usize>().ok()?.checked_mul(1 << shift)
 }
 
 /// `key` or `key=value`, quotes taken off.
@@ -257,5 +293,21 @@ mod tests {
             let o = Options::parse(&std::format!("quill.args=percent -- {encoded}"));
             prop_assert_eq!(o.args, [arg]);
         }
+    }
+
+    #[test]
+    fn what_is_traced() {
+        let line = "trace_event=block,ext4:* trace_event=vfs trace_buf_size=4M tp_printk quill.trace=a:b";
+        let options = Options::parse(line);
+        assert_eq!(options.trace_event, "block,ext4:*,vfs");
+        assert_eq!((options.trace_buf_size, options.tp_printk), (Some(4 << 20), true));
+        assert_eq!(options.trace.as_deref(), Some("a:b"));
+        assert!(options.odd.is_empty() && options.env.is_empty());
+        assert_eq!(Options::parse("quill.trace").trace.as_deref(), Some(""));
+        assert_eq!(Options::parse("trace_buf_size=12x").odd, ["trace_buf_size=12x"]);
+        assert_eq!(
+            [memparse("7"), memparse("k"), memparse(""), memparse("99999999999G")],
+            [Some(7), None, None, None]
+        );
     }
 }

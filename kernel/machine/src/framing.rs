@@ -14,6 +14,8 @@ pub enum Stream {
     Program,
     /// The kernel's log.
     Log,
+    /// The trace, at the end of a run.
+    Trace,
 }
 
 /// How it ended, the last frame before the machine goes off.
@@ -66,17 +68,21 @@ impl Encoder {
         }
     }
 
-    /// Sends `bytes` of a stream. In plain mode the log's newlines become CR LF.
+    /// Sends `bytes` of a stream. In plain mode the newlines of log and trace become CR LF.
     pub fn write(&mut self, stream: Stream, bytes: &[u8], mut send: impl FnMut(u8)) {
         if self.framed && self.current != Some(stream) && !bytes.is_empty() {
             send(DLE);
-            send(if stream == Stream::Program { b'P' } else { b'L' });
+            send(match stream {
+                Stream::Program => b'P',
+                Stream::Log => b'L',
+                Stream::Trace => b'T',
+            });
             self.current = Some(stream);
         }
         for &byte in bytes {
             match byte {
                 DLE if self.framed => send(DLE),
-                b'\n' if !self.framed && stream == Stream::Log => send(b'\r'),
+                b'\n' if !self.framed && stream != Stream::Program => send(b'\r'),
                 _ => {}
             }
             send(byte);
@@ -185,8 +191,9 @@ mod tests {
         e.write(Stream::Program, b"b\x10", |b| out.push(b));
         e.write(Stream::Program, b"c", |b| out.push(b));
         e.write(Stream::Log, b"", |b| out.push(b));
+        e.write(Stream::Trace, b"t\n", |b| out.push(b));
         e.end(End::Exit(0), |b| out.push(b));
-        assert_eq!(out, b"a\n\x10Pb\x10\x10c\x10X0\n");
+        assert_eq!(out, b"a\n\x10Pb\x10\x10c\x10Tt\n\x10X0\n");
     }
 
     #[test]
