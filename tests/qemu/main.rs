@@ -2,6 +2,7 @@
 //! `make test-qemu ARGS=...` or `cargo test -p qemu-tests -- wild`.
 
 mod bad_input;
+mod bdev;
 mod busybox;
 mod launcher;
 mod libc;
@@ -32,6 +33,7 @@ fn main() {
         machines::trials(),
         wild::trials(),
         bad_input::trials(),
+        bdev::trials(),
         busybox::trials(),
         libc::trials(),
         launcher::trials(),

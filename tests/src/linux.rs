@@ -30,10 +30,16 @@ pub fn available() -> bool {
 
 /// Runs commands on a disk under Linux, each chrooted into it.
 pub fn run(disk: &Path, commands: &[&str]) -> Result<Vec<Answer>, String> {
+    run_with(disk, commands, &[])
+}
+
+/// The same with more arguments for QEMU, such as another disk.
+pub fn run_with(disk: &Path, commands: &[&str], qemu: &[String]) -> Result<Vec<Answer>, String> {
     let dir = TempDir::new().map_err(|e| e.to_string())?;
     let list = dir.path().join("commands");
     std::fs::write(&list, commands.join("\n") + "\n").map_err(|e| e.to_string())?;
-    let output = Command::new(script()).arg(disk).arg(&list).output().map_err(|e| e.to_string())?;
+    let output =
+        Command::new(script()).arg(disk).arg(&list).args(qemu).output().map_err(|e| e.to_string())?;
     let text = String::from_utf8_lossy(&output.stdout).replace('\r', "");
     let answers = parse(&text);
     if answers.len() == commands.len() {

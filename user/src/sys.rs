@@ -29,6 +29,7 @@ pub const EBADF: isize = -9;
 pub const ENOMEM: isize = -12;
 pub const EACCES: isize = -13;
 pub const EFAULT: isize = -14;
+pub const EBUSY: isize = -16;
 pub const EEXIST: isize = -17;
 pub const ENOTDIR: isize = -20;
 pub const EISDIR: isize = -21;
