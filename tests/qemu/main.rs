@@ -12,6 +12,7 @@ mod scratch;
 mod selftest;
 mod speed;
 mod storage;
+mod sysfs;
 mod virtio;
 mod wild;
 
@@ -39,6 +40,7 @@ fn main() {
         launcher::trials(),
         speed::trials(),
         storage::trials(),
+        sysfs::trials(),
         virtio::trials(),
     ];
     libtest_mimic::run(&args, trials.into_iter().flatten().collect()).exit();
