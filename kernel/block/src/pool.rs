@@ -197,6 +197,12 @@ impl Pool {
         self.sorted[direction as usize].range(from..).next().map(|place| id_at(*place))
     }
 
+    /// The last request of a direction that begins before `sector`.
+    pub fn last_before(&self, direction: Direction, sector: u64) -> Option<RequestId> {
+        let range = (direction, 0, RequestId(0))..(direction, sector, RequestId(0));
+        self.sorted.range(range).next_back().map(|(_, _, id)| *id)
+    }
+
     pub fn push_back(&mut self, id: RequestId, bio: Bio, shape: Shape) {
         trace::bio_backmerge(self.dev, &bio);
         self.change(id, |request| request.push_back(bio, shape));

@@ -30,13 +30,12 @@
 //!
 //! Source: Documentation/block/deadline-iosched.rst.
 
-use alloc::collections::BTreeSet;
-
 use alloc::vec::Vec;
 
 use base::Result;
 
 use super::Elevator;
+use super::lane::Lanes;
 use super::tunable::{self, Tunable};
 use crate::bio::Direction;
 use crate::pool::{Pool, RequestId};
@@ -66,20 +65,10 @@ impl Default for Tunables {
     }
 }
 
-/// One direction. Its sorted order is the pool's.
-#[derive(Default)]
-struct Lane {
-    /// By deadline, then by age.
-    fifo: BTreeSet<(u64, RequestId)>,
-    /// Where the last request ended: what lies from here on is ahead.
-    head: u64,
-}
-
 /// The elevator.
 pub(super) struct Deadline {
     tunables: Tunables,
-    reads: Lane,
-    writes: Lane,
+    lanes: Lanes,
     /// The direction of the batch that runs.
     batch_direction: Direction,
     /// Requests of it that have gone.
@@ -93,8 +82,7 @@ impl Default for Deadline {
         let tunables = Tunables::default();
         Deadline {
             tunables,
-            reads: Lane::default(),
-            writes: Lane::default(),
+            lanes: Lanes::default(),
             batch_direction: Direction::Read,
             // No batch runs.
             batch: tunables.fifo_batch,
@@ -150,26 +138,16 @@ impl Elevator for Deadline {
     }
 
     fn add(&mut self, pool: &mut Pool, id: RequestId, now: u64) {
-        let Some(request) = pool.get_mut(id) else { return };
-        let direction = request.op().direction();
+        let Some(direction) = pool.get(id).map(|r| r.op().direction()) else { return };
         let expire = match direction {
             Direction::Read => self.tunables.read_expire_ns,
             Direction::Write => self.tunables.write_expire_ns,
         };
-        request.expires = now.saturating_add(expire);
-        self.lane_mut(direction).fifo.insert((request.expires, id));
+        self.lanes.add(pool, id, now.saturating_add(expire));
     }
 
-    /// The whole inherits the earlier deadline.
     fn joining(&mut self, pool: &mut Pool, kept: RequestId, gone: RequestId) {
-        let Some(gone_expires) = pool.get(gone).map(|r| r.expires) else { return };
-        let Some(request) = pool.get_mut(kept) else { return };
-        let kept_expires = request.expires;
-        request.expires = kept_expires.min(gone_expires);
-        let fifo = &mut self.lane_mut(request.op().direction()).fifo;
-        fifo.remove(&(gone_expires, gone));
-        fifo.remove(&(kept_expires, kept));
-        fifo.insert((request.expires, kept));
+        self.lanes.joining(pool, kept, gone);
     }
 
     fn dispatch(&mut self, pool: &Pool, now: u64) -> Option<RequestId> {
@@ -177,11 +155,8 @@ impl Elevator for Deadline {
             Some(id) => id,
             None => self.begin_batch(pool, now)?,
         };
-        let request = pool.get(id)?;
-        self.batch += 1;
-        let lane = self.lane_mut(request.op().direction());
-        lane.fifo.remove(&(request.expires, id));
-        lane.head = request.end().0;
+        self.batch = self.batch.saturating_add(1);
+        self.lanes.take(pool, id);
         Some(id)
     }
 
@@ -217,35 +192,17 @@ impl Elevator for Deadline {
 }
 
 impl Deadline {
-    fn lane(&self, direction: Direction) -> &Lane {
-        match direction {
-            Direction::Read => &self.reads,
-            Direction::Write => &self.writes,
-        }
-    }
-
-    fn lane_mut(&mut self, direction: Direction) -> &mut Lane {
-        match direction {
-            Direction::Read => &mut self.reads,
-            Direction::Write => &mut self.writes,
-        }
-    }
-
     fn next_of_batch(&self, pool: &Pool) -> Option<RequestId> {
         if self.batch >= self.tunables.fifo_batch {
             return None;
         }
-        self.ahead(pool, self.batch_direction)
-    }
-
-    fn ahead(&self, pool: &Pool, direction: Direction) -> Option<RequestId> {
-        pool.first_from(direction, self.lane(direction).head)
+        self.lanes.ahead(pool, self.batch_direction)
     }
 
     fn begin_batch(&mut self, pool: &Pool, now: u64) -> Option<RequestId> {
         let direction = self.choose_direction()?;
-        let (expires, oldest) = *self.lane(direction).fifo.first()?;
-        let id = match self.ahead(pool, direction) {
+        let (expires, oldest) = self.lanes.of(direction).oldest()?;
+        let id = match self.lanes.ahead(pool, direction) {
             Some(ahead) if expires > now => ahead,
             _ => oldest,
         };
@@ -255,7 +212,7 @@ impl Deadline {
     }
 
     fn choose_direction(&mut self) -> Option<Direction> {
-        let (reads, writes) = (!self.reads.fifo.is_empty(), !self.writes.fifo.is_empty());
+        let (reads, writes) = (!self.lanes.reads.is_empty(), !self.lanes.writes.is_empty());
         if reads && (!writes || self.starved < self.tunables.writes_starved) {
             self.starved += u32::from(writes);
             return Some(Direction::Read);
@@ -358,6 +315,6 @@ mod tests {
         pool.join(late, early);
         assert_eq!(pool.get(late).unwrap().expires, 10 + 5000 * MS);
         assert_eq!(drain(&mut d, &mut pool, 0), [('w', 8)]);
-        assert!(d.writes.fifo.is_empty());
+        assert!(d.lanes.writes.is_empty());
     }
 }

@@ -1,9 +1,10 @@
 //! The elevators: in which order waiting requests go to the driver.
 //!
-//! | name       | order                                                          | for                       |
-//! |------------|----------------------------------------------------------------|---------------------------|
-//! | `noop`     | as they came                                                   | disks that seek for free  |
-//! | `deadline` | sector order in batches, none waits beyond its deadline        | everything else           |
+//! | name           | order                                                      | for                       |
+//! |----------------|------------------------------------------------------------|---------------------------|
+//! | `noop`         | as they came                                               | disks that seek for free  |
+//! | `deadline`     | sector order in batches, none waits beyond its deadline    | everything else           |
+//! | `anticipatory` | the same, and after a read it waits for the thread's next  | one arm, several readers  |
 //!
 //! An elevator keeps ids; the requests themselves are in the `Pool`, whose sorted tree it may use.
 //! It is called with the queue's lock held, so it neither sleeps nor logs.
@@ -19,9 +20,11 @@
 //!    elevator was replaced meanwhile.
 //! 4. Time is what the caller says it is, in nanoseconds, and never goes back.
 
+mod anticipatory;
 #[cfg(test)]
 mod comparison;
 mod deadline;
+mod lane;
 mod noop;
 #[cfg(test)]
 mod simulation;
@@ -31,6 +34,7 @@ use alloc::boxed::Box;
 use alloc::vec::Vec;
 
 use base::{Errno, Result};
+use sync::thread::ThreadId;
 
 use crate::pool::{Pool, RequestId};
 use crate::request::{Origin, Request};
@@ -39,7 +43,7 @@ use crate::request::{Origin, Request};
 pub const DEFAULT: &str = "deadline";
 
 /// The names that [`crate::Disk::new`] and [`crate::RequestQueue::switch_elevator`] know.
-pub const NAMES: [&str; 2] = ["noop", "deadline"];
+pub const NAMES: [&str; 3] = ["noop", "deadline", "anticipatory"];
 
 /// An order of requests.
 pub(crate) trait Elevator: Send {
@@ -85,6 +89,9 @@ pub(crate) trait Elevator: Send {
         true
     }
 
+    /// That thread has ended: it will not submit anything more.
+    fn thread_ended(&mut self, _thread: ThreadId) {}
+
     /// The names of what may be set.
     fn tunables(&self) -> Vec<&'static str> {
         Vec::new()
@@ -106,6 +113,7 @@ pub(crate) fn by_name(name: &str) -> Option<Box<dyn Elevator>> {
     match name {
         "noop" => Some(Box::<noop::Noop>::default()),
         "deadline" => Some(Box::<deadline::Deadline>::default()),
+        "anticipatory" => Some(Box::<anticipatory::Anticipatory>::default()),
         _ => None,
     }
 }
