@@ -20,6 +20,9 @@ use core::cell::Cell;
 
 use base::{Errno, Result};
 use sync::PerThread;
+use sync::thread::{self, ThreadId};
+
+use crate::disk;
 
 /// The class of a priority.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
@@ -97,16 +100,30 @@ impl IoPrio {
     }
 }
 
-static CURRENT: PerThread<Cell<IoPrio>> = PerThread::new(|| Cell::new(IoPrio::NONE));
+/// What the block layer keeps of a thread that submits.
+struct IoContext {
+    thread: ThreadId,
+    prio: Cell<IoPrio>,
+}
+
+impl Drop for IoContext {
+    /// The thread ends: elevators that keep something of it hear so.
+    fn drop(&mut self) {
+        disk::disks().iter().for_each(|disk| disk.queue().thread_ended(self.thread));
+    }
+}
+
+static CURRENT: PerThread<IoContext> =
+    PerThread::new(|| IoContext { thread: thread::current(), prio: Cell::new(IoPrio::NONE) });
 
 /// The priority of the thread that asks.
 pub fn current() -> IoPrio {
-    CURRENT.with(Cell::get)
+    CURRENT.with(|context| context.prio.get())
 }
 
 /// Gives the thread that asks another priority; what it has submitted keeps the old one.
 pub fn set_current(prio: IoPrio) {
-    CURRENT.with(|p| p.set(prio));
+    CURRENT.with(|context| context.prio.set(prio));
 }
 
 #[cfg(test)]

@@ -34,6 +34,7 @@ use alloc::sync::Arc;
 use core::ops::Range;
 
 use base::{DevId, Errno, Result, Sector};
+use sync::thread::ThreadId;
 use sync::{SpinGuard, SpinLock, WaitQueue};
 
 use crate::attributes::{Attributes, Merges};
@@ -176,6 +177,11 @@ impl RequestQueue {
         drop(old);
         self.run();
         Ok(())
+    }
+
+    /// The thread has ended: its elevator need not remember it.
+    pub(crate) fn thread_ended(&self, thread: ThreadId) {
+        self.lock().elevator.thread_ended(thread);
     }
 
     /// The counters until now.

@@ -170,7 +170,7 @@ impl Elevator for Deadline {
         }
         self.batch += 1;
         self.starved = 0;
-        self.lane_mut(direction).head = request.end().0;
+        self.lanes.passed(request);
         true
     }
 

@@ -5,6 +5,7 @@ use alloc::collections::BTreeSet;
 
 use crate::bio::Direction;
 use crate::pool::{Pool, RequestId};
+use crate::request::Request;
 
 /// One direction.
 #[derive(Default)]
@@ -76,10 +77,14 @@ impl Lanes {
     /// A request goes: it waits no more, and the sweep goes on behind it.
     pub fn take(&mut self, pool: &Pool, id: RequestId) {
         if let Some(request) = pool.get(id) {
-            let lane = self.of_mut(request.op().direction());
-            lane.fifo.remove(&(request.expires, id));
-            lane.head = request.end().0;
+            self.of_mut(request.op().direction()).fifo.remove(&(request.expires, id));
+            self.passed(request);
         }
+    }
+
+    /// A request went that never waited here.
+    pub fn passed(&mut self, request: &Request) {
+        self.of_mut(request.op().direction()).head = request.end().0;
     }
 }
 

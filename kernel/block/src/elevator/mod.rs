@@ -23,6 +23,8 @@
 mod anticipatory;
 #[cfg(test)]
 mod comparison;
+#[cfg(test)]
+mod contract_tests;
 mod deadline;
 mod lane;
 mod noop;
