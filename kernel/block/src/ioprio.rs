@@ -22,8 +22,6 @@ use base::{Errno, Result};
 use sync::PerThread;
 use sync::thread::{self, ThreadId};
 
-use crate::disk;
-
 /// The class of a priority.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub enum IoClass {
@@ -109,7 +107,7 @@ struct IoContext {
 impl Drop for IoContext {
     /// The thread ends: elevators that keep something of it hear so.
     fn drop(&mut self) {
-        disk::disks().iter().for_each(|disk| disk.queue().thread_ended(self.thread));
+        crate::disks().iter().for_each(|disk| disk.queue().thread_ended(self.thread));
     }
 }
 
