@@ -182,7 +182,8 @@ impl RequestQueue {
     pub(crate) fn timer(self: &Arc<Self>, now: u64) -> Option<u64> {
         let (ask, overdue) = {
             let mut state = self.lock();
-            let ask = state.wake_at.is_some_and(|at| at <= now);
+            // Where the driver is full, `run` does not come to ask; then the next completion does.
+            let ask = state.wake_at.take_if(|at| *at <= now).is_some();
             (ask, state.tags.overdue(now, self.timeout_ns()))
         };
         self.tell_of(&overdue);

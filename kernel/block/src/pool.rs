@@ -199,8 +199,8 @@ impl Pool {
 
     /// The last request of a direction that begins before `sector`.
     pub fn last_before(&self, direction: Direction, sector: u64) -> Option<RequestId> {
-        let range = (direction, 0, RequestId(0))..(direction, sector, RequestId(0));
-        self.sorted.range(range).next_back().map(|(_, _, id)| *id)
+        let to = place(sector, RequestId(0));
+        self.sorted[direction as usize].range(..to).next_back().map(|place| id_at(*place))
     }
 
     pub fn push_back(&mut self, id: RequestId, bio: Bio, shape: Shape) {
