@@ -4,6 +4,7 @@
 mod bad_input;
 mod bdev;
 mod busybox;
+mod disk_events;
 mod launcher;
 mod libc;
 mod machines;
@@ -42,6 +43,7 @@ fn main() {
         storage::trials(),
         sysfs::trials(),
         virtio::trials(),
+        disk_events::trials(),
     ];
     libtest_mimic::run(&args, trials.into_iter().flatten().collect()).exit();
 }

@@ -5,6 +5,7 @@ use std::fs;
 
 use libtest_mimic::Trial;
 use qemu_tests::{Run, Verdict, e2fsck_clean, ensure};
+use tempfile::TempDir;
 
 use crate::scratch::{self, Disk, ended};
 use crate::trial;
@@ -20,7 +21,122 @@ pub fn trials() -> Vec<Trial> {
         ("storage::mounted_disk_is_busy", busy),
     ];
     let possible = scratch::possible();
-    tests.into_iter().map(|(name, test)| trial(name, test).with_ignored_flag(!possible)).collect()
+    let rows = FAULTS.iter().map(|row| trial(format!("storage::{}", row.0), move || fault(row)));
+    tests.into_iter().map(|(name, test)| trial(name, test).with_ignored_flag(!possible)).chain(rows).collect()
+}
+
+/// What goes wrong on a second disk, and what each step of a program then hears of it: name, blkdebug's
+/// options, steps, answers.
+type Fault = (&'static str, &'static str, &'static str, &'static [&'static str]);
+
+/// Far from where a partition table is looked for: 1 MiB.
+const FAULTS: &[Fault] = &[
+    (
+        "direct_read_once",
+        "iotype=read,sector=2048,once=on",
+        "open /dev/vdb rd read 1048576 4096 read 1048576 4096 read 0 4096",
+        &["read: error 5", "read: 4096 [0]", "read: 4096 [0]"],
+    ),
+    (
+        "direct_read_always",
+        "iotype=read,sector=2048,once=off",
+        "open /dev/vdb rd read 1048576 4096 read 1044480 8192 read 1048576 4096 read 1052672 4096",
+        // What lies before the bad place is read; a short read says so.
+        &["read: error 5", "", "read: error 5", "read: 4096 [0]"],
+    ),
+    (
+        "cached_read_once",
+        "iotype=read,sector=2048,once=on",
+        "open /dev/vdb r read 1048576 4096 read 1048576 4096",
+        // The failed read was read-ahead; the page is read again before anybody is told.
+        &["read: 4096 [0]", "read: 4096 [0]"],
+    ),
+    (
+        "cached_read_always",
+        "iotype=read,sector=2048,once=off",
+        "open /dev/vdb r read 1048576 4096 read 1048576 4096 read 2097152 4096",
+        &["read: error 5", "read: error 5", "read: 4096 [0]"],
+    ),
+    (
+        "direct_write_once",
+        "iotype=write,sector=2048,once=on",
+        "open /dev/vdb rwd write 1048576 4096 7 read 1048576 4096 write 1048576 4096 9 read 1048576 4096",
+        &["write: error 5", "read: 4096 [0]", "write: 4096", "read: 4096 [9]"],
+    ),
+    (
+        "direct_write_always",
+        "iotype=write,sector=2048,once=off",
+        "open /dev/vdb rwd write 1048576 4096 7 write 2097152 65536 7 write 1048576 4096 7 fsync",
+        &["write: error 5", "write: 65536", "write: error 5", "fsync: 0"],
+    ),
+    (
+        "cached_write_once",
+        "iotype=write,sector=2048,once=on",
+        "open /dev/vdb rw write 1048576 4096 7 fsync fsync write 1048576 4096 8 fsync",
+        &["write: 4096", "fsync: error 5", "fsync: 0", "write: 4096", "fsync: 0"],
+    ),
+    (
+        "cached_write_always",
+        "iotype=write,sector=2048,once=off",
+        "open /dev/vdb rw write 1048576 4096 7 fsync write 1048576 4096 8 fsync write 2097152 4096 8 fsync",
+        // A page that could not be written stays dirty, so every fsync tries it again.
+        &["write: 4096", "fsync: error 5", "write: 4096", "fsync: error 5", "write: 4096", "fsync: error 5"],
+    ),
+    (
+        "sync_write_once",
+        "iotype=write,sector=2048,once=on",
+        "open /dev/vdb rws write 1048576 4096 7 write 1048576 4096 7",
+        &["write: error 5", "write: 4096"],
+    ),
+    (
+        "flush_once",
+        "iotype=flush,once=on",
+        "open /dev/vdb rwd write 1048576 4096 7 fsync fsync",
+        &["write: 4096", "fsync: error 5", "fsync: 0"],
+    ),
+    (
+        "flush_always",
+        "iotype=flush,once=off",
+        "open /dev/vdb rwd write 1048576 4096 7 fsync fsync read 1048576 4096",
+        &["write: 4096", "fsync: error 5", "fsync: error 5", "read: 4096 [7]"],
+    ),
+    (
+        "discard_once",
+        "iotype=discard,once=on",
+        "open /dev/vdb rw discard 1048576 65536 discard 1048576 65536",
+        &["discard: error 5", "discard: 0"],
+    ),
+    (
+        "discard_always",
+        "iotype=discard,once=off",
+        "open /dev/vdb rw discard 1048576 65536 discard 1048576 65536 write 1048576 4096 7 fsync",
+        &["discard: error 5", "discard: error 5", "write: 4096", "fsync: 0"],
+    ),
+];
+
+fn fault(row: &Fault) -> Verdict {
+    let (_, inject, steps, want) = row;
+    let dir = TempDir::new().map_err(|e| e.to_string())?;
+    let image = dir.path().join("vdb");
+    let file = fs::File::create(&image).map_err(|e| e.to_string())?;
+    file.set_len(16 << 20).map_err(|e| e.to_string())?;
+    let inject = inject.split(',').map(|option| format!(",file.inject-error.0.{option}")).collect::<String>();
+    let node = format!(
+        "driver=raw,node-name=d1,discard=unmap,file.driver=blkdebug,file.discard=unmap,\
+         file.image.driver=file,file.image.discard=unmap,file.image.filename={},\
+         file.inject-error.0.event=none,file.inject-error.0.errno=5{inject}",
+        image.display()
+    );
+    let device = "virtio-blk-device,drive=d1,werror=report,rerror=report";
+    let options = ["-blockdev", &node, "-device", device].map(|arg| format!("--qemu-arg={arg}"));
+    let run = Run::user("steps").options(options).args(steps.split(' ')).limit(60);
+    let outcome = run.go().ends_with(0)?;
+    let said: Vec<&str> = outcome.stdout.lines().skip_while(|l| l.starts_with("open")).collect();
+    let same = said.len() == want.len() && said.iter().zip(*want).all(|(said, want)| said.contains(want));
+    ensure!(same, "it hears {said:?}, want {want:?}\n{outcome}");
+    ensure!(outcome.stderr.contains("vdb: I/O error"), "the log does not tell\n{outcome}");
+    ensure!(!outcome.stderr.contains("panic"), "a panic\n{outcome}");
+    Ok(())
 }
 
 /// A test by name.

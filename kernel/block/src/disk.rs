@@ -49,7 +49,6 @@ pub struct Disk {
     number: Number,
     gendisk: Arc<Gendisk>,
     start: Sector,
-    sectors: u64,
     /// What the partition table says; None: the whole disk.
     entry: Option<Entry>,
     /// The whole disk.
@@ -73,7 +72,6 @@ impl Disk {
             name: gendisk.name().into(),
             number: Number::Own(gendisk.dev()),
             start: Sector(0),
-            sectors: gendisk.capacity().0,
             entry: None,
             whole: whole.clone(),
             set_read_only: AtomicBool::new(false),
@@ -89,7 +87,6 @@ impl Disk {
             number: self.gendisk.partition_dev(entry.number),
             gendisk: self.gendisk.clone(),
             start: entry.start,
-            sectors: entry.sectors,
             entry: Some(entry),
             whole: Arc::downgrade(self),
             set_read_only: AtomicBool::new(false),
@@ -107,9 +104,12 @@ impl Disk {
         self.number.dev()
     }
 
-    /// Its size.
+    /// Its size. A whole disk's changes when the device is resized.
     pub fn capacity(&self) -> Sector {
-        Sector(self.sectors)
+        match &self.entry {
+            Some(entry) => Sector(entry.sectors),
+            None => self.gendisk.capacity(),
+        }
     }
 
     /// Where it begins on the whole disk; 0 of a whole disk.
@@ -199,7 +199,7 @@ impl Disk {
     /// Its sectors on the whole disk.
     pub(crate) fn place(&self) -> Range<u64> {
         // Within the disk, so it does not overflow.
-        self.start.0..self.start.0 + self.sectors
+        self.start.0..self.start.0 + self.capacity().0
     }
 
     /// Begins a transfer. The bio's `end_io` runs exactly once: with Ok when the device has done it
@@ -251,7 +251,11 @@ impl Disk {
             return Err(Errno::EIO);
         }
         if bio.end() > self.capacity() {
-            log::error!("{}: attempt to access beyond the end, {bio:?}, {} sectors", self.name, self.sectors);
+            log::error!(
+                "{}: attempt to access beyond the end, {bio:?}, {} sectors",
+                self.name,
+                self.capacity()
+            );
             return Err(Errno::EIO);
         }
         Ok(())

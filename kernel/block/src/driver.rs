@@ -141,7 +141,7 @@ pub struct Geometry {
 pub trait Driver: Send + Sync {
     /// What the device takes; asked once, when the disk is made.
     fn limits(&self) -> Limits;
-    /// Its size; asked once, when the disk is made.
+    /// Its size now; asked for each bio, so it only looks at a number.
     fn capacity(&self) -> Sector;
     /// Whether it refuses writes.
     fn read_only(&self) -> bool {

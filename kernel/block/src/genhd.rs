@@ -42,7 +42,6 @@ pub struct Gendisk {
     dev: DevId,
     /// How many minors from `dev` on are its own.
     minors: u32,
-    capacity: Sector,
     read_only: bool,
     queue: Arc<RequestQueue>,
     /// The numbers of the claimed partitions; 0 is the whole disk.
@@ -63,7 +62,6 @@ impl Gendisk {
             name: name.to_string(),
             dev,
             minors,
-            capacity: driver.capacity(),
             read_only: driver.read_only(),
             queue: RequestQueue::new(name, dev, driver, elevator)?,
             claims: SpinLock::new(Vec::new()),
@@ -86,9 +84,9 @@ impl Gendisk {
         self.minors
     }
 
-    /// The whole disk's size.
+    /// The whole disk's size. It changes when the device is resized.
     pub fn capacity(&self) -> Sector {
-        self.capacity
+        self.queue.driver().capacity()
     }
 
     /// Whether the device refuses writes.

@@ -8,7 +8,8 @@ use base::{DevId, Errno, Result, Sector};
 
 use crate::bio::{Bio, BioFlags, BioOp};
 use crate::disk::Disk;
-use crate::driver::Limits;
+use crate::driver::{Driver, Limits};
+use crate::request::InFlight;
 use crate::testing::{BAD, LateDisk, page_bio};
 use crate::{Completion, RamDisk};
 
@@ -317,4 +318,31 @@ fn a_full_queue_makes_writers_wait_and_loses_nothing() {
     let stats = disk.stats();
     assert_eq!(stats.write.ios + stats.write.merges, THREADS * EACH);
     assert_eq!((stats.in_flight, disk.queue().waiting()), (0, 0));
+}
+
+/// A device that is resized while it is in use.
+#[test]
+fn a_disk_that_grows_takes_what_lies_behind_its_old_end() {
+    struct Growing(Arc<RamDisk>, core::sync::atomic::AtomicU64);
+    impl Driver for Growing {
+        fn limits(&self) -> Limits {
+            self.0.limits()
+        }
+        fn capacity(&self) -> Sector {
+            Sector(self.1.load(Ordering::Relaxed))
+        }
+        fn queue_request(&self, request: InFlight) -> core::result::Result<(), InFlight> {
+            self.0.queue_request(request)
+        }
+        fn commit(&self) {
+            self.0.commit();
+        }
+    }
+    let driver = Arc::new(Growing(RamDisk::new(vec![0; 64 * 512]), 32.into()));
+    let disk = Disk::new("vda", DevId::new(254, 0), driver.clone(), "noop").unwrap();
+    let write = || disk.submit_and_wait(Bio::without_data(BioOp::WriteZeroes, Sector(40), 8));
+    assert_eq!((disk.capacity(), write()), (Sector(32), Err(Errno::EIO)));
+    driver.1.store(64, Ordering::Relaxed);
+    assert_eq!(disk.capacity(), Sector(64));
+    assert_ne!(write(), Err(Errno::EIO));
 }
