@@ -160,6 +160,17 @@ impl Frame {
         }
     }
 
+    /// Copies `len` bytes of `other` from its byte `from` on to byte `offset`. The two may be the same
+    /// page. Panics as [`Frame::read`].
+    pub fn copy_from(&self, offset: usize, other: &Frame, from: usize, len: usize) {
+        if len == PAGE_SIZE && offset == 0 && from == 0 {
+            return self.copy_page_from(other);
+        }
+        let (dst, src) = (self.range(offset, len), other.range(from, len));
+        // SAFETY: both ranges checked by `range` (3); they may overlap.
+        unsafe { ptr::copy(src, dst, len) }
+    }
+
     /// Calls `f` with the page as a slice.
     ///
     /// # Safety
