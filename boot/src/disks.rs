@@ -1,4 +1,5 @@
-//! The disks: every virtio block device becomes a disk of the block layer.
+//! The disks: every virtio block device becomes a disk of the block layer, and some memory too
+//! ([`crate::ramdisk`]).
 
 use block::DiskKind;
 use block::elevator::{DEFAULT, NAMES};

@@ -6,7 +6,7 @@
 //!   memory      the device tree's RAM becomes frames and a heap
 //!   traps       vectors, interrupts, time
 //!   threads     the boot thread becomes the first of several
-//!   disks       virtio-blk
+//!   disks       RAM disks, virtio-blk, and the partitions on them
 //!   root        the file system on root=
 //!   program     init=, until it ends
 //!   power       QEMU ends with its status
@@ -23,6 +23,7 @@ mod early;
 mod panic;
 mod proc_source;
 mod program;
+mod ramdisk;
 mod root;
 mod selftest;
 mod system;
@@ -101,6 +102,9 @@ fn boot(device_tree: PhysAddr) -> Result<u8, Trouble> {
 
     trace::start(&options);
     block::kblockd::start().context("kblockd")?;
+    let image = ramdisk::image(tree.initrd(), &tree.memory()?, tree_region);
+    // SAFETY: the memory's set-up left it out (`tree.reserved()`), and this is the one place that knows it.
+    unsafe { ramdisk::start(image, &options) };
     disks::probe(tree, &options);
 
     // The tree has told everything; its memory and what only start.S needed are free now.

@@ -1,10 +1,11 @@
-//! The root file system: the disk of `root=`, mounted, with /dev, /proc and /sys on it.
+//! The root file system: the disk or partition of `root=`, mounted, with /dev, /proc and /sys on it.
 
 use alloc::format;
 use alloc::string::String;
 use alloc::sync::Arc;
 
 use base::Errno;
+use block::Disk;
 use machine::cmdline::Options;
 use pagecache::BlockDevice;
 use vfs::namei::{At, LookupFlags, lookup};
@@ -20,7 +21,8 @@ const DEFAULT_TYPE: &str = "ext4";
 /// Mounts the disk that the command line names.
 pub fn mount(options: &Options) -> Result<Arc<Mount>, Trouble> {
     let source = options.root.as_deref().unwrap_or(DEFAULT_ROOT);
-    let disk = source.strip_prefix("/dev/").and_then(block::find).ok_or_else(|| no_disk(source))?;
+    let devices = block::devices();
+    let disk = block::early_lookup(source, &devices).ok_or_else(|| no_disk(source, &devices))?;
     let name = options.root_type.as_deref().unwrap_or(DEFAULT_TYPE);
     let kind = vfs::find_filesystem(name)
         .filter(|kind| kind.requires_dev())
@@ -34,14 +36,21 @@ pub fn mount(options: &Options) -> Result<Arc<Mount>, Trouble> {
         .mount(Some(BlockDevice::of(&disk)), flags, &options.root_flags)
         .map_err(|error| cannot_mount(source, name, error))?;
     flags.set(MountFlags::RDONLY, superblock.read_only());
-    Ok(Mount::new_root(superblock, flags, source))
+    Ok(Mount::new_root(superblock, flags, &format!("/dev/{}", disk.name())))
 }
 
-fn no_disk(source: &str) -> Trouble {
-    let disks = block::devices();
-    let names: String = disks.iter().map(|disk| format!(" /dev/{}", disk.name())).collect();
+fn no_disk(source: &str, devices: &[Arc<Disk>]) -> Trouble {
+    let name = |disk: &Arc<Disk>| match disk.partuuid() {
+        "" => format!(" /dev/{}", disk.name()),
+        uuid => format!(" /dev/{} (PARTUUID={uuid})", disk.name()),
+    };
+    let names: String = devices.iter().map(name).collect();
     let there = if names.is_empty() { " none" } else { &names };
-    Trouble::new(format!("root={source}: there is no such disk; there is{there}"))
+    let hint = match source.split_once('=') {
+        Some(("UUID" | "LABEL", _)) => " (names of file systems are not known here: PARTUUID= is)",
+        _ => "",
+    };
+    Trouble::new(format!("root={source}: there is no such disk{hint}; there is{there}"))
 }
 
 fn cannot_mount(source: &str, name: &str, error: Errno) -> Trouble {

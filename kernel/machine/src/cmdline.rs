@@ -14,6 +14,7 @@
 use alloc::borrow::ToOwned;
 use alloc::string::String;
 use alloc::vec::Vec;
+use core::str::FromStr;
 
 /// Linux's CONSOLE_LOGLEVEL_QUIET and CONSOLE_LOGLEVEL_DEBUG.
 const QUIET: u8 = 4;
@@ -58,6 +59,10 @@ pub struct Options {
     pub loglevel: Option<u8>,
     /// `elevator=`.
     pub elevator: Option<String>,
+    /// `ramdisk_size=` in KiB, or `brd.rd_size=`.
+    pub ramdisk_kib: Option<u64>,
+    /// `rd_nr=`, or `brd.rd_nr=`: how many RAM disks there are.
+    pub ramdisks: Option<u8>,
     /// `quill.console=framed`.
     pub framed: bool,
     /// `trace_event=`: events that are on from boot on, separated by commas.
@@ -109,10 +114,11 @@ impl Options {
             ("ro", None) => self.read_only = true,
             ("rw", None) => self.read_only = false,
             ("init", Some(v)) => self.init = Some(v.as_bytes().to_owned()),
-            ("loglevel", Some(v)) => match v.parse() {
-                Ok(level) => self.loglevel = Some(level),
-                Err(_) => self.odd.push([word.key, "=", v].concat()),
-            },
+            ("loglevel", Some(v)) => self.loglevel = self.number(word, v).or(self.loglevel),
+            ("ramdisk_size" | "brd.rd_size", Some(v)) => {
+                self.ramdisk_kib = self.number(word, v).or(self.ramdisk_kib);
+            }
+            ("rd_nr" | "brd.rd_nr", Some(v)) => self.ramdisks = self.number(word, v).or(self.ramdisks),
             ("quiet", None) => self.loglevel = Some(QUIET),
             ("debug", None) => self.loglevel = Some(DEBUG),
             ("elevator", Some(v)) => self.elevator = Some(v.to_owned()),
@@ -131,6 +137,15 @@ impl Options {
             (key, _) => return IGNORED.contains(&key),
         }
         true
+    }
+
+    /// A number; what is none is odd.
+    fn number<N: FromStr>(&mut self, word: &Word<'_>, value: &str) -> Option<N> {
+        let number = value.parse().ok();
+        if number.is_none() {
+            self.odd.push([word.key, "=", value].concat());
+        }
+        number
     }
 }
 
@@ -272,6 +287,16 @@ mod tests {
         let o = Options::parse("debug -- ro root=/dev/vdb -- quill.args=percent");
         assert_eq!((o.root, o.read_only, o.loglevel), (None, false, Some(10)));
         assert_eq!(o.args, bytes(&["ro", "root=/dev/vdb", "--", "quill.args=percent"]));
+    }
+
+    #[test]
+    fn ram_disks_are_sized_and_counted() {
+        let o = Options::parse("ramdisk_size=8192 brd.rd_nr=4 brd.max_part=2 root=PARTUUID=1234abcd-02");
+        assert_eq!((o.ramdisk_kib, o.ramdisks), (Some(8192), Some(4)));
+        assert_eq!(o.root.as_deref(), Some("PARTUUID=1234abcd-02"));
+        let o = Options::parse("ramdisk_size=8M rd_nr=0 rd_nr=300");
+        assert_eq!((o.ramdisk_kib, o.ramdisks), (None, Some(0)));
+        assert_eq!(o.odd, ["ramdisk_size=8M", "rd_nr=300"]);
     }
 
     #[test]

@@ -146,12 +146,14 @@ impl<'a> DeviceTree<'a> {
         if let Some(parent) = self.0.find_node("/reserved-memory") {
             parent.children().for_each(|node| regs(&node).for_each(&mut add));
         }
-        if let (Some(start), Some(end)) =
-            (self.chosen_int("linux,initrd-start"), self.chosen_int("linux,initrd-end"))
-        {
-            add(Region { start, end });
-        }
+        self.initrd().into_iter().for_each(add);
         regions
+    }
+
+    /// Where the boot loader put the initial RAM disk, if it did.
+    pub fn initrd(self) -> Option<Region> {
+        let (start, end) = (self.chosen_int("linux,initrd-start")?, self.chosen_int("linux,initrd-end")?);
+        Some(Region { start, end }).filter(|region| !region.is_empty())
     }
 
     /// The kernel's command line; empty when there is none.
