@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use crate::drive::Drive;
 use crate::size::ByteSize;
 
 /// Runs unmodified Linux/arm64 programs on the Quill kernel, in QEMU, on a real ext4 disk.
@@ -34,6 +35,8 @@ Examples:
   quill run --mkfs '-b 1024 -O ^metadata_csum' --size 64M ./prog
   quill run --machine pci --memory 32M --timeout 10 ./prog
   quill run --env HOME=/root --log debug ./busybox ls -lR /
+  quill run --drive log.img --drive ro.img,readonly ./prog    log.img is /dev/vdb, ro.img is /dev/vdc
+  quill run --no-disk --drive gpt.img --append root=/dev/vda2 :/bin/prog
   quill run --show ./prog                     and see the disk as the host's debugfs and e2fsck see it
 
 Exit status:
@@ -55,9 +58,18 @@ pub struct RunArgs {
     #[arg(long, value_name = "DIR")]
     pub root: Option<PathBuf>,
 
-    /// Start without a disk (bring your own with --qemu-arg)
+    /// Start without a disk (bring your own with --drive)
     #[arg(long, conflicts_with_all = ["disk", "root", "mkfs", "size", "keep", "show", "check"])]
     pub no_disk: bool,
+
+    /// Load the disk into memory and run on that, /dev/ram0; what the program writes is gone at the end
+    #[arg(long, conflicts_with_all = ["no_disk", "keep", "show", "check"])]
+    pub ramdisk: bool,
+
+    /// One more disk, raw: FILE[,readonly][,OPTION=VALUE…] with options of QEMU's virtio-blk and -drive,
+    /// such as serial=S, logical_block_size=4096, throttling.iops-total=100 (may be repeated)
+    #[arg(long, value_name = "FILE,…")]
+    pub drive: Vec<Drive>,
 
     /// Leave the disk here as it was at the end, whatever the end was
     #[arg(long, value_name = "FILE")]
@@ -67,7 +79,7 @@ pub struct RunArgs {
     #[arg(long, value_name = "OPTS", allow_hyphen_values = true)]
     pub mkfs: Option<String>,
 
-    /// Size of the fresh disk [default: 512M]
+    /// Size of the fresh disk [default: 512M; 64M with --ramdisk]
     #[arg(long, value_name = "SIZE")]
     pub size: Option<ByteSize>,
 
@@ -155,7 +167,8 @@ pub struct EnvVar {
 }
 
 /// Words that the kernel takes from its command line; as variables they would never reach the program.
-const KERNEL_PARAMETERS: [&str; 6] = ["root", "rootfstype", "rootflags", "init", "loglevel", "elevator"];
+const KERNEL_PARAMETERS: [&str; 8] =
+    ["root", "rootfstype", "rootflags", "init", "loglevel", "elevator", "ramdisk_size", "rd_nr"];
 
 impl FromStr for EnvVar {
     type Err = String;
@@ -253,12 +266,14 @@ mod tests {
 
     #[test]
     fn wrong_words_are_refused() {
-        let wrong: [&[&str]; 12] = [
+        let wrong: [&[&str]; 14] = [
             &[],
             &["--size", "1.5G", "p"],
             &["--disk", "a", "--root", "b", "p"],
             &["--disk", "a", "--mkfs", "-b 1024", "p"],
             &["--no-disk", "--keep", "a", "p"],
+            &["--ramdisk", "--keep", "a", "p"],
+            &["--drive", "a,serial", "p"],
             &["--cpus", "0", "p"],
             &["--timeout", "0", "p"],
             &["--timeout", "-1", "p"],

@@ -20,8 +20,8 @@ use crate::cli::{EnvVar, LogLevel};
 /// What the kernel is told.
 #[derive(Debug)]
 pub struct CommandLine<'a> {
-    /// Whether there is a disk to name as the root.
-    pub has_disk: bool,
+    /// The disk to name as the root, if there is one.
+    pub root: Option<&'a str>,
     /// The program's path inside the disk.
     pub init: &'a str,
     pub log: LogLevel,
@@ -39,8 +39,8 @@ impl CommandLine<'_> {
         if percent {
             words.push("quill.args=percent".to_owned());
         }
-        if self.has_disk {
-            words.push("root=/dev/vda rw rootfstype=ext4".to_owned());
+        if let Some(root) = self.root {
+            words.push(format!("root={root} rw rootfstype=ext4"));
         }
         words.push(format!("init={}", quoted_path(self.init)?));
         words.push(format!("loglevel={}", self.log.number()));
@@ -117,7 +117,7 @@ mod tests {
     fn build(init: &str, append: Option<&str>, env: &[&str], args: &[&str]) -> Result<String> {
         let env: Vec<EnvVar> = env.iter().map(|text| text.parse().expect("a variable")).collect();
         let args: Vec<OsString> = args.iter().map(OsString::from).collect();
-        CommandLine { has_disk: true, init, log: warn(), append, env: &env, args: &args }.build()
+        CommandLine { root: Some("/dev/vda"), init, log: warn(), append, env: &env, args: &args }.build()
     }
 
     #[test]
@@ -151,8 +151,7 @@ mod tests {
     #[test]
     fn without_a_disk_there_is_no_root() {
         let line =
-            CommandLine { has_disk: false, init: "/p", log: warn(), append: None, env: &[], args: &[] }
-                .build();
+            CommandLine { root: None, init: "/p", log: warn(), append: None, env: &[], args: &[] }.build();
         assert_eq!(line.expect("a line"), "quill.console=framed init=/p loglevel=5");
     }
 
@@ -179,7 +178,7 @@ mod tests {
         #[test]
         fn every_argument_arrives(args in proptest::collection::vec(proptest::collection::vec(1u8.., 0..12), 1..6)) {
             let given: Vec<OsString> = args.iter().cloned().map(OsString::from_vec).collect();
-            let line = CommandLine { has_disk: true, init: "/p", log: warn(), append: None, env: &[], args: &given }
+            let line = CommandLine { root: Some("/dev/vda"), init: "/p", log: warn(), append: None, env: &[], args: &given }
                 .build().expect("a line");
             let (head, tail) = line.split_once(" -- ").expect("arguments");
             let percent = head.contains("quill.args=percent");

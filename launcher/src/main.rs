@@ -21,6 +21,7 @@ mod cli;
 mod cmdline;
 mod console;
 mod disk;
+mod drive;
 mod image;
 mod kernel;
 mod outcome;

@@ -1,4 +1,4 @@
-//! QEMU's command line: one virt machine with a serial console on stdio and one disk.
+//! QEMU's command line: one virt machine with a serial console on stdio, a disk, and perhaps more.
 
 use std::ffi::{OsStr, OsString};
 use std::fs::OpenOptions;
@@ -6,6 +6,7 @@ use std::path::Path;
 use std::process::Command;
 
 use crate::cli::Machine;
+use crate::drive::Drive;
 use crate::size::ByteSize;
 use crate::tools;
 
@@ -74,6 +75,10 @@ pub struct Vm<'a> {
     pub kernel: &'a Path,
     pub append: &'a str,
     pub disk: Option<&'a Path>,
+    /// The disk goes to memory rather than to a device.
+    pub ramdisk: bool,
+    /// Further disks.
+    pub drives: &'a [Drive],
     pub machine: Machine,
     pub accelerator: Accelerator,
     pub cpu: Option<&'a str>,
@@ -99,9 +104,16 @@ impl Vm<'_> {
         if self.machine == Machine::Mmio {
             add(&["-global", "virtio-mmio.force-legacy=false"]);
         }
-        if let Some(disk) = self.disk {
-            args.extend(["-blockdev".into(), block_device(disk)]);
-            args.extend(["-device".into(), format!("{},drive=disk0{ERRORS}", self.disk_model()).into()]);
+        match self.disk {
+            Some(disk) if self.ramdisk => args.extend(["-initrd".into(), disk.into()]),
+            Some(disk) => {
+                args.extend(["-blockdev".into(), block_device(disk)]);
+                args.extend(["-device".into(), format!("{},drive=disk0{ERRORS}", self.disk_model()).into()]);
+            }
+            None => {}
+        }
+        for (n, drive) in (1..).zip(self.drives) {
+            args.extend(drive.arguments(n, self.disk_model()).map(OsString::from));
         }
         args.extend(["-kernel".into(), self.kernel.into(), "-append".into(), self.append.into()]);
         args.extend(self.more.iter().cloned());
@@ -162,6 +174,8 @@ mod tests {
             kernel: Path::new("/k"),
             append: "init=/p -- a,b",
             disk: Some(Path::new("/a,b.img")),
+            ramdisk: false,
+            drives: &[],
             machine: Machine::Mmio,
             accelerator: Accelerator::Tcg,
             cpu: None,
@@ -187,6 +201,17 @@ mod tests {
         assert!(!legacy.contains("force-legacy") && legacy.contains("virtio-blk-device"));
         assert!(line(&Vm { machine: Machine::Pci, ..vm() }).contains("virtio-blk-pci,drive=disk0"));
         assert!(!line(&Vm { disk: None, ..vm() }).contains("blk"));
+    }
+
+    #[test]
+    fn a_ram_disk_is_loaded_and_drives_follow_the_disk() {
+        let ram = line(&Vm { ramdisk: true, ..vm() });
+        assert!(ram.contains("-initrd /a,b.img ") && !ram.contains("-blockdev"), "{ram}");
+        let drives = ["/no/b".parse().expect("a drive"), "/no/c".parse().expect("a drive")];
+        let line = line(&Vm { drives: &drives, machine: Machine::Pci, ..vm() });
+        let places = ["drive=disk0", "virtio-blk-pci,drive=drive1", "virtio-blk-pci,drive=drive2"]
+            .map(|device| line.find(device).expect(device));
+        assert!(places.is_sorted(), "{line}");
     }
 
     #[test]

@@ -54,6 +54,8 @@ pub fn run(args: &RunArgs) -> Result<u8> {
         kernel: &image,
         append: &append,
         disk: disk.as_deref(),
+        ramdisk: args.ramdisk,
+        drives: &args.drive,
         machine: args.machine,
         accelerator: Accelerator::choose(args.cpu.as_deref()),
         cpu: args.cpu.as_deref(),
@@ -74,7 +76,11 @@ pub fn run(args: &RunArgs) -> Result<u8> {
 
 fn command_line(args: &RunArgs, program: &Program, arguments: &[OsString]) -> Result<String> {
     let line = CommandLine {
-        has_disk: !args.no_disk,
+        root: match args {
+            RunArgs { no_disk: true, .. } => None,
+            RunArgs { ramdisk: true, .. } => Some("/dev/ram0"),
+            _ => Some("/dev/vda"),
+        },
         init: &program.init,
         log: args.log,
         append: args.append.as_deref(),

@@ -31,6 +31,9 @@ pub use show::{check, show};
 /// The size of a fresh disk: the smallest on which mke2fs chooses 4 KiB blocks.
 const DEFAULT_SIZE: ByteSize = ByteSize::mib(512);
 
+/// The size of a fresh disk that goes to the machine's memory, which QEMU fills from the middle on.
+const DEFAULT_RAMDISK_SIZE: ByteSize = ByteSize::mib(64);
+
 /// ext4's largest usual block; a disk is a whole number of them.
 const SIZE_UNIT: u64 = 4096;
 
@@ -94,7 +97,8 @@ fn new_file(folder: &Path) -> std::io::Result<NamedTempFile> {
 
 /// A fresh file system in the empty file `path`.
 fn fresh(args: &RunArgs, program: Option<Placed<'_>>, path: &Path, work: &Path) -> Result<()> {
-    let size = args.size.unwrap_or(DEFAULT_SIZE);
+    let default = if args.ramdisk { DEFAULT_RAMDISK_SIZE } else { DEFAULT_SIZE };
+    let size = args.size.unwrap_or(default);
     ensure!(size.is_multiple_of(SIZE_UNIT), "the size of a disk must be a multiple of 4K; {size} is not");
     if let Some(root) = &args.root {
         ensure!(root.is_dir(), "there is no folder {}", root.display());
