@@ -170,6 +170,7 @@ arm64_tool() {
 test_needs() {
     arm64_packages || say "no arm64 packages of Debian's: tests with them will be skipped"
     arm64_rust || say "no standard library of Rust's for arm64: the test with it will be skipped"
+    have sfdisk || { apt_offers fdisk && apt_install fdisk; } || say "no sfdisk: tests with its tables will be skipped"
     have cpio || { apt_offers cpio && apt_install cpio; } || say "no cpio: the comparison with Linux will be skipped"
     if ! have aarch64-linux-gnu-gcc; then
         { apt_offers gcc-aarch64-linux-gnu && apt_install gcc-aarch64-linux-gnu libc6-dev-arm64-cross; } ||

@@ -5,6 +5,7 @@ mod bad_input;
 mod bdev;
 mod busybox;
 mod disk_events;
+mod disks;
 mod launcher;
 mod libc;
 mod machines;
@@ -44,6 +45,7 @@ fn main() {
         sysfs::trials(),
         virtio::trials(),
         disk_events::trials(),
+        disks::trials(),
     ];
     libtest_mimic::run(&args, trials.into_iter().flatten().collect()).exit();
 }

@@ -10,7 +10,7 @@ mod disk;
 pub mod linux;
 mod run;
 
-pub use disk::{debugfs, e2fsck_clean, mke2fs};
+pub use disk::{debugfs, e2fsck_clean, has_tool, mke2fs, partition, put, put_bytes, take_bytes};
 pub use run::{Outcome, Run};
 
 use std::env;
