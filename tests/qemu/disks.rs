@@ -151,6 +151,8 @@ fn mbr_root() -> Verdict {
     seen.logs("vda: vda1 vda2 vda3 vda5 vda6")?;
     let root = "root=PARTUUID=1234ABCD-02";
     ends_with(busybox(&drives, root, "dd if=/dev/urandom of=/new bs=64k count=64 conv=fsync"), 0, "")?;
+    let copy = "dd if=/bin/busybox of=/dev/vda5 bs=4k count=256 conv=fsync";
+    ends_with(busybox(&drives, root, copy), 0, "256+0 records out")?;
     ends_with(busybox(&drives, root, "cp /bin/busybox /dev/vda5"), 1, "No space left on device")?;
     ends_with(busybox(&drives, root, "grep vda /proc/mounts"), 0, "/dev/vda2 / ext4")?;
     let after = images.root_is_clean(&disk)?;
@@ -247,7 +249,11 @@ fn ends() -> Verdict {
     let drives = [drive(&images.busybox()?, ""), drive(&disk, "")];
     let run = |command| busybox(&drives, "root=/dev/vda", command);
     ends_with(run("blockdev --getsize64 /dev/vdb5"), 0, "1048576")?;
-    ends_with(run("dd if=/bin/busybox of=/dev/vdb5 bs=4k seek=255 count=1"), 0, "1+0 records out")?;
+    ends_with(
+        run("dd if=/bin/busybox of=/dev/vdb5 bs=4k seek=255 count=1 conv=fsync"),
+        0,
+        "1+0 records out",
+    )?;
     ends_with(run("dd if=/bin/busybox of=/dev/vdb5 bs=4k seek=256 count=1"), 1, "No space left on device")?;
     ends_with(run("dd if=/dev/vdb5 of=/dev/null bs=4k skip=255"), 0, "1+0 records in")?;
     let written = take_bytes(&disk, 88064 * SECTOR + 255 * 4096, 4)?;
@@ -268,14 +274,10 @@ fn as_linux() -> Verdict {
         let quill =
             busybox(&[drive(&root, ""), drive(&disk, "")], "root=/dev/vda rd_nr=0", "cat /proc/partitions");
         ensure!(quill.status == 0, "{quill}");
-        let more = format!("if=none,id=more,format=raw,file={}", disk.display());
-        // Linux takes MMIO devices in the order of the device tree, which is not that of the command line.
-        let device = "virtio-blk-device,drive=more,bus=virtio-mmio-bus.1";
-        let answers = linux::run_with(
-            &root,
-            &["/bin/busybox cat /proc/partitions"],
-            &["-drive", &more, "-device", device],
-        )?;
+        // Linux names MMIO disks in the opposite order: the last on QEMU's command line is vda.
+        let more = format!("if=none,id=more,format=raw,file={}", root.display());
+        let device = ["-drive", &more, "-device", "virtio-blk-device,drive=more"];
+        let answers = linux::run_with(&disk, &["/bin/busybox cat /proc/partitions"], &device)?;
         ensure!(quill.stdout == answers[0].output, "Quill\n{}\nLinux\n{}", quill.stdout, answers[0].output);
     }
     Ok(())

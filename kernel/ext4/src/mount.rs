@@ -93,8 +93,11 @@ fn assemble(
     read_only: bool,
     access: &Access,
 ) -> Result<Arc<Ext4Fs>> {
-    device.set_block_size(geometry.block_bits)?;
     let name = device.disk().name();
+    device.set_block_size(geometry.block_bits).inspect_err(|e| {
+        let (block, disks) = (1u64 << geometry.block_bits, device.disk().logical_block_size());
+        log::error!("EXT4-fs ({name}): blocks of {block} bytes on a disk with blocks of {disks}: {e}");
+    })?;
     let complain = |(group, e)| {
         log::error!("EXT4-fs ({name}): group descriptor {group}: {e}");
         Errno::EUCLEAN
@@ -154,7 +157,9 @@ fn read_superblock(device: &Arc<BlockDevice>) -> Result<Superblock> {
     // The smallest blocks that the disk can read (`sb_min_blocksize`): the superblock is the second
     // KiB, whatever they are.
     let bits = device.disk().logical_block_size().ilog2().max(10);
-    device.set_block_size(bits)?;
+    device.set_block_size(bits).inspect_err(|_| {
+        log::error!("EXT4-fs ({name}): the disk's blocks of {} bytes are too large", 1u64 << bits);
+    })?;
     let buffer = device.bread(FsBlock(OFFSET >> bits)).inspect_err(|e| {
         log::error!("EXT4-fs ({name}): unable to read the superblock: {e}");
     })?;
