@@ -276,7 +276,7 @@ fn as_linux() -> Verdict {
         ensure!(quill.status == 0, "{quill}");
         // Linux names MMIO disks in the opposite order: the last on QEMU's command line is vda.
         let more = format!("if=none,id=more,format=raw,file={}", root.display());
-        let device = ["-drive", &more, "-device", "virtio-blk-device,drive=more"];
+        let device = ["-drive", &more, "-device", "virtio-blk-device,drive=more"].map(str::to_owned);
         let answers = linux::run_with(&disk, &["/bin/busybox cat /proc/partitions"], &device)?;
         ensure!(quill.stdout == answers[0].output, "Quill\n{}\nLinux\n{}", quill.stdout, answers[0].output);
     }
