@@ -28,6 +28,7 @@ pub fn trials() -> Vec<Trial> {
     let busybox = debian_arm64("bin/busybox").is_some();
     let mut trials = vec![
         trial("sysfs::walk", walk).with_ignored_flag(!busybox),
+        trial("sysfs::tracing", tracing).with_ignored_flag(!busybox),
         trial("sysfs::linux", as_linux_does).with_ignored_flag(!busybox || !linux::available()),
     ];
     for machine in ["mmio", "pci"] {
@@ -47,6 +48,8 @@ fn make_disk(dir: &Path) -> Result<PathBuf, String> {
         fs::create_dir_all(tree.join(folder)).map_err(text)?;
     }
     fs::copy(debian_arm64("bin/busybox").ok_or("no busybox")?, tree.join("bin/busybox")).map_err(text)?;
+    fs::write(tree.join("trace.sh"), TRACE_SCRIPT).map_err(text)?;
+    fs::write(tree.join("unread"), "a line\n".repeat(10_000)).map_err(text)?;
     mke2fs(&disk, 64 << 20, &["-t", "ext4", "-d", &tree.to_string_lossy()])?;
     Ok(disk)
 }
@@ -75,6 +78,39 @@ fn walk() -> Verdict {
     ensure!(tracing.contains("# tracer: nop\n") && tracing.contains("\n1\n"), "{tracing}");
     Ok(())
 }
+
+/// One program follows a read of the disk through the block layer, as with ftrace.
+fn tracing() -> Verdict {
+    let dir = TempDir::new().map_err(text)?;
+    let disk = make_disk(dir.path())?;
+    let said = busybox(&disk, "sh /trace.sh")?;
+    for event in ["block_bio_queue: 254,0 R", "block_rq_issue: 254,0 R", "[busybox]"] {
+        ensure!(said.contains(event), "no {event} in\n{said}");
+    }
+    ensure!(!said.contains("block_rq_complete"), "{said}");
+    let (events, cleared) = said.split_once("cleared\n").ok_or("cut short")?;
+    ensure!(events.lines().any(|line| line == "X"), "not in between: {said}");
+    ensure!(cleared.contains("entries-in-buffer/entries-written: 0/0"), "{said}");
+    ensure!(!cleared.contains("block_rq_issue"), "{said}");
+    Ok(())
+}
+
+/// Everything by builtins of the shell, since there is one process.
+const TRACE_SCRIPT: &str = r#"
+cd /sys/kernel/tracing
+echo block:block_rq_issue > set_event
+echo 'block:block_bio_*' >> set_event
+read -r line < /unread
+echo 0 > tracing_on
+while read -r line; do echo "$line"; done < trace
+read -r line < events/block/enable
+echo "$line"
+echo cleared
+echo > trace
+while read -r line; do echo "$line"; done < trace
+echo > set_event
+while read -r line; do echo "$line"; done < set_event
+"#;
 
 /// Files of a disk and their values, from `PATH:VALUE` lines.
 fn values(output: &str) -> BTreeMap<&str, Vec<&str>> {
