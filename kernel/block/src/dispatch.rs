@@ -300,6 +300,8 @@ impl State {
 
     /// The driver refused it: it is the next one to go.
     fn give_back(&mut self, request: Request, now: u64) {
+        // A completion will ask the elevator again.
+        self.wake_at = None;
         self.in_flight -= 1;
         self.tags.release(request.tag);
         if request.counted {

@@ -142,6 +142,7 @@ pub(crate) fn merge_bio(
         }
         Merge::Front(id) => {
             pool.push_front(id, bio, *shape);
+            elevator.front_merged(pool, id, shape.end());
             Ok(usize::from(join_with_previous(pool, elevator, id, limits)))
         }
         Merge::Discard(id) => {

@@ -39,6 +39,9 @@ pub(crate) struct RequestId(u64);
 const SLOT_BITS: u32 = 20;
 
 impl RequestId {
+    /// No other is less: where a range of an elevator's own order begins.
+    pub const LEAST: RequestId = RequestId(0);
+
     fn slot(self) -> usize {
         (self.0 & ((1 << SLOT_BITS) - 1)) as usize
     }

@@ -4,6 +4,7 @@
 //! |----------------|------------------------------------------------------------|---------------------------|
 //! | `noop`         | as they came                                               | disks that seek for free  |
 //! | `deadline`     | sector order in batches, none waits beyond its deadline    | everything else           |
+//! | `cfq`          | time slices for each thread, by I/O priority               | several threads, one disk |
 //! | `anticipatory` | the same, and after a read it waits for the thread's next  | one arm, several readers  |
 //!
 //! An elevator keeps ids; the requests themselves are in the `Pool`, whose sorted tree it may use.
@@ -21,6 +22,7 @@
 //! 4. Time is what the caller says it is, in nanoseconds, and never goes back.
 
 mod anticipatory;
+mod cfq;
 #[cfg(test)]
 mod comparison;
 #[cfg(test)]
@@ -45,7 +47,7 @@ use crate::request::{Origin, Request};
 pub const DEFAULT: &str = "deadline";
 
 /// The names that [`crate::Disk::new`] and [`crate::RequestQueue::switch_elevator`] know.
-pub const NAMES: [&str; 3] = ["noop", "deadline", "anticipatory"];
+pub const NAMES: [&str; 4] = ["noop", "deadline", "cfq", "anticipatory"];
 
 /// An order of requests.
 pub(crate) trait Elevator: Send {
@@ -57,6 +59,9 @@ pub(crate) trait Elevator: Send {
 
     /// `gone` is about to become the end of `kept`; both are still in the pool.
     fn joining(&mut self, pool: &mut Pool, kept: RequestId, gone: RequestId);
+
+    /// A bio was put in front of the request, which began at sector `was` before.
+    fn front_merged(&mut self, _pool: &Pool, _id: RequestId, _was: u64) {}
 
     /// Which request goes next; the queue takes it out of the pool. None: see the contract, 2.
     fn dispatch(&mut self, pool: &Pool, now: u64) -> Option<RequestId>;
@@ -115,6 +120,7 @@ pub(crate) fn by_name(name: &str) -> Option<Box<dyn Elevator>> {
     match name {
         "noop" => Some(Box::<noop::Noop>::default()),
         "deadline" => Some(Box::<deadline::Deadline>::default()),
+        "cfq" => Some(Box::<cfq::Cfq>::default()),
         "anticipatory" => Some(Box::<anticipatory::Anticipatory>::default()),
         _ => None,
     }
