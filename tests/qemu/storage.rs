@@ -11,12 +11,13 @@ use crate::scratch::{self, Disk, ended};
 use crate::trial;
 
 pub fn trials() -> Vec<Trial> {
-    let tests: [Named; 7] = [
+    let tests: [Named; 8] = [
         ("storage::failed_data_write", || once(&after_first_write("file.inject-error.0.once=on"))),
         ("storage::failed_flush", || once(&format!("file.driver=blkdebug,{FLUSH}"))),
         ("storage::unreadable_bitmap", unreadable),
         ("storage::dead_disk", dead),
         ("storage::slow_disk", slow),
+        ("storage::late_answer", late),
         ("storage::write_protected", write_protected),
         ("storage::mounted_disk_is_busy", busy),
     ];
@@ -209,6 +210,27 @@ fn slow() -> Verdict {
         .args(["dd", "if=/dev/zero", "of=/new", "bs=64k", "count=200", "conv=fsync"])
         .go_without_disk();
     ensure!(outcome.status == 0, "status {}\n{outcome}", outcome.status);
+    e2fsck_clean(&path)
+}
+
+/// A disk that needs 200 ms for each request: with patience for 50 ms the kernel says what it waits for, and
+/// waits.
+fn late() -> Verdict {
+    let disk = Disk::new()?;
+    let path = disk.path();
+    let node = format!(
+        "driver=throttle,node-name=d0,throttle-group=g,file.driver=raw,file.file.driver=file,\
+         file.file.filename={}",
+        path.display()
+    );
+    let slow = ["--qemu-arg=-object", "--qemu-arg=throttle-group,id=g,x-iops-total=5"];
+    let script = "echo 50 > /sys/block/vda/queue/io_timeout && echo hello > /new";
+    let run = disk.machine(&node, "virtio-blk-device,drive=d0", &slow).args(["sh", "-c", script]);
+    let outcome = run.go_without_disk();
+    ensure!(outcome.status == 0, "status {}\n{outcome}", outcome.status);
+    let told = |line: &str| line.contains("vda: Write at sector") && line.contains("not answered for 0.");
+    ensure!(outcome.stderr.lines().any(told), "the log does not tell\n{outcome}");
+    ensure!(disk.content("/new")? == b"hello\n", "the file is not what was written");
     e2fsck_clean(&path)
 }
 

@@ -55,12 +55,10 @@ pub struct Overdue {
 
 impl fmt::Display for Overdue {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let seconds = self.age_ns / base::time::NSEC_PER_SEC;
-        write!(
-            f,
-            "{:?} at sector {}, {} sectors, not answered for {seconds} s",
-            self.op, self.sector, self.sectors
-        )
+        let tenths = self.age_ns / (base::time::NSEC_PER_SEC / 10);
+        let (op, sector, sectors) = (self.op, self.sector, self.sectors);
+        write!(f, "{op:?} at sector {sector}, {sectors} sectors, not answered for ")?;
+        write!(f, "{}.{} s", tenths / 10, tenths % 10)
     }
 }
 
@@ -154,6 +152,6 @@ mod tests {
     fn an_overdue_request_is_named() {
         let note = Note { op: BioOp::Write, sector: Sector(800), sectors: 8, started: 0, since: 0 };
         let text = std::string::ToString::to_string(&note.overdue(3, 31_000_000_000));
-        assert_eq!(text, "Write at sector 800, 8 sectors, not answered for 31 s");
+        assert_eq!(text, "Write at sector 800, 8 sectors, not answered for 31.0 s");
     }
 }

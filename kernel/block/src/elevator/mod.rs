@@ -17,8 +17,8 @@
 //!    waits on purpose for something better; then [`Elevator::wake_at`] says until when, and the queue
 //!    asks again at that time, at the next `add` and at the next `completed`. `u64::MAX` says: until
 //!    something that is in flight has completed.
-//! 3. `Elevator::completed` is called once for each request that came out of `dispatch`, unless the
-//!    elevator was replaced meanwhile.
+//! 3. `Elevator::completed` is called once for each request that came out of `dispatch` or that
+//!    `Elevator::pass` let past, unless the elevator was replaced meanwhile.
 //! 4. Time is what the caller says it is, in nanoseconds, and never goes back.
 
 mod anticipatory;
