@@ -228,7 +228,7 @@ fn late() -> Verdict {
     let run = disk.machine(&node, "virtio-blk-device,drive=d0", &slow).args(["sh", "-c", script]);
     let outcome = run.go_without_disk();
     ensure!(outcome.status == 0, "status {}\n{outcome}", outcome.status);
-    let told = |line: &str| line.contains("vda: Write at sector") && line.contains("not answered for 0.");
+    let told = |line: &str| line.contains("vda: ") && line.contains(" sectors, not answered for 0.");
     ensure!(outcome.stderr.lines().any(told), "the log does not tell\n{outcome}");
     ensure!(disk.content("/new")? == b"hello\n", "the file is not what was written");
     e2fsck_clean(&path)

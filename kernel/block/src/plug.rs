@@ -70,14 +70,12 @@ pub fn plug() -> PlugGuard {
 
 impl Drop for PlugGuard {
     fn drop(&mut self) {
-        let depth = PLUG.with(|list| {
+        let held_back = PLUG.with(|list| {
             let mut list = list.borrow_mut();
             list.depth -= 1;
-            list.depth
+            if list.depth == 0 { list.take() } else { HeldBack::Nothing }
         });
-        if depth == 0 {
-            flush_current();
-        }
+        held_back.send();
     }
 }
 
@@ -132,26 +130,40 @@ fn hold_back(queue: &Arc<RequestQueue>, bio: Bio, shape: &Shape) {
 
 /// Lets this thread's list go (`blk_flush_plug`).
 pub(crate) fn flush_current() {
-    let mut requests = PLUG.with(|list| core::mem::take(&mut list.borrow_mut().requests));
-    send(&mut requests);
-    if requests.capacity() > 0 {
-        // Its memory serves the next plug.
-        PLUG.with(|list| {
-            let mut list = list.borrow_mut();
-            if list.requests.capacity() == 0 {
-                list.requests = requests;
+    PLUG.with(|list| list.borrow_mut().take()).send();
+}
+
+/// What was taken out of a list.
+enum HeldBack {
+    Nothing,
+    One(Arc<RequestQueue>, Request),
+    Several(Vec<(Arc<RequestQueue>, Request)>),
+}
+
+impl HeldBack {
+    fn send(self) {
+        match self {
+            HeldBack::Nothing => {}
+            HeldBack::One(queue, request) => {
+                trace::unplug(1);
+                queue.add_one(request);
             }
-        });
+            HeldBack::Several(mut requests) => {
+                trace::unplug(requests.len());
+                send(&mut requests);
+                // Its memory serves the next plug.
+                PLUG.with(|list| {
+                    let mut list = list.borrow_mut();
+                    if list.requests.capacity() == 0 {
+                        list.requests = requests;
+                    }
+                });
+            }
+        }
     }
 }
 
 fn send(requests: &mut Vec<(Arc<RequestQueue>, Request)>) {
-    if !requests.is_empty() {
-        trace::unplug(requests.len());
-    }
-    if requests.len() <= 1 {
-        return requests.drain(..).for_each(|(queue, request)| queue.add_one(request));
-    }
     // By queue, then by direction and sector.
     let key = |(queue, r): &(Arc<RequestQueue>, Request)| {
         (Arc::as_ptr(queue) as usize, r.op().direction(), r.sector())
@@ -167,6 +179,13 @@ fn send(requests: &mut Vec<(Arc<RequestQueue>, Request)>) {
 }
 
 impl PlugList {
+    fn take(&mut self) -> HeldBack {
+        if self.requests.len() > 1 {
+            return HeldBack::Several(core::mem::take(&mut self.requests));
+        }
+        self.requests.pop().map_or(HeldBack::Nothing, |(queue, request)| HeldBack::One(queue, request))
+    }
+
     /// Puts the bio behind or before a request of the same queue, looking at the newest
     /// few. What is further back meets its neighbours when the list goes out, sorted.
     fn merge(&mut self, queue: &Arc<RequestQueue>, bio: Bio, shape: &Shape) -> Offered {
