@@ -18,7 +18,7 @@ ARGS ?=
 OPTIONS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help run test build image user test-host test-qemu test-routes bench gdb check fmt doc setup clean
+.PHONY: help run test build image user test-host test-qemu test-routes bench bench-direct gdb check fmt doc setup clean
 .PHONY: setup-run setup-test setup-check
 
 help: ## list the targets
@@ -53,6 +53,9 @@ test-routes: build user ## build and boot with the other toolchain route (rustup
 
 bench: setup-run build user ## hot paths in guest instructions
 	$(QUILL) run --cpu cortex-a72 --qemu-arg -icount --qemu-arg shift=0,sleep=off $(OPTIONS) $(BARE)/bench
+
+bench-direct: setup-run build user ## O_DIRECT and cold reads of a disk, beside Linux in the same QEMU
+	scripts/bench-direct.sh $(ARGS)
 
 gdb: build user ## boot under gdb, stopped at the first instruction (PROGRAM=, ARGS=)
 	scripts/gdb.sh $(PROGRAM) $(ARGS)

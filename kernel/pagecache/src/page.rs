@@ -342,24 +342,38 @@ impl Page {
         iter.copy_from_frame(&self.frame, offset, len)
     }
 
-    /// By way of a small buffer: the program's page may have to be brought in, and that may need
-    /// this very block.
+    /// Under the guard nothing may be brought in, for that may need this very block: what is not
+    /// present comes by way of a small buffer, and brings in the page for the rest.
     #[cold]
     fn copy_from_metadata(&self, iter: &mut IovIter<'_>, offset: usize, len: usize) -> usize {
-        let mut part = [0u8; 512];
         let size = 1 << self.block_bits;
         let mut done = 0;
         while done < len {
             let at = offset + done;
-            let n = (len - done).min(part.len()).min(size - at % size);
-            part[..n].copy_from_slice(&self.bytes[at / size].read()[at % size..at % size + n]);
-            let copied = iter.copy_from_slice(&part[..n]);
+            let n = (len - done).min(size - at % size);
+            let copied = {
+                let _shared = self.read_bytes(at / size);
+                iter.copy_from_frame_atomic(&self.frame, at, n)
+            };
             done += copied;
             if copied < n {
-                break;
+                let slowly = self.copy_by_buffer(iter, at + copied, n - copied);
+                done += slowly;
+                if slowly == 0 {
+                    break;
+                }
             }
         }
         done
+    }
+
+    /// The first bytes of a part of one block, by way of a buffer. 0 where the target cannot be reached.
+    fn copy_by_buffer(&self, iter: &mut IovIter<'_>, at: usize, len: usize) -> usize {
+        let mut part = [0u8; 256];
+        let size = 1 << self.block_bits;
+        let n = len.min(part.len());
+        part[..n].copy_from_slice(&self.read_bytes(at / size)[at % size..at % size + n]);
+        iter.copy_from_slice(&part[..n])
     }
 
     // ---- the ends of I/O, perhaps in an interrupt

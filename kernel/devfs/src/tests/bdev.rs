@@ -228,6 +228,22 @@ fn whoever_opens_it_exclusively_has_it_alone() {
 }
 
 #[test]
+fn a_cached_read_brings_the_memory_in() {
+    let (driver, w) = small(64 << 10);
+    let file = w.open("/dev/vda", RDWR);
+    let bytes: Vec<u8> = (0..16384).map(|i| (i / 7) as u8).collect();
+    assert_eq!(w.write(&file, &bytes), Ok(16384));
+    for page in 0..5 {
+        w.user.page_out(BUF + page * 4096);
+    }
+    assert_eq!(pread(&w, &file, BUF + 100, 16384, 0), Ok(16384));
+    assert!(w.user.get(BUF + 100, 16384) == bytes);
+    assert_eq!(pread(&w, &file, BUF + 0x10000 - 5, 4096, 0), Ok(5));
+    drop(file);
+    assert_eq!(driver.ram.bytes()[..16384], bytes);
+}
+
+#[test]
 fn the_last_writer_leaves_nothing_behind() {
     let (driver, w) = small(64 << 10);
     let file = w.open("/dev/vda", RDWR);

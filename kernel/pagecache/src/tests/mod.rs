@@ -1,5 +1,6 @@
 //! Tests of the whole cache over a fake file system on a disk that fails on demand.
 mod buffers;
+mod direct;
 mod errors;
 mod model;
 mod reading;
