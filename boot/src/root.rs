@@ -81,12 +81,14 @@ fn without_disk(name: &str) -> base::Result<Arc<dyn SuperBlock>> {
 /// the log says so; aloud only if it is one that programs miss.
 fn attach(root: &Arc<Mount>, at: &str, superblock: base::Result<Arc<dyn SuperBlock>>, name: &str) {
     let flags = MountFlags::NOSUID | MountFlags::RELATIME;
-    let mounted = superblock
-        .and_then(|superblock| vfs::mount_at(&directory(root, at)?, superblock, flags, name).map(drop));
+    let mounted =
+        superblock.and_then(|superblock| vfs::mount_at(&directory(root, at)?, superblock, flags, name));
     match mounted {
         Err(Errno::ENOENT) if at.starts_with("/sys") => log::info!("{name} is not mounted: no {at}"),
         Err(error) => log::warn!("{name} is not mounted on {at}: {error}"),
-        Ok(()) => {}
+        // The nodes of partitions come and go there.
+        Ok(mount) if name == "devtmpfs" => devfs::mounted(&mount),
+        Ok(_) => {}
     }
 }
 

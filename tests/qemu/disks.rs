@@ -14,7 +14,7 @@ use tempfile::TempDir;
 use crate::trial;
 
 pub fn trials() -> Vec<Trial> {
-    let tests: [Named; 10] = [
+    let tests: [Named; 11] = [
         ("disks::root_on_an_mbr_partition", mbr_root),
         ("disks::root_on_a_gpt_partition_by_its_backup", gpt_root),
         ("disks::root_by_number_and_names_that_are_not_there", root_names),
@@ -23,6 +23,7 @@ pub fn trials() -> Vec<Trial> {
         ("disks::three_disks_pci", || three("pci")),
         ("disks::partitions_end_where_they_end", ends),
         ("disks::proc_partitions_is_linuxs", as_linux),
+        ("disks::a_table_is_read_anew", reread),
         ("disks::ram_disk", ram_disk),
         ("disks::root_on_the_ram_disk", ram_root),
     ];
@@ -274,12 +275,21 @@ fn as_linux() -> Verdict {
         let quill =
             busybox(&[drive(&root, ""), drive(&disk, "")], "root=/dev/vda rd_nr=0", "cat /proc/partitions");
         ensure!(quill.status == 0, "{quill}");
-        // Linux names MMIO disks in the opposite order: the last on QEMU's command line is vda.
-        let more = format!("if=none,id=more,format=raw,file={}", root.display());
+        let more = format!("if=none,id=more,format=raw,file={}", disk.display());
         let device = ["-drive", &more, "-device", "virtio-blk-device,drive=more"].map(str::to_owned);
-        let answers = linux::run_with(&disk, &["/bin/busybox cat /proc/partitions"], &device)?;
+        let answers = linux::run_with(&root, &["/bin/busybox cat /proc/partitions"], &device)?;
         ensure!(quill.stdout == answers[0].output, "Quill\n{}\nLinux\n{}", quill.stdout, answers[0].output);
     }
+    Ok(())
+}
+
+/// The program writes a table and has it read; the node in /dev comes, and goes again.
+fn reread() -> Verdict {
+    let images = Images::new()?;
+    let disk = images.blank("disk", 4 << 20)?;
+    let run = Run::user("reread").options(["--drive", &drive(&disk, "")]).args(["/dev/vdb"]);
+    run.limit(120).go().ends_with(0)?.says(" 0 did not")?;
+    ensure!(take_bytes(&disk, 2048 * SECTOR, 512)? == [7; 512], "the partition was not written");
     Ok(())
 }
 

@@ -88,8 +88,13 @@ pub fn mount(root: &Path, disks: &[Arc<Disk>]) -> Result<()> {
     };
     let sb = populated(disks)?;
     let mount = vfs::mount_at(&dev, sb, MountFlags::NOSUID | MountFlags::RELATIME, "devtmpfs")?;
-    *DEV.lock() = Some(Arc::downgrade(&mount));
+    mounted(&mount);
     Ok(())
+}
+
+/// This is /dev: its nodes follow when a partition table is read anew.
+pub fn mounted(mount: &Arc<Mount>) {
+    *DEV.lock() = Some(Arc::downgrade(mount));
 }
 
 /// Where /dev is mounted, for the nodes that come and go.

@@ -24,8 +24,9 @@ fn main(args: Args) -> i32 {
         println!("usage: ramcopy RAMDISK DISK");
         return 2;
     }
+    let bytes = &raw mut BYTES;
     // SAFETY: the program has one thread, and this is the only use.
-    let bytes = unsafe { &mut *(&raw mut BYTES) };
+    let bytes = unsafe { &mut *bytes };
     change(bytes);
     equal("sync", sys::sync(), 0);
     copy(args.get(1), args.get(2), bytes);
