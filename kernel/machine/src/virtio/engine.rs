@@ -299,11 +299,11 @@ impl State {
     ) -> Option<Entered> {
         let slot = self.slots.slot(taken.slot)?;
         let (header, status) = (slot.begin(chain.kind, chain.sector), slot.status_buffer());
-        let buffers = iter::once(header).chain(data).chain(iter::once(status));
         let head = if rules.indirect {
-            let (table, count) = self.slots.fill(&taken, buffers)?;
+            let (table, count) = self.slots.fill(&taken, header, data, status)?;
             self.ring.add_indirect(table, count)
         } else {
+            let buffers = iter::once(header).chain(data).chain(iter::once(status));
             self.ring.add(buffers, chain.most + slots::FRAME)
         };
         Some(Entered { head: head?, taken, bytes_in })

@@ -133,20 +133,26 @@ struct Table {
 }
 
 impl Table {
-    /// Writes the buffers: where the table is, and how long.
-    fn fill(&self, mut buffers: impl Iterator<Item = Buffer>) -> (PhysAddr, usize) {
-        let mut count = 0;
-        let mut waiting = buffers.next();
-        while let Some(buffer) = waiting {
-            waiting = buffers.next();
-            assert!(count < self.room, "a request beyond the limits the queue was told");
+    /// Writes header, data and status: where the table is, and how long. Pushed into the table one by
+    /// one, for an iterator over all three costs more than the descriptors.
+    #[inline]
+    fn fill(&self, header: Buffer, data: impl Iterator<Item = Buffer>, status: Buffer) -> (PhysAddr, usize) {
+        self.write(0, header.descriptor(Some(1)));
+        let mut count = 1;
+        data.for_each(|buffer| {
             // A table has at most 1024 descriptors.
-            let next = waiting.is_some().then_some(count as u16 + 1);
-            // SAFETY: within the table, which is the request's own until the device gives it back.
-            unsafe { self.base.add(count).write_volatile(buffer.descriptor(next)) };
+            self.write(count, buffer.descriptor(Some(count as u16 + 1)));
             count += 1;
-        }
-        (self.phys, count)
+        });
+        self.write(count, status.descriptor(None));
+        (self.phys, count + 1)
+    }
+
+    #[inline]
+    fn write(&self, at: usize, descriptor: Desc) {
+        assert!(at < self.room, "a request beyond the limits the queue was told");
+        // SAFETY: within the table, which is the request's own until the device gives it back.
+        unsafe { self.base.add(at).write_volatile(descriptor) };
     }
 }
 
@@ -221,8 +227,15 @@ impl Slots {
         Some(Slot { page, offset: number % PER_PAGE * SLOT })
     }
 
-    /// Writes the buffers as the table of a request: where it is, and how long.
-    pub fn fill(&self, taken: &Taken, buffers: impl Iterator<Item = Buffer>) -> Option<(PhysAddr, usize)> {
+    /// Writes the table of a request: where it is, and how long.
+    #[inline]
+    pub fn fill(
+        &self,
+        taken: &Taken,
+        header: Buffer,
+        data: impl Iterator<Item = Buffer>,
+        status: Buffer,
+    ) -> Option<(PhysAddr, usize)> {
         let table = match &taken.table {
             Some(pages) => Table {
                 base: pages.as_non_null().cast(),
@@ -231,7 +244,7 @@ impl Slots {
             },
             None => self.slot(taken.slot)?.table(),
         };
-        Some(table.fill(buffers))
+        Some(table.fill(header, data, status))
     }
 
     /// Pages in use or kept, for who wants to know what a queue costs.
