@@ -6,6 +6,7 @@ mod bdev;
 mod busybox;
 mod disk_events;
 mod disks;
+mod elevators;
 mod launcher;
 mod libc;
 mod machines;
@@ -42,6 +43,7 @@ fn main() {
         launcher::trials(),
         speed::trials(),
         storage::trials(),
+        elevators::trials(),
         sysfs::trials(),
         virtio::trials(),
         disk_events::trials(),
