@@ -16,6 +16,7 @@ use block::{Bio, BioFlags, BioOp, Completion, Disk};
 
 use crate::head;
 use crate::mapping::{AddressSpace, page_range};
+use crate::ops::{AddressSpaceOperations, WritebackControl};
 use crate::page::{LockedPage, Page};
 use crate::reclaim;
 
@@ -73,11 +74,21 @@ impl AddressSpace {
         });
     }
 
-    /// Drops the clean pages that nobody uses, of which nobody has a handle (`invalidate_bdev`).
+    /// Drops the clean pages that nobody uses (`invalidate_bdev`).
     pub fn drop_unused(&self) {
-        // From where the hand is to the end, for the second chances, and for what the hand had passed.
-        for _ in 0..3 {
-            self.shrink(usize::MAX);
+        self.drop_idle(0, u64::MAX);
+    }
+
+    /// The whole pages of a byte range will not be used soon (POSIX_FADV_DONTNEED): what is dirty
+    /// begins its way to the disk, what is clean and in nobody's use goes.
+    pub fn not_needed(&self, ops: &dyn AddressSpaceOperations, range: Range<u64>) {
+        if self.has_dirty() {
+            // It is advice: who wants to hear of an error asks with fsync.
+            let _ = ops.writepages(self, &mut WritebackControl::start(range.clone()));
+        }
+        let (first, end) = (range.start.div_ceil(PAGE_SIZE as u64), range.end / PAGE_SIZE as u64);
+        if first < end {
+            self.drop_idle(first, end - 1);
         }
     }
 }

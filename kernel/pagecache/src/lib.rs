@@ -71,7 +71,7 @@ pub use filemap::{
 pub use mapping::AddressSpace;
 pub use ops::{AddressSpaceOperations, Extent, ExtentKind, MapMode, SyncMode, WritebackControl};
 pub use page::{LockedPage, Page};
-pub use read::{generic_file_read, read_mapping_page};
+pub use read::{force_readahead, generic_file_read, read_mapping_page};
 pub use reclaim::{alloc_page, drop_caches, reclaim, set_pressure_hook};
 pub use write::{
     block_truncate_page, block_write_begin, block_write_end, generic_perform_write, set_fatal_signal_hook,

@@ -394,6 +394,29 @@ impl AddressSpace {
         (freed, false)
     }
 
+    /// Drops the pages of `first..=last` that are clean and that nobody uses
+    /// (`invalidate_mapping_pages`).
+    pub(crate) fn drop_idle(&self, first: u64, last: u64) {
+        let mut at = Some(first);
+        while let Some(from) = at {
+            let mut gone = Batch::new();
+            let mut tree = self.tree.lock();
+            let seen: ArrayVec<u64, BATCH> =
+                tree.range(from, last, None).take(BATCH).map(|(index, _)| index).collect();
+            for &index in &seen {
+                // The first look takes the second chance away.
+                if tree.get(index).is_some_and(|page| reclaimable(page) || reclaimable(page))
+                    && let Some(page) = tree.remove(index)
+                {
+                    Self::left_tree(&page);
+                    gone.push(page);
+                }
+            }
+            drop(tree);
+            at = seen.last().and_then(|index| index.checked_add(1));
+        }
+    }
+
     fn shrink_some(&self, want: usize) -> (Batch, bool) {
         let mut victims = ArrayVec::<u64, BATCH>::new();
         let mut batch = Batch::new();

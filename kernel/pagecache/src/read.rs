@@ -14,6 +14,7 @@
 
 use alloc::sync::Arc;
 use alloc::vec::Vec;
+use core::ops::Range;
 use core::sync::atomic::Ordering;
 
 use base::{Errno, FileBlock, FsBlock, IovIter, PAGE_SIZE, PageIndex, Result};
@@ -21,7 +22,7 @@ use block::BioFlags;
 
 use crate::head;
 use crate::io::{BioBuilder, Then};
-use crate::mapping::AddressSpace;
+use crate::mapping::{AddressSpace, page_range};
 use crate::ops::{AddressSpaceOperations, Extent, ExtentKind, MapMode};
 use crate::page::{self, LockedPage, Page};
 use crate::readahead::{self, Window};
@@ -135,6 +136,15 @@ fn uptodate_page_slow(
         if let Some(page) = read_again(page, ops)? {
             return Ok(page);
         }
+    }
+}
+
+/// Begins to read a byte range that will be wanted soon (readahead(2)), as far as the disk's limit for
+/// reading ahead goes. Errors are met by who reads.
+pub fn force_readahead(mapping: &AddressSpace, ops: &dyn AddressSpaceOperations, range: Range<u64>) {
+    if let Some((start, last)) = page_range(&range) {
+        let count = (last - start + 1).min(readahead_limit(ops));
+        let _ = read_pages(mapping, ops, Window { start, count, mark: None }, BioFlags::RAHEAD);
     }
 }
 

@@ -119,24 +119,16 @@ pub fn lseek(cx: &mut Cx<'_>, args: Args) -> Result<u64> {
     vfs::lseek::lseek(&file, args.long(1), args.uint(2))
 }
 
-const POSIX_FADV_LAST: u32 = 5;
-
-/// posix_fadvise(2): checked and passed over; it is advice.
+/// posix_fadvise(2).
 pub fn fadvise64(cx: &mut Cx<'_>, args: Args) -> Result<u64> {
     let file = cx.process.files().get_io(args.int(0))?;
-    if !file.ops().seekable() {
-        return Err(Errno::ESPIPE);
-    }
-    if args.long(2) < 0 || args.uint(3) > POSIX_FADV_LAST { Err(Errno::EINVAL) } else { Ok(0) }
+    vfs::fadvise::fadvise(&file, args.long(1), args.long(2), args.uint(3)).map(|()| 0)
 }
 
-/// readahead(2): checked and passed over; reading finds its own window.
+/// readahead(2).
 pub fn readahead(cx: &mut Cx<'_>, args: Args) -> Result<u64> {
     let file = cx.process.files().get_io(args.int(0))?;
-    if !file.mode().contains(FMode::READ) {
-        return Err(Errno::EBADF);
-    }
-    if file.ops().mapping().is_none() { Err(Errno::EINVAL) } else { Ok(0) }
+    vfs::fadvise::readahead(&file, args.long(1), args.ulong(2)).map(|()| 0)
 }
 
 #[cfg(test)]

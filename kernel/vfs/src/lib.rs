@@ -35,6 +35,7 @@ mod d_path;
 pub mod dentry;
 pub mod device;
 mod dir_sink;
+pub mod fadvise;
 mod fd_table;
 mod file;
 mod file_ops;

@@ -244,6 +244,25 @@ fn a_cached_read_brings_the_memory_in() {
 }
 
 #[test]
+fn advice_is_taken() {
+    let (_, w) = small(256 << 10);
+    let file = w.open("/dev/vda", RDWR);
+    let pages = || file.ops().mapping().unwrap().nrpages();
+    let advise = |offset, len, advice| vfs::fadvise::fadvise(&file, offset, len, advice);
+    assert_eq!(advise(4096, 8192, 3), Ok(()));
+    assert_eq!(pages(), 2);
+    assert_eq!(vfs::fadvise::readahead(&file, 0, 1), Ok(()));
+    assert_eq!(pages(), 3);
+    assert_eq!(w.write(&file, &[1; 100]), Ok(100));
+    assert_eq!(advise(0, 8192 + 4095, 4), Ok(()));
+    assert_eq!(pages(), 1, "half a page is needed still");
+    assert_eq!(advise(0, 0, 4), Ok(()));
+    assert_eq!(pages(), 0);
+    assert_eq!((advise(0, -1, 3), advise(0, 0, 6)), (Err(Errno::EINVAL), Err(Errno::EINVAL)));
+    assert_eq!(vfs::fadvise::readahead(&file, 0, u64::MAX), Err(Errno::EINVAL));
+}
+
+#[test]
 fn the_last_writer_leaves_nothing_behind() {
     let (driver, w) = small(64 << 10);
     let file = w.open("/dev/vda", RDWR);
