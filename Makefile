@@ -14,11 +14,13 @@ export QUILL_ELF := $(T)/quill.elf
 # What `make run`, `make gdb` start; `make run PROGRAM=./prog ARGS="a b"` runs another program.
 PROGRAM ?= $(BARE)/demo
 ARGS ?=
+# What `make trace` records.
+TRACE ?= raw_syscalls,vfs,ext4,writeback,block,virtio
 # More options for `quill run`.
 OPTIONS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help run test build image user test-host test-qemu test-routes bench bench-direct gdb check fmt doc setup clean
+.PHONY: help run trace test build image user test-host test-qemu test-routes bench bench-direct gdb check fmt doc setup clean
 .PHONY: setup-run setup-test setup-check
 
 help: ## list the targets
@@ -31,6 +33,9 @@ build: setup ## the kernel, and the launcher with the kernel in it: target/relea
 	$(CARGO) build --profile kernel -p boot --target $(TARGET)
 	@cmp -s $(KERNEL) $(QUILL_ELF) || cp $(KERNEL) $(QUILL_ELF)
 	$(CARGO) build --release -p quill
+
+trace: setup-run build user ## one write and its fsync, step by step from svc to ring and back (TRACE=, PROGRAM=, ARGS=)
+	$(QUILL) run --trace $(TRACE) $(OPTIONS) $(if $(filter $(BARE)/demo,$(PROGRAM)),$(BARE)/trace,$(PROGRAM)) $(ARGS)
 
 image: build ## the kernel as a flat arm64 Image: target/Image (and target/quill.elf for gdb)
 	$(QUILL) image $(T)/Image

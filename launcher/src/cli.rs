@@ -37,6 +37,7 @@ Examples:
   quill run --env HOME=/root --log debug ./busybox ls -lR /
   quill run --drive log.img --drive ro.img,readonly ./prog    log.img is /dev/vdb, ro.img is /dev/vdc
   quill run --no-disk --drive gpt.img --append root=/dev/vda2 :/bin/prog
+  quill run --trace block,vfs ./prog          and see what the kernel did, in the form of Linux's ftrace
   quill run --show ./prog                     and see the disk as the host's debugfs and e2fsck see it
 
 Exit status:
@@ -119,6 +120,14 @@ pub struct RunArgs {
     #[arg(long, value_name = "LEVEL", default_value = "warn")]
     pub log: LogLevel,
 
+    /// Record these events while the program runs and print them afterwards: systems or system:event, with commas; "all" for every one
+    #[arg(long, value_name = "EVENTS", value_parser = parse_events)]
+    pub trace: Option<String>,
+
+    /// Write the trace to this file instead of stderr
+    #[arg(long, value_name = "FILE", requires = "trace")]
+    pub trace_file: Option<PathBuf>,
+
     /// Boot this kernel (ELF or flat Image) instead of the built-in one
     #[arg(long, value_name = "IMAGE")]
     pub kernel: Option<PathBuf>,
@@ -167,8 +176,18 @@ pub struct EnvVar {
 }
 
 /// Words that the kernel takes from its command line; as variables they would never reach the program.
-const KERNEL_PARAMETERS: [&str; 8] =
-    ["root", "rootfstype", "rootflags", "init", "loglevel", "elevator", "ramdisk_size", "rd_nr"];
+const KERNEL_PARAMETERS: [&str; 10] = [
+    "root",
+    "rootfstype",
+    "rootflags",
+    "init",
+    "loglevel",
+    "elevator",
+    "ramdisk_size",
+    "rd_nr",
+    "trace_event",
+    "trace_buf_size",
+];
 
 impl FromStr for EnvVar {
     type Err = String;
@@ -214,6 +233,17 @@ impl FromStr for LogLevel {
             },
         };
         Ok(LogLevel(number))
+    }
+}
+
+/// A list of events for the kernel's command line.
+fn parse_events(text: &str) -> Result<String, String> {
+    let plain = |b: u8| b.is_ascii_alphanumeric() || b"_*:,".contains(&b);
+    match text {
+        "" => Err("no event is named".to_owned()),
+        "all" => Ok("*:*".to_owned()),
+        _ if text.bytes().all(plain) => Ok(text.to_owned()),
+        _ => Err("expected names such as block,ext4:ext4_sync_file_enter".to_owned()),
     }
 }
 
@@ -266,7 +296,7 @@ mod tests {
 
     #[test]
     fn wrong_words_are_refused() {
-        let wrong: [&[&str]; 14] = [
+        let wrong: [&[&str]; 17] = [
             &[],
             &["--size", "1.5G", "p"],
             &["--disk", "a", "--root", "b", "p"],
@@ -280,6 +310,9 @@ mod tests {
             &["--timeout", "nan", "p"],
             &["--log", "9", "p"],
             &["--machine", "isa", "p"],
+            &["--trace", "", "p"],
+            &["--trace", "block vfs", "p"],
+            &["--trace-file", "t", "p"],
             &["--frobnicate", "p"],
         ];
         for words in wrong {

@@ -25,6 +25,8 @@ pub struct CommandLine<'a> {
     /// The program's path inside the disk.
     pub init: &'a str,
     pub log: LogLevel,
+    /// The events to be traced.
+    pub trace: Option<&'a str>,
     /// The user's own words.
     pub append: Option<&'a str>,
     pub env: &'a [EnvVar],
@@ -44,6 +46,9 @@ impl CommandLine<'_> {
         }
         words.push(format!("init={}", quoted_path(self.init)?));
         words.push(format!("loglevel={}", self.log.number()));
+        if let Some(events) = self.trace {
+            words.push(format!("quill.trace={events}"));
+        }
         words.extend(self.append_words()?);
         for EnvVar { name, value } in self.env {
             words.push(format!("{name}={}", encoded(value.as_bytes(), percent)));
@@ -117,7 +122,8 @@ mod tests {
     fn build(init: &str, append: Option<&str>, env: &[&str], args: &[&str]) -> Result<String> {
         let env: Vec<EnvVar> = env.iter().map(|text| text.parse().expect("a variable")).collect();
         let args: Vec<OsString> = args.iter().map(OsString::from).collect();
-        CommandLine { root: Some("/dev/vda"), init, log: warn(), append, env: &env, args: &args }.build()
+        CommandLine { root: Some("/dev/vda"), init, log: warn(), append, trace: None, env: &env, args: &args }
+            .build()
     }
 
     #[test]
@@ -149,10 +155,19 @@ mod tests {
     }
 
     #[test]
-    fn without_a_disk_there_is_no_root() {
-        let line =
-            CommandLine { root: None, init: "/p", log: warn(), append: None, env: &[], args: &[] }.build();
-        assert_eq!(line.expect("a line"), "quill.console=framed init=/p loglevel=5");
+    fn without_a_disk_there_is_no_root_and_a_trace_is_asked_for() {
+        let line = CommandLine {
+            root: None,
+            init: "/p",
+            log: warn(),
+            append: None,
+            trace: Some("block,vfs:*"),
+            env: &[],
+            args: &[],
+        }
+        .build();
+        let expected = "quill.console=framed init=/p loglevel=5 quill.trace=block,vfs:*";
+        assert_eq!(line.expect("a line"), expected);
     }
 
     /// The kernel's side of `quill.args=percent`.
@@ -178,7 +193,7 @@ mod tests {
         #[test]
         fn every_argument_arrives(args in proptest::collection::vec(proptest::collection::vec(1u8.., 0..12), 1..6)) {
             let given: Vec<OsString> = args.iter().cloned().map(OsString::from_vec).collect();
-            let line = CommandLine { root: Some("/dev/vda"), init: "/p", log: warn(), append: None, env: &[], args: &given }
+            let line = CommandLine { root: Some("/dev/vda"), init: "/p", log: warn(), append: None, trace: None, env: &[], args: &given }
                 .build().expect("a line");
             let (head, tail) = line.split_once(" -- ").expect("arguments");
             let percent = head.contains("quill.args=percent");

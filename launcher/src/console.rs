@@ -5,7 +5,8 @@
 //! ```text
 //!   DLE DLE        one literal 0x10              DLE P   program output follows
 //!   DLE X 42 \n    the program ended with 42     DLE L   kernel log follows (the initial stream)
-//!   DLE K \n       the kernel panicked           DLE F 125 \n   the kernel could not run a program
+//!   DLE K \n       the kernel panicked           DLE T   the trace follows
+//!   DLE F 125 \n   the kernel could not run a program
 //! ```
 //!
 //! [`Decoder`] takes the wire in pieces cut anywhere and tells a sink what it finds. A control that
@@ -30,6 +31,8 @@ pub enum Stream {
     Program,
     /// The kernel's messages.
     Log,
+    /// What the kernel's trace points recorded.
+    Trace,
 }
 
 /// How the guest says the run ended.
@@ -152,6 +155,7 @@ impl Decoder {
             DLE => sink(Event::Data(self.stream, &[DLE])),
             b'P' => self.stream = Stream::Program,
             b'L' => self.stream = Stream::Log,
+            b'T' => self.stream = Stream::Trace,
             b'X' | b'K' | b'F' => return State::Frame(PartialFrame::new(byte)),
             _ => sink(Event::Data(self.stream, &[DLE, byte])),
         }
@@ -227,7 +231,14 @@ mod tests {
         for event in events {
             match event {
                 Owned::Data(stream, bytes) => {
-                    wire.extend([DLE, if *stream == Stream::Program { b'P' } else { b'L' }]);
+                    wire.extend([
+                        DLE,
+                        match stream {
+                            Stream::Program => b'P',
+                            Stream::Log => b'L',
+                            Stream::Trace => b'T',
+                        },
+                    ]);
                     wire.extend(encode_input(bytes));
                 }
                 Owned::End(End::Exit(status)) => wire.extend(format!("\x10X{status}\n").bytes()),
@@ -299,7 +310,7 @@ mod tests {
     fn event() -> impl Strategy<Value = Owned> {
         let byte = prop_oneof![Just(DLE), Just(b'\n'), Just(b'X'), any::<u8>()];
         let bytes = proptest::collection::vec(byte, 1..40);
-        let stream = prop_oneof![Just(Stream::Program), Just(Stream::Log)];
+        let stream = prop_oneof![Just(Stream::Program), Just(Stream::Log), Just(Stream::Trace)];
         prop_oneof![
             4 => (stream, bytes).prop_map(|(stream, bytes)| Owned::Data(stream, bytes)),
             1 => end().prop_map(Owned::End),

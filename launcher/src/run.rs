@@ -1,6 +1,7 @@
 //! `quill run`: from the command line to the exit status.
 
 use std::ffi::{OsStr, OsString};
+use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -63,7 +64,8 @@ pub fn run(args: &RunArgs) -> Result<u8> {
         memory: args.memory,
         more: &args.qemu_arg,
     };
-    let outcome = session::run(vm.command(&qemu), args.timeout, signals)?;
+    let trace = args.trace_file.as_deref().map(trace_file).transpose()?;
+    let outcome = session::run(vm.command(&qemu), args.timeout, signals, trace)?;
     if let Some(sentence) = outcome.sentence(&program.init) {
         eprintln!("quill: {sentence}");
     }
@@ -72,6 +74,10 @@ pub fn run(args: &RunArgs) -> Result<u8> {
         0 if !is_clean => OWN_TROUBLE,
         status => status,
     })
+}
+
+fn trace_file(path: &Path) -> Result<File> {
+    File::create(path).with_context(|| format!("cannot write the trace to {}", path.display()))
 }
 
 fn command_line(args: &RunArgs, program: &Program, arguments: &[OsString]) -> Result<String> {
@@ -84,6 +90,7 @@ fn command_line(args: &RunArgs, program: &Program, arguments: &[OsString]) -> Re
         init: &program.init,
         log: args.log,
         append: args.append.as_deref(),
+        trace: args.trace.as_deref(),
         env: &args.env,
         args: arguments,
     };

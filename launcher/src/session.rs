@@ -6,7 +6,7 @@
 //!
 //! | thread | does | reports |
 //! |---|---|---|
-//! | `pump` | decodes the guest's wire, writes stdout and stderr | the guest's word, the end of the wire, a failed write |
+//! | `pump` | decodes the guest's wire, writes stdout, stderr and the trace | the guest's word, the end of the wire, a failed write |
 //! | `relay_input` | encodes standard input | |
 //! | `relay_errors` | copies QEMU's own stderr | its last line, when joined |
 //! | `report_signals` | waits for signals | each |
@@ -14,6 +14,7 @@
 //! Standard input is held back until the guest has sent its first byte (or [`INPUT_PATIENCE`] has
 //! passed): before the kernel has set up its serial port, input would be lost.
 
+use std::fs::File;
 use std::io::{self, BufRead as _, BufReader, Read, Write};
 use std::os::unix::process::CommandExt as _;
 use std::process::{Child, ChildStdin, ChildStdout, Command, ExitStatus, Stdio};
@@ -43,8 +44,15 @@ pub fn catch_signals() -> Result<Signals> {
 }
 
 /// Runs QEMU until the guest is done, the limit has passed or a signal has come.
-pub fn run(command: Command, limit: Option<Duration>, signals: Signals) -> Result<Outcome> {
-    let session = Session::start(command, signals)?;
+///
+/// The trace goes to `trace`, or to stderr.
+pub fn run(
+    command: Command,
+    limit: Option<Duration>,
+    signals: Signals,
+    trace: Option<File>,
+) -> Result<Outcome> {
+    let session = Session::start(command, signals, trace)?;
     session.watch(limit)
 }
 
@@ -84,7 +92,7 @@ struct Session {
 }
 
 impl Session {
-    fn start(mut command: Command, signals: Signals) -> Result<Self> {
+    fn start(mut command: Command, signals: Signals, trace: Option<File>) -> Result<Self> {
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         // Its own process group: a terminal's Ctrl-C reaches the launcher, which decides.
         let mut child = command.process_group(0).spawn().context("cannot start QEMU")?;
@@ -96,7 +104,7 @@ impl Session {
         let (input_gate, gate) = channel();
         let signal_sender = sender.clone();
         thread::spawn(move || report_signals(signals, &signal_sender));
-        thread::spawn(move || pump(stdout, &input_gate, &sender));
+        thread::spawn(move || pump(stdout, trace, &input_gate, &sender));
         thread::spawn(move || relay_input(stdin, &gate));
         let errors = thread::spawn(move || relay_errors(stderr));
         Ok(Session { qemu, reports, errors })
@@ -180,9 +188,9 @@ fn report_signals(mut signals: Signals, reports: &Sender<Report>) {
 
 /// Takes the guest's wire apart and writes it out, until it ends or stdout fails. Reports to a
 /// session that is over are lost on purpose.
-fn pump(mut wire: ChildStdout, input_gate: &Sender<()>, reports: &Sender<Report>) {
+fn pump(mut wire: ChildStdout, trace: Option<File>, input_gate: &Sender<()>, reports: &Sender<Report>) {
     let mut decoder = Decoder::new();
-    let mut sink = Sink { reports, is_done: false, error: None };
+    let mut sink = Sink { reports, trace, is_done: false, error: None };
     let mut buffer = vec![0; BUFFER];
     while let Ok(len @ 1..) = retry(|| wire.read(&mut buffer)) {
         let _ = input_gate.send(());
@@ -199,6 +207,7 @@ fn pump(mut wire: ChildStdout, input_gate: &Sender<()>, reports: &Sender<Report>
 /// Writes what the decoder finds; reports the first end and remembers the first error.
 struct Sink<'a> {
     reports: &'a Sender<Report>,
+    trace: Option<File>,
     is_done: bool,
     error: Option<io::Error>,
 }
@@ -212,11 +221,28 @@ impl Sink<'_> {
             Event::Data(Stream::Program, _) => {}
             // Without a stderr there is nobody to tell.
             Event::Data(Stream::Log, bytes) => drop(write_out(&mut io::stderr().lock(), bytes)),
+            Event::Data(Stream::Trace, bytes) => self.trace(bytes),
             Event::End(end) if !self.is_done => {
                 self.is_done = true;
                 let _ = self.reports.send(Report::End(end));
             }
             Event::End(_) => {}
+        }
+    }
+}
+
+impl Sink<'_> {
+    /// To the file, or to stderr; a file that cannot be written is said once.
+    fn trace(&mut self, bytes: &[u8]) {
+        match &mut self.trace {
+            None => drop(write_out(&mut io::stderr().lock(), bytes)),
+            Some(file) => {
+                if let Err(error) = write_out(file, bytes)
+                    && self.error.is_none()
+                {
+                    self.error = Some(io::Error::other(format!("the trace: {error}")));
+                }
+            }
         }
     }
 }

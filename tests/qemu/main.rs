@@ -16,6 +16,7 @@ mod selftest;
 mod speed;
 mod storage;
 mod sysfs;
+mod trace;
 mod virtio;
 mod wild;
 
@@ -45,6 +46,7 @@ fn main() {
         storage::trials(),
         elevators::trials(),
         sysfs::trials(),
+        trace::trials(),
         virtio::trials(),
         disk_events::trials(),
         disks::trials(),

@@ -79,6 +79,8 @@ mod queue_tests;
 mod testing;
 #[cfg(test)]
 mod timer_tests;
+#[cfg(test)]
+mod trace_tests;
 
 pub use attributes::{DEFAULT_REQUESTS, Merges};
 pub use bio::{Bio, BioFlags, BioOp, BioVec, Direction};

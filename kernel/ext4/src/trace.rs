@@ -156,7 +156,7 @@ pub(crate) fn write_begin(node: &Node, pos: u64, len: usize) {
     });
 }
 
-/// The bytes are in the page.
+/// The bytes are in the page, and are now to count.
 #[inline(always)]
 pub(crate) fn write_end(node: &Node, pos: u64, len: usize, copied: usize) {
     WRITE_END.emit(|| {

@@ -84,10 +84,12 @@ fn system_call(process: &Arc<Process>, cpu: &mut dyn UserCpu, system: &dyn Syste
     let regs = cpu.regs();
     let number = regs.x[8];
     let args = Args([regs.x[0], regs.x[1], regs.x[2], regs.x[3], regs.x[4], regs.x[5]]);
-    trace::sys_enter(number, &args);
     let mut cx = Cx::new(process, regs, system);
-    let answer = table::dispatch(&mut cx, number, args);
-    trace::sys_exit(number, &answer);
+    let answer = if trace::enabled() {
+        trace::traced(&mut cx, number, args)
+    } else {
+        table::dispatch(&mut cx, number, args)
+    };
     let (exit, keep) = (cx.exit, cx.keep_registers);
     if !keep {
         regs.x[0] = match answer {

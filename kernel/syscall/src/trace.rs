@@ -9,6 +9,7 @@ use base::trace::Event;
 use process::Process;
 
 use crate::args::Args;
+use crate::context::Cx;
 use crate::table;
 
 /// The events of this layer.
@@ -38,17 +39,21 @@ pub(crate) fn forget_task() {
     ::sync::thread::set_task(0, b"");
 }
 
-/// The program called.
+/// Whether anybody wants to know of calls. Asked once per call, so that nothing need be kept for
+/// the second event across a call that nobody traces.
 #[inline(always)]
-pub(crate) fn sys_enter(number: u64, args: &Args) {
+pub(crate) fn enabled() -> bool {
+    SYS_ENTER.enabled() | SYS_EXIT.enabled()
+}
+
+/// A call between its two events.
+#[cold]
+pub(crate) fn traced(cx: &mut Cx<'_>, number: u64, args: Args) -> Result<u64> {
     SYS_ENTER.emit(|| {
         let [a, b, c, d, e, f] = args.0;
         [number, a, b, c, d, e, f]
     });
-}
-
-/// The call is over, but for the way back.
-#[inline(always)]
-pub(crate) fn sys_exit(number: u64, answer: &Result<u64>) {
+    let answer = table::dispatch(cx, number, args);
     SYS_EXIT.emit(|| [number, answer.unwrap_or_else(|error| error.as_return())]);
+    answer
 }

@@ -53,6 +53,7 @@ impl AddressSpaceOperations for Node {
         len: usize,
         copied: usize,
     ) -> Result<usize> {
+        trace::write_end(self, pos, len, copied);
         let done = pagecache::block_write_end(mapping, &page, pos, len, copied);
         let end = pos.saturating_add(done as u64);
         if done > 0 && end > Node::size(self) {
@@ -63,7 +64,6 @@ impl AddressSpaceOperations for Node {
         if done > 0 {
             self.mark_pages_dirty();
         }
-        trace::write_end(self, pos, len, copied);
         Ok(done)
     }
 
