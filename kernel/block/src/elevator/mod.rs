@@ -44,7 +44,7 @@ use crate::pool::{Pool, RequestId};
 use crate::request::{Origin, Request};
 
 /// The elevator of a disk when nobody names one.
-pub const DEFAULT: &str = "deadline";
+pub const DEFAULT: &str = "cfq";
 
 /// The names that [`crate::Disk::new`] and [`crate::RequestQueue::switch_elevator`] know.
 pub const NAMES: [&str; 4] = ["noop", "deadline", "cfq", "anticipatory"];
