@@ -5,7 +5,7 @@ use qemu_tests::{Run, debugfs, ensure};
 
 use crate::trial;
 
-const PROGRAMS: [&str; 4] = ["files", "memory", "badptr", "fp"];
+const PROGRAMS: [&str; 5] = ["files", "memory", "badptr", "fp", "ioprio"];
 
 pub fn trials() -> Vec<Trial> {
     let mut trials = Vec::new();

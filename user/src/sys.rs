@@ -24,6 +24,7 @@ pub const O_PATH: i32 = 0o10000000;
 
 pub const EPERM: isize = -1;
 pub const ENOENT: isize = -2;
+pub const ESRCH: isize = -3;
 pub const ENXIO: isize = -6;
 pub const EBADF: isize = -9;
 pub const ENOMEM: isize = -12;
@@ -109,6 +110,8 @@ calls! {
     dup3(old: i32, new: i32, flags: i32) = 24;
     fcntl(fd: i32, cmd: i32, arg: usize) = 25;
     ioctl(fd: i32, cmd: usize, arg: usize) = 29;
+    ioprio_set(which: i32, who: i32, prio: u32) = 30;
+    ioprio_get(which: i32, who: i32) = 31;
     mknodat(fd: i32, path: usize, mode: u32, dev: u64) = 33;
     mkdirat(fd: i32, path: usize, mode: u32) = 34;
     unlinkat(fd: i32, path: usize, flags: i32) = 35;
@@ -158,6 +161,8 @@ calls! {
     sigaltstack(new: usize, old: usize) = 132;
     rt_sigaction(signal: i32, new: usize, old: usize, size: usize) = 134;
     rt_sigprocmask(how: i32, new: usize, old: usize, size: usize) = 135;
+    setpriority(which: i32, who: i32, nice: i32) = 140;
+    setresuid(real: u32, effective: u32, saved: u32) = 147;
     getgroups(size: i32, list: usize) = 158;
     uname(buf: usize) = 160;
     getrusage(who: i32, buf: usize) = 165;

@@ -26,6 +26,7 @@ pub mod context;
 pub mod dir;
 pub mod fd;
 pub mod ids;
+pub mod ioprio;
 pub mod memory;
 pub mod open;
 pub mod path;

@@ -14,7 +14,8 @@ use base::{Errno, Result};
 use crate::args::Args;
 use crate::context::Cx;
 use crate::{
-    attr, dir, fd, ids, memory, open, poll, read, signal, sigwait, stat, sync, system, task, time, write,
+    attr, dir, fd, ids, ioprio, memory, open, poll, read, signal, sigwait, stat, sync, system, task, time,
+    write,
 };
 
 /// What answers a call: the value for x0, or the error.
@@ -52,7 +53,8 @@ static TABLE: [Row; ROWS] = table! {
     25 fcntl => fd::fcntl;
     26 inotify_init1; 27 inotify_add_watch; 28 inotify_rm_watch;
     29 ioctl => fd::ioctl;
-    30 ioprio_set; 31 ioprio_get;
+    30 ioprio_set => ioprio::ioprio_set;
+    31 ioprio_get => ioprio::ioprio_get;
     32 flock;
     33 mknodat => dir::mknodat;
     34 mkdirat => dir::mkdirat;

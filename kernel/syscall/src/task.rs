@@ -159,7 +159,8 @@ pub fn getpriority(cx: &mut Cx<'_>, args: Args) -> Result<u64> {
     Ok((20 - cx.process.nice()) as u64)
 }
 
-/// setpriority(2). The value is kept and told; there is nobody to be nice to. EACCES.
+/// setpriority(2). The value is kept and told, and is the I/O priority of a
+/// thread that has set none; on the CPU there is nobody to be nice to. EACCES.
 pub fn setpriority(cx: &mut Cx<'_>, args: Args) -> Result<u64> {
     priority_of(cx, args.int(0), args.int(1))?;
     let nice = args.int(2).clamp(-20, 19);
@@ -167,6 +168,7 @@ pub fn setpriority(cx: &mut Cx<'_>, args: Args) -> Result<u64> {
         return Err(Errno::EACCES);
     }
     cx.process.set_nice(nice);
+    block::ioprio::set_nice(nice);
     Ok(0)
 }
 
