@@ -13,7 +13,7 @@ use tempfile::TempDir;
 
 use crate::trial;
 
-const ELEVATORS: [&str; 3] = ["noop", "deadline", "anticipatory"];
+const ELEVATORS: [&str; 4] = ["noop", "deadline", "cfq", "anticipatory"];
 
 pub fn trials() -> Vec<Trial> {
     vec![
