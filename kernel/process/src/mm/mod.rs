@@ -221,4 +221,6 @@ pub(crate) mod fake;
 #[cfg(test)]
 mod model_tests;
 #[cfg(test)]
+mod pin_tests;
+#[cfg(test)]
 mod tests;
