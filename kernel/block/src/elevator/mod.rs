@@ -5,7 +5,7 @@
 //! | `noop`         | as they came                                               | disks that seek for free  |
 //! | `deadline`     | sector order in batches, none waits beyond its deadline    | everything else           |
 //! | `cfq`          | time slices for each thread, by I/O priority               | several threads, one disk |
-//! | `anticipatory` | the same, and after a read it waits for the thread's next  | one arm, several readers  |
+//! | `anticipatory` | deadline's, and after a read a wait for the thread's next   | one arm, several readers  |
 //!
 //! An elevator keeps ids; the requests themselves are in the `Pool`, whose sorted tree it may use.
 //! It is called with the queue's lock held, so it neither sleeps nor logs.
