@@ -19,9 +19,7 @@ pub fn trials() -> Vec<Trial> {
 /// The events in order: what stands behind the time, `name: fields`.
 fn events(outcome: &Outcome) -> Vec<&str> {
     let lines = outcome.stderr.lines().filter(|line| line.contains("[000]"));
-    lines
-        .filter_map(|line| line.splitn(2, "[000] ").nth(1)?.split_once(": ").map(|(_, event)| event))
-        .collect()
+    lines.filter_map(|line| line.split_once("[000] ")?.1.split_once(": ").map(|(_, event)| event)).collect()
 }
 
 /// Checks that these are there in this order, each after the one before. Each begins as given.
@@ -92,7 +90,7 @@ fn held_back() -> Verdict {
         event.strip_prefix("block_unplug: [trace] ").is_some_and(|n| n.parse::<u32>().is_ok_and(|n| n > 1))
     });
     let at = unplugged.ok_or(format!("nothing was held back together\n{outcome}"))?;
-    ensure!(all[..at].iter().any(|event| *event == "block_plug: [trace]"), "{outcome}");
+    ensure!(all[..at].contains(&"block_plug: [trace]"), "{outcome}");
     let goes_on = all[at + 1..].iter().any(|event| event.starts_with("block_rq_issue: 254,0 WSM "));
     ensure!(goes_on, "what was held back goes out\n{outcome}");
     Ok(())

@@ -160,13 +160,13 @@ fn of_end(dev: DevId, request: &Request, result: Result<()>) -> [u64; 5] {
 /// A bio enters the queue of a disk.
 #[inline(always)]
 pub(crate) fn bio_queue(dev: DevId, bio: &Bio) {
-    BIO_QUEUE.emit(|| of_bio(dev, bio));
+    BIO_QUEUE.emit(move || of_bio(dev, bio));
 }
 
 /// A bio of a partition became one of the disk.
 #[inline(always)]
 pub(crate) fn bio_remap(dev: DevId, bio: &Bio, from: DevId, start: Sector) {
-    BIO_REMAP.emit(|| {
+    BIO_REMAP.emit(move || {
         let [dev, to, sectors, rwbs] = of_bio(dev, bio);
         // It was moved by `start`.
         [dev, to, sectors, rwbs, kdev(from), to.wrapping_sub(start.0)]
@@ -178,69 +178,69 @@ pub(crate) fn bio_remap(dev: DevId, bio: &Bio, from: DevId, start: Sector) {
 pub(crate) fn split(dev: DevId, parts: &[Bio]) {
     for pair in parts.windows(2) {
         let (bio, rest) = (&pair[0], &pair[1]);
-        SPLIT.emit(|| [kdev(dev), bio.sector().0, rest.sector().0, word(bio.op(), bio.flags)]);
+        SPLIT.emit(move || [kdev(dev), bio.sector().0, rest.sector().0, word(bio.op(), bio.flags)]);
     }
 }
 
 /// A bio became the end of a request.
 #[inline(always)]
 pub(crate) fn bio_backmerge(dev: DevId, bio: &Bio) {
-    BIO_BACKMERGE.emit(|| of_bio(dev, bio));
+    BIO_BACKMERGE.emit(move || of_bio(dev, bio));
 }
 
 /// A bio became the front of a request.
 #[inline(always)]
 pub(crate) fn bio_frontmerge(dev: DevId, bio: &Bio) {
-    BIO_FRONTMERGE.emit(|| of_bio(dev, bio));
+    BIO_FRONTMERGE.emit(move || of_bio(dev, bio));
 }
 
 /// A request is made for a bio.
 #[inline(always)]
 pub(crate) fn getrq(dev: DevId, bio: &Bio) {
-    GETRQ.emit(|| of_bio(dev, bio));
+    GETRQ.emit(move || of_bio(dev, bio));
 }
 
 /// A thread holds back its first request.
 #[inline(always)]
 pub(crate) fn plug() {
-    PLUG.emit(|| []);
+    PLUG.emit(move || []);
 }
 
 /// A thread lets go of what it held back.
 #[inline(always)]
 pub(crate) fn unplug(requests: usize) {
-    UNPLUG.emit(|| [requests as u64]);
+    UNPLUG.emit(move || [requests as u64]);
 }
 
 /// A request goes into the elevator.
 #[inline(always)]
 pub(crate) fn rq_insert(dev: DevId, request: &Request) {
-    RQ_INSERT.emit(|| of_request(dev, request));
+    RQ_INSERT.emit(move || of_request(dev, request));
 }
 
 /// A request goes to the driver.
 #[inline(always)]
 pub(crate) fn rq_issue(dev: DevId, request: &Request) {
-    RQ_ISSUE.emit(|| of_request(dev, request));
+    RQ_ISSUE.emit(move || of_request(dev, request));
 }
 
 /// A request became part of its neighbour.
 #[inline(always)]
 pub(crate) fn rq_merge(dev: DevId, request: &Request) {
-    RQ_MERGE.emit(|| of_request(dev, request));
+    RQ_MERGE.emit(move || of_request(dev, request));
 }
 
 /// The driver had no room for a request.
 #[inline(always)]
 pub(crate) fn rq_requeue(dev: DevId, request: &Request) {
-    RQ_REQUEUE.emit(|| of_end(dev, request, Ok(())));
+    RQ_REQUEUE.emit(move || of_end(dev, request, Ok(())));
 }
 
 /// The device is done with a request.
 #[inline(always)]
 pub(crate) fn rq_complete(dev: DevId, request: &Request, result: Result<()>) {
-    RQ_COMPLETE.emit(|| of_end(dev, request, result));
+    RQ_COMPLETE.emit(move || of_end(dev, request, result));
     if result.is_err_and(|errno| errno != Errno::EOPNOTSUPP) {
-        RQ_ERROR.emit(|| of_end(dev, request, result));
+        RQ_ERROR.emit(move || of_end(dev, request, result));
     }
 }

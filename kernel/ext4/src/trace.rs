@@ -150,7 +150,7 @@ fn answer(done: &Result<()>) -> u64 {
 /// A write call wants a page.
 #[inline(always)]
 pub(crate) fn write_begin(node: &Node, pos: u64, len: usize) {
-    WRITE_BEGIN.emit(|| {
+    WRITE_BEGIN.emit(move || {
         let [dev, ino] = of(node);
         [dev, ino, pos, len as u64]
     });
@@ -159,7 +159,7 @@ pub(crate) fn write_begin(node: &Node, pos: u64, len: usize) {
 /// The bytes are in the page, and are now to count.
 #[inline(always)]
 pub(crate) fn write_end(node: &Node, pos: u64, len: usize, copied: usize) {
-    WRITE_END.emit(|| {
+    WRITE_END.emit(move || {
         let [dev, ino] = of(node);
         [dev, ino, pos, len as u64, copied as u64]
     });
@@ -176,7 +176,7 @@ fn flags(how: MapMode) -> u64 {
 /// Where does this block lie?
 #[inline(always)]
 pub(crate) fn map_blocks_enter(node: &Node, block: u32, count: u64, how: MapMode) {
-    MAP_ENTER.emit(|| {
+    MAP_ENTER.emit(move || {
         let [dev, ino] = of(node);
         [dev, ino, block.into(), count, flags(how)]
     });
@@ -185,7 +185,7 @@ pub(crate) fn map_blocks_enter(node: &Node, block: u32, count: u64, how: MapMode
 /// There.
 #[inline(always)]
 pub(crate) fn map_blocks_exit(node: &Node, block: u32, count: u64, how: MapMode, found: &Result<Extent>) {
-    MAP_EXIT.emit(|| {
+    MAP_EXIT.emit(move || {
         let [dev, ino] = of(node);
         let (place, len, state, ret) = match found {
             Ok(extent) => {
@@ -211,7 +211,7 @@ fn allocation(node: &Node, block: u32, request: &Request) -> [u64; 4] {
 /// Blocks are wanted.
 #[inline(always)]
 pub(crate) fn request_blocks(node: &Node, block: u32, request: &Request) {
-    REQUEST_BLOCKS.emit(|| {
+    REQUEST_BLOCKS.emit(move || {
         let ([dev, ino], [want, lblk, goal, flags]) = (of(node), allocation(node, block, request));
         [dev, ino, want, lblk, goal, flags]
     });
@@ -220,7 +220,7 @@ pub(crate) fn request_blocks(node: &Node, block: u32, request: &Request) {
 /// Blocks are found and marked in use.
 #[inline(always)]
 pub(crate) fn allocate_blocks(node: &Node, block: u32, request: &Request, start: FsBlock, got: u32) {
-    ALLOCATE_BLOCKS.emit(|| {
+    ALLOCATE_BLOCKS.emit(move || {
         let ([dev, ino], [_, lblk, goal, flags]) = (of(node), allocation(node, block, request));
         [dev, ino, got.into(), lblk, goal, flags, start.0]
     });
@@ -229,7 +229,7 @@ pub(crate) fn allocate_blocks(node: &Node, block: u32, request: &Request, start:
 /// An fsync begins.
 #[inline(always)]
 pub(crate) fn sync_file_enter(node: &Node, file: &File, datasync: bool) {
-    SYNC_ENTER.emit(|| {
+    SYNC_ENTER.emit(move || {
         let [dev, ino] = of(node);
         let parent = file.path().dentry.parent();
         let parent = parent.and_then(|dentry| dentry.inode().map(|inode| inode.ino().0)).unwrap_or(0);
@@ -240,7 +240,7 @@ pub(crate) fn sync_file_enter(node: &Node, file: &File, datasync: bool) {
 /// An fsync is over.
 #[inline(always)]
 pub(crate) fn sync_file_exit(node: &Node, done: &Result<()>) {
-    SYNC_EXIT.emit(|| {
+    SYNC_EXIT.emit(move || {
         let [dev, ino] = of(node);
         [dev, ino, answer(done)]
     });
@@ -249,7 +249,7 @@ pub(crate) fn sync_file_exit(node: &Node, done: &Result<()>) {
 /// Dirty pages are to go.
 #[inline(always)]
 pub(crate) fn writepages(node: &Node, control: &WritebackControl) {
-    WRITEPAGES.emit(|| {
+    WRITEPAGES.emit(move || {
         let [dev, ino] = of(node);
         let most = |n: u64| n.min(i64::MAX as u64);
         let (start, end) = (control.range.start, most(control.range.end.saturating_sub(1)));
@@ -262,7 +262,7 @@ pub(crate) fn writepages(node: &Node, control: &WritebackControl) {
 /// They are on their way.
 #[inline(always)]
 pub(crate) fn writepages_result(node: &Node, control: &WritebackControl, done: &Result<()>) {
-    WRITEPAGES_RESULT.emit(|| {
+    WRITEPAGES_RESULT.emit(move || {
         let [dev, ino] = of(node);
         let sync = u64::from(control.sync_mode == SyncMode::All);
         let index = node.mapping().writeback_cursor();

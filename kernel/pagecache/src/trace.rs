@@ -36,19 +36,19 @@ fn place(mapping: &AddressSpace, page: &Page) -> [u64; 4] {
 /// A page is in the tree.
 #[inline(always)]
 pub(crate) fn add(mapping: &AddressSpace, page: &Page) {
-    ADD.emit(|| place(mapping, page));
+    ADD.emit(move || place(mapping, page));
 }
 
 /// A page leaves the tree.
 #[inline(always)]
 pub(crate) fn delete(mapping: &AddressSpace, page: &Page) {
-    DELETE.emit(|| place(mapping, page));
+    DELETE.emit(move || place(mapping, page));
 }
 
 /// A page that was clean is dirty.
 #[inline(always)]
 pub(crate) fn dirtied(mapping: &AddressSpace, page: &Page) {
-    DIRTY.emit(|| {
+    DIRTY.emit(move || {
         let [dev, ino, _, index] = place(mapping, page);
         [dev, ino, index]
     });

@@ -49,11 +49,11 @@ pub(crate) fn enabled() -> bool {
 /// A call between its two events.
 #[cold]
 pub(crate) fn traced(cx: &mut Cx<'_>, number: u64, args: Args) -> Result<u64> {
-    SYS_ENTER.emit(|| {
+    SYS_ENTER.emit(move || {
         let [a, b, c, d, e, f] = args.0;
         [number, a, b, c, d, e, f]
     });
     let answer = table::dispatch(cx, number, args);
-    SYS_EXIT.emit(|| [number, answer.unwrap_or_else(|error| error.as_return())]);
+    SYS_EXIT.emit(move || [number, answer.unwrap_or_else(|error| error.as_return())]);
     answer
 }

@@ -36,7 +36,7 @@ fn place(file: &File) -> [u64; 2] {
 /// `count` bytes are to be written at `pos`.
 #[inline(always)]
 pub(crate) fn write(file: &File, pos: u64, count: usize) {
-    WRITE.emit(|| {
+    WRITE.emit(move || {
         let [dev, ino] = place(file);
         [dev, ino, pos, count as u64]
     });
@@ -45,7 +45,7 @@ pub(crate) fn write(file: &File, pos: u64, count: usize) {
 /// Up to `count` bytes are to be read from `pos` on.
 #[inline(always)]
 pub(crate) fn read(file: &File, pos: u64, count: usize) {
-    READ.emit(|| {
+    READ.emit(move || {
         let [dev, ino] = place(file);
         [dev, ino, pos, count as u64]
     });
@@ -54,7 +54,7 @@ pub(crate) fn read(file: &File, pos: u64, count: usize) {
 /// The bytes `start..=end` shall be on the medium.
 #[inline(always)]
 pub(crate) fn fsync(file: &File, start: u64, end: u64, datasync: bool) {
-    FSYNC.emit(|| {
+    FSYNC.emit(move || {
         let [dev, ino] = place(file);
         [dev, ino, start, end.min(i64::MAX as u64), u64::from(datasync)]
     });

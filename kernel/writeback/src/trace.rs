@@ -121,7 +121,7 @@ fn write_line(r: &Record, out: &mut dyn fmt::Write) -> fmt::Result {
 /// An inode that was clean is dirty.
 #[inline(always)]
 pub(crate) fn dirty_inode(inode: &dyn DirtyInode) {
-    DIRTY_INODE.emit(|| {
+    DIRTY_INODE.emit(move || {
         let [dev, ino] = inode.mapping().host();
         [dev, ino, inode.dirty_state().flags().bits().into()]
     });
@@ -130,13 +130,13 @@ pub(crate) fn dirty_inode(inode: &dyn DirtyInode) {
 /// A round of the flusher begins.
 #[inline(always)]
 pub(crate) fn start(bdi: &Bdi, reason: Reason) {
-    START.emit(|| [kdev(bdi.device().disk().dev()), i64::MAX as u64, reason as u64]);
+    START.emit(move || [kdev(bdi.device().disk().dev()), i64::MAX as u64, reason as u64]);
 }
 
 /// A round of the flusher is over.
 #[inline(always)]
 pub(crate) fn written(bdi: &Bdi, reason: Reason, pages: u64) {
-    WRITTEN.emit(|| [kdev(bdi.device().disk().dev()), pages, reason as u64]);
+    WRITTEN.emit(move || [kdev(bdi.device().disk().dev()), pages, reason as u64]);
 }
 
 fn turn(inode: &dyn DirtyInode, control: &WritebackControl) -> [u64; 8] {
@@ -154,13 +154,13 @@ fn turn(inode: &dyn DirtyInode, control: &WritebackControl) -> [u64; 8] {
 /// An inode's turn begins.
 #[inline(always)]
 pub(crate) fn single_inode_start(inode: &dyn DirtyInode, control: &WritebackControl) {
-    SINGLE_INODE_START.emit(|| turn(inode, control));
+    SINGLE_INODE_START.emit(move || turn(inode, control));
 }
 
 /// An inode's turn is over.
 #[inline(always)]
 pub(crate) fn single_inode(inode: &dyn DirtyInode, control: &WritebackControl) {
-    SINGLE_INODE.emit(|| turn(inode, control));
+    SINGLE_INODE.emit(move || turn(inode, control));
 }
 
 fn attributes(inode: &dyn DirtyInode, sync: bool) -> [u64; 3] {
@@ -171,19 +171,19 @@ fn attributes(inode: &dyn DirtyInode, sync: bool) -> [u64; 3] {
 /// An inode's attributes go to its block.
 #[inline(always)]
 pub(crate) fn write_inode_start(inode: &dyn DirtyInode, sync: bool) {
-    WRITE_INODE_START.emit(|| attributes(inode, sync));
+    WRITE_INODE_START.emit(move || attributes(inode, sync));
 }
 
 /// They are there.
 #[inline(always)]
 pub(crate) fn write_inode(inode: &dyn DirtyInode, sync: bool) {
-    WRITE_INODE.emit(|| attributes(inode, sync));
+    WRITE_INODE.emit(move || attributes(inode, sync));
 }
 
 /// A writer looks at how much is dirty.
 #[inline(always)]
 pub(crate) fn global_dirty_state(background: usize, limit: usize) {
-    GLOBAL_DIRTY_STATE.emit(|| {
+    GLOBAL_DIRTY_STATE.emit(move || {
         let now = [stats::nr_dirty(), stats::nr_writeback(), background, limit];
         let [dirty, writeback, background, limit] = now.map(|n| n as u64);
         [dirty, writeback, background, limit, stats::nr_dirtied() as u64, stats::nr_written() as u64]
@@ -193,7 +193,7 @@ pub(crate) fn global_dirty_state(background: usize, limit: usize) {
 /// A writer must wait.
 #[inline(always)]
 pub(crate) fn balance_dirty_pages(bdi: &Bdi, limit: usize, setpoint: usize, pause_ns: u64) {
-    BALANCE_DIRTY_PAGES.emit(|| {
+    BALANCE_DIRTY_PAGES.emit(move || {
         let dirty = crate::params::nr_unwritten() as u64;
         [kdev(bdi.device().disk().dev()), limit as u64, setpoint as u64, dirty, pause_ns / 1_000_000]
     });

@@ -11,7 +11,7 @@
 //! pub static EVENTS: [&Event; 1] = [&SQUARED];
 //!
 //! pub fn squared(root: u64) {
-//!     SQUARED.emit(|| [root, root * root]);
+//!     SQUARED.emit(move || [root, root * root]);
 //! }
 //!
 //! base::trace::register(&EVENTS);               // once, by `boot`
@@ -107,7 +107,8 @@ impl Event {
         self.enabled.load(Ordering::Relaxed)
     }
 
-    /// The thing happens. `args` is called only when somebody wants to know.
+    /// The thing happens. `args` is called only when somebody wants to know. Let it be a `move` closure:
+    /// one that borrows keeps the caller's values in memory, also when nobody asks.
     #[inline(always)]
     pub fn emit<const N: usize>(&self, args: impl FnOnce() -> [u64; N]) {
         if self.enabled() {

@@ -45,7 +45,7 @@ fn kind(r: &Record) -> &'static str {
 /// A request is in the ring, not yet shown to the device.
 #[inline(always)]
 pub fn add(head: u16, request: &InFlight) {
-    ADD.emit(|| {
+    ADD.emit(move || {
         let kind = match request.op() {
             BioOp::Read => 0,
             BioOp::Write => 1,
@@ -62,17 +62,17 @@ pub fn add(head: u16, request: &InFlight) {
 /// The device is shown what was put in; whether it wants to be told.
 #[inline(always)]
 pub fn kick(notify: bool) {
-    KICK.emit(|| [u64::from(notify)]);
+    KICK.emit(move || [u64::from(notify)]);
 }
 
 /// The device has said something.
 #[inline(always)]
 pub fn interrupt(status: u32) {
-    INTERRUPT.emit(|| [status.into()]);
+    INTERRUPT.emit(move || [status.into()]);
 }
 
 /// The device has given a request back.
 #[inline(always)]
 pub fn used(head: u16, status: u8, written: u32) {
-    USED.emit(|| [head.into(), status.into(), written.into()]);
+    USED.emit(move || [head.into(), status.into(), written.into()]);
 }
