@@ -24,7 +24,7 @@ use sync::SpinLock;
 use writeback::Bdi;
 use zerocopy::{FromBytes, IntoBytes};
 
-use crate::disk::feature::RoCompat;
+use crate::disk::feature::{Compat, RoCompat};
 use crate::disk::superblock::{SIZE, Superblock};
 use crate::geometry::{ErrorPolicy, Geometry, super_checksum};
 use crate::group::Groups;
@@ -198,6 +198,11 @@ impl Ext4Fs {
         self.options.lock().bsd_groups.unwrap_or(self.geometry.bsd_groups)
     }
 
+    /// Whether there are no access control lists (`noacl`).
+    pub(crate) fn no_acl(&self) -> bool {
+        self.options.lock().no_acl
+    }
+
     /// Other options, for a remount.
     pub(crate) fn set_options(&self, options: Options) {
         *self.options.lock() = options;
@@ -242,6 +247,14 @@ impl Ext4Fs {
                 sb.s_feature_ro_compat = features.into();
             });
         }
+    }
+
+    /// An inode has a block of attributes: the superblock must say that there are such blocks.
+    pub(crate) fn note_ext_attr(&self) {
+        self.with_superblock(|sb| {
+            let features = sb.s_feature_compat.get() | Compat::EXT_ATTR.bits();
+            sb.s_feature_compat = features.into();
+        });
     }
 
     /// Changes the superblock and renews its checksum; the buffer becomes dirty.

@@ -9,6 +9,7 @@
 //!   extent/  indirect/                    where a file's blocks lie
 //!   aops/  file.rs  seek.rs               a file's pages, a file opened
 //!   dir/  namei.rs  symlink.rs            names
+//!   xattr/  acl/                          extended attributes, access control lists
 //!   disk/  checksum.rs                    the bytes
 //! ```
 //!
@@ -17,7 +18,7 @@
 //!
 //! # Locks
 //! ```text
-//!   i_rwsem (per inode) → page lock → data_sem (per inode) → group lock (one) → buffer guard (one) → spin
+//!   i_rwsem (per inode) → xattr_sem (per inode) → page lock → data_sem (per inode) → group lock (one) → buffer guard (one) → spin
 //!   orphan chain → buffer guard          inode cache slots: held alone
 //! ```
 //! Which lock orders a pair of operations:
@@ -35,7 +36,7 @@
 //!
 //! # Errors
 //! Checks of the disk's bytes have an enum of their own per door (`SuperError`, `GroupError`,
-//! `InodeError`, `NodeError`, `DirError`); [`Ext4Fs::corrupt`] tells them, notes them in the superblock
+//! `InodeError`, `NodeError`, `DirError`, `XattrError`); [`Ext4Fs::corrupt`] tells them, notes them in the superblock
 //! and turns them into EUCLEAN.
 #![no_std]
 #![forbid(unsafe_code)]
@@ -44,6 +45,7 @@ extern crate alloc;
 #[cfg(test)]
 extern crate std;
 
+mod acl;
 mod aops;
 mod balloc;
 pub mod checksum;
@@ -67,6 +69,7 @@ mod superblock;
 mod symlink;
 pub mod trace;
 mod truncate;
+mod xattr;
 mod zones;
 
 pub use fs::Ext4Fs;

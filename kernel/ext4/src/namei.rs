@@ -180,7 +180,11 @@ impl Ext4Inode {
         if self.fs().options().bsd_groups.unwrap_or(self.fs().geometry().bsd_groups) {
             owner.gid = gid;
         }
-        self.fs().new_inode(self, owner, name)
+        let inode = self.fs().new_inode(self, owner, name)?;
+        match inode.inherit_acl(self) {
+            Ok(()) => Ok(inode),
+            Err(error) => Err(discard(&inode, error)),
+        }
     }
 
     /// Gives a new inode its first name; when that fails the inode is freed again.

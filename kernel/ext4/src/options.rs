@@ -20,10 +20,14 @@ pub struct Options {
     pub minix_df: bool,
     /// `norecovery`: a journal that needs replay is no obstacle to a read-only mount.
     pub no_recovery: bool,
+    /// `noacl`: no access control lists.
+    pub no_acl: bool,
+    /// `nouser_xattr`: no attributes named `user.`.
+    pub no_user_xattr: bool,
 }
 
 /// Options that ask for what Quill does anyway.
-const TAKEN: [&str; 14] = [
+const TAKEN: [&str; 12] = [
     "defaults",
     "rw",
     "ro",
@@ -33,8 +37,6 @@ const TAKEN: [&str; 14] = [
     "nodiscard",
     "barrier",
     "barrier=1",
-    "nouser_xattr",
-    "noacl",
     "bsddf",
     "noload",
     "data=writeback",
@@ -59,6 +61,10 @@ impl Options {
             "nogrpid" | "sysvgroups" => self.bsd_groups = Some(false),
             "minixdf" => self.minix_df = true,
             "norecovery" => self.no_recovery = true,
+            "acl" => self.no_acl = false,
+            "noacl" => self.no_acl = true,
+            "user_xattr" => self.no_user_xattr = false,
+            "nouser_xattr" => self.no_user_xattr = true,
             _ if TAKEN.contains(&word) => {
                 if word == "noload" {
                     self.no_recovery = true;
@@ -86,6 +92,12 @@ impl Options {
         }
         if self.minix_df {
             out.push_str(",minixdf");
+        }
+        if self.no_user_xattr {
+            out.push_str(",nouser_xattr");
+        }
+        if self.no_acl {
+            out.push_str(",noacl");
         }
         if self.no_recovery {
             out.push_str(",norecovery");

@@ -14,6 +14,7 @@ use base::{DevId, Errno, Result};
 use block::{Disk, Limits, RamDisk};
 use pagecache::BlockDevice;
 use vfs::namei::{self, At, LookupFlags};
+use vfs::xattr::{self, XattrFlags};
 use vfs::{
     Attr, Cred, DirEntry, File, FileType, Mount, MountFlags, OpenFlags, Path, StatFs, attr_ops, fsync,
     iterate_dir, read_write,
@@ -206,6 +207,35 @@ impl Machine {
     /// lchown(2).
     pub fn chown(&self, path: impl AsRef<[u8]>, uid: u32, gid: u32) -> Result<()> {
         attr_ops::chown(&self.place(path)?, Some(uid), Some(gid), &self.cred)
+    }
+
+    /// lsetxattr(2); `flags` is its word: XATTR_CREATE 1, XATTR_REPLACE 2.
+    pub fn set_xattr(&self, path: impl AsRef<[u8]>, name: &str, value: &[u8], flags: u32) -> Result<()> {
+        let place = self.place(path)?;
+        let flags = XattrFlags::from_bits(flags).ok_or(Errno::EINVAL)?;
+        let write = place.mount.want_write()?;
+        xattr::set(&place, name.as_bytes(), value, flags, &self.cred, &write)
+    }
+
+    /// lgetxattr(2).
+    pub fn get_xattr(&self, path: impl AsRef<[u8]>, name: &str) -> Result<Vec<u8>> {
+        xattr::get(self.place(path)?.inode()?, name.as_bytes(), &self.cred)
+    }
+
+    /// lremovexattr(2).
+    pub fn remove_xattr(&self, path: impl AsRef<[u8]>, name: &str) -> Result<()> {
+        let place = self.place(path)?;
+        let write = place.mount.want_write()?;
+        xattr::remove(&place, name.as_bytes(), &self.cred, &write)
+    }
+
+    /// llistxattr(2): the names, sorted.
+    pub fn list_xattrs(&self, path: impl AsRef<[u8]>) -> Result<Vec<String>> {
+        let names = xattr::list(self.place(path)?.inode()?, &self.cred)?;
+        let names = String::from_utf8_lossy(&names).into_owned();
+        let mut names: Vec<String> = names.split_terminator('\0').map(String::from).collect();
+        names.sort();
+        Ok(names)
     }
 
     /// All of a file.

@@ -43,6 +43,7 @@ pub mod task;
 pub mod time;
 pub mod trace;
 pub mod write;
+pub mod xattr;
 
 pub use context::{Cx, MemoryInfo, System};
 pub use run::{End, run};

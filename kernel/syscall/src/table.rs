@@ -15,7 +15,7 @@ use crate::args::Args;
 use crate::context::Cx;
 use crate::{
     attr, dir, fd, ids, ioprio, memory, open, poll, read, signal, sigwait, stat, sync, system, task, time,
-    write,
+    write, xattr,
 };
 
 /// What answers a call: the value for x0, or the error.
@@ -43,9 +43,19 @@ macro_rules! table {
 }
 
 static TABLE: [Row; ROWS] = table! {
-    0 io_setup; 1 io_destroy; 2 io_submit; 3 io_cancel; 4 io_getevents; 5 setxattr; 6 lsetxattr;
-    7 fsetxattr; 8 getxattr; 9 lgetxattr; 10 fgetxattr; 11 listxattr; 12 llistxattr; 13 flistxattr;
-    14 removexattr; 15 lremovexattr; 16 fremovexattr;
+    0 io_setup; 1 io_destroy; 2 io_submit; 3 io_cancel; 4 io_getevents;
+    5 setxattr => xattr::setxattr;
+    6 lsetxattr => xattr::lsetxattr;
+    7 fsetxattr => xattr::fsetxattr;
+    8 getxattr => xattr::getxattr;
+    9 lgetxattr => xattr::lgetxattr;
+    10 fgetxattr => xattr::fgetxattr;
+    11 listxattr => xattr::listxattr;
+    12 llistxattr => xattr::llistxattr;
+    13 flistxattr => xattr::flistxattr;
+    14 removexattr => xattr::removexattr;
+    15 lremovexattr => xattr::lremovexattr;
+    16 fremovexattr => xattr::fremovexattr;
     17 getcwd => dir::getcwd;
     18 lookup_dcookie; 19 eventfd2; 20 epoll_create1; 21 epoll_ctl; 22 epoll_pwait;
     23 dup => fd::dup;

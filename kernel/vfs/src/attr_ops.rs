@@ -9,13 +9,15 @@ use alloc::sync::Arc;
 
 use base::{DevId, Errno, Result, Timespec, time};
 
+use crate::acl::AclKind;
 use crate::attr::{Attr, FileType, Ownership, S_IALLUGO, S_ISGID, S_ISUID, S_IXGRP, SetAttr};
 use crate::cred::{Cred, Want};
 use crate::file::File;
 use crate::flags::FMode;
-use crate::inode::Inode;
+use crate::inode::{Fixed, Inode};
 use crate::mount::Path;
 use crate::namei::permission;
+use crate::xattr;
 
 /// What stat(2) tells: the inode's attributes and the device it lives on.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -32,13 +34,27 @@ pub fn stat(inode: &dyn Inode) -> Stat {
 }
 
 /// Does a change under the mount's and the inode's locks: `decide` sees the owner and mode as they
-/// are then.
-fn change(place: &Path, decide: impl FnOnce(&Ownership) -> Result<SetAttr>) -> Result<()> {
+/// are then. EPERM when chattr's flags `forbid` it. An access list follows a new mode, a program's
+/// capabilities go with a new owner.
+fn change(place: &Path, forbid: Fixed, decide: impl FnOnce(&Ownership) -> Result<SetAttr>) -> Result<()> {
     let _change = place.mount.want_write()?;
     let inode = place.inode()?;
     let _held = inode.rwsem().write();
+    if inode.fixed().intersects(forbid) {
+        return Err(Errno::EPERM);
+    }
     let new = decide(&inode.ownership())?;
-    inode.setattr(&SetAttr { ctime: Some(new.ctime.unwrap_or_else(time::coarse_now)), ..new })
+    inode.setattr(&SetAttr { ctime: Some(new.ctime.unwrap_or_else(time::coarse_now)), ..new })?;
+    if let Some(mode) = new.mode
+        && let Ok(Some(acl)) = inode.acl(AclKind::Access)
+    {
+        inode.set_acl(AclKind::Access, Some(acl.after_chmod(mode)), None)?;
+    }
+    let owner_changes = new.uid.is_some() || new.gid.is_some();
+    if owner_changes && inode.file_type() != FileType::Directory {
+        xattr::kill_capability(&**inode)?;
+    }
+    Ok(())
 }
 
 /// fchmod(2) and fchmodat(2). EPERM for who does not own it. Who is not in its group and not root
@@ -47,7 +63,7 @@ pub fn chmod(place: &Path, mode: u32, cred: &Cred) -> Result<()> {
     if place.inode()?.file_type() == FileType::Symlink {
         return Err(Errno::EOPNOTSUPP);
     }
-    change(place, |now| {
+    change(place, Fixed::all(), |now| {
         if !cred.owns(now) {
             return Err(Errno::EPERM);
         }
@@ -63,7 +79,7 @@ pub fn chmod(place: &Path, mode: u32, cred: &Cred) -> Result<()> {
 /// give it to a group of his. The set-id bits of what is no directory go, whoever asks.
 pub fn chown(place: &Path, uid: Option<u32>, gid: Option<u32>, cred: &Cred) -> Result<()> {
     let directory = place.dentry.is_dir();
-    change(place, |now| {
+    change(place, Fixed::all(), |now| {
         let owner = cred.fsuid == now.uid;
         let may_uid = uid.is_none_or(|uid| cred.capable() || (owner && uid == now.uid));
         let may_gid =
@@ -138,7 +154,9 @@ impl TimeUpdate {
 pub fn utimens(place: &Path, times: Option<[TimeUpdate; 2]>, cred: &Cred) -> Result<()> {
     let times = times.filter(|t| *t != [TimeUpdate::Now, TimeUpdate::Now]);
     let inode = place.inode()?;
-    change(place, |owner| {
+    // To say "now" is a touch, which an append-only file takes.
+    let forbid = if times.is_none() { Fixed::IMMUTABLE } else { Fixed::all() };
+    change(place, forbid, |owner| {
         if !cred.owns(owner) {
             match times {
                 None => permission(&**inode, Want::WRITE, cred)?,
@@ -174,6 +192,9 @@ pub fn truncate(place: &Path, len: i64, fsize_limit: u64, cred: &Cred) -> Result
     }
     let _change = place.mount.want_write()?;
     permission(&**inode, Want::WRITE, cred)?;
+    if inode.fixed().contains(Fixed::APPEND) {
+        return Err(Errno::EPERM);
+    }
     check_size(&**inode, len, fsize_limit, place.mount.superblock().max_bytes())?;
     truncate_to(inode, len, TruncateBy::Path, cred)
 }
@@ -185,6 +206,9 @@ pub fn ftruncate(file: &File, len: i64, fsize_limit: u64, cred: &Cred) -> Result
     let inode = file.inode();
     if inode.file_type() != FileType::Regular || !file.mode().contains(FMode::WRITE) {
         return Err(Errno::EINVAL);
+    }
+    if inode.fixed().contains(Fixed::APPEND) {
+        return Err(Errno::EPERM);
     }
     let _change = file.path().mount.start_write();
     check_size(&**inode, len, fsize_limit, file.max_bytes())?;
@@ -204,6 +228,7 @@ pub fn truncate_to(inode: &Arc<dyn Inode>, len: u64, by: TruncateBy, cred: &Cred
     let mode = if cred.capable() { None } else { mode_after_write(&inode.ownership()) };
     let now = (by == TruncateBy::File || mode.is_some()).then(time::coarse_now);
     let mtime = now.filter(|_| by == TruncateBy::File);
+    xattr::kill_capability(&**inode)?;
     inode.setattr(&SetAttr { size: Some(len), mode, mtime, ctime: now, ..SetAttr::default() })
 }
 

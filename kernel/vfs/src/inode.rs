@@ -30,12 +30,14 @@ use base::{DevId, Errno, Ino, Result};
 use bitflags::bitflags;
 use sync::RwLock;
 
+use crate::acl::{Acl, AclKind};
 use crate::attr::{Attr, FileType, Ownership, SetAttr};
 use crate::cred::Cred;
 use crate::file_ops::FileOperations;
 use crate::flags::OpenFlags;
 use crate::mount::Path;
 use crate::superblock::SuperBlock;
+use crate::xattr::Xattrs;
 
 /// One object of a file system.
 pub trait Inode: Send + Sync + Any {
@@ -77,6 +79,28 @@ pub trait Inode: Send + Sync + Any {
         None
     }
 
+    /// Its extended attributes, where the file system keeps any. None: EOPNOTSUPP.
+    fn as_xattrs(&self) -> Option<&dyn Xattrs> {
+        None
+    }
+
+    /// One of its access control lists, None when it has none. EOPNOTSUPP where there are no lists:
+    /// then the mode alone decides.
+    fn acl(&self, _kind: AclKind) -> Result<Option<Arc<Acl>>> {
+        Err(Errno::EOPNOTSUPP)
+    }
+
+    /// Sets or takes away a list, and with `mode` the permission bits that go with it, under `rwsem`
+    /// held exclusively. The vfs has checked all of it.
+    fn set_acl(&self, _kind: AclKind, _acl: Option<Acl>, _mode: Option<u32>) -> Result<()> {
+        Err(Errno::EOPNOTSUPP)
+    }
+
+    /// What chattr(1) forbids to change here.
+    fn fixed(&self) -> Fixed {
+        Fixed::empty()
+    }
+
     /// What an open file of this inode calls. A file system whose files keep no state per open
     /// returns itself. Regular files and directories only: device nodes go to the device table
     /// ([`crate::device`]), others cannot be opened.
@@ -90,6 +114,17 @@ pub trait Inode: Send + Sync + Any {
 pub fn same_inode(a: &Arc<dyn Inode>, b: &Arc<dyn Inode>) -> bool {
     // Thin pointers: two vtables of one type may have two addresses.
     Arc::as_ptr(a).cast::<()>() == Arc::as_ptr(b).cast::<()>()
+}
+
+bitflags! {
+    /// What may not be changed of an inode, whoever asks (FS_IOC_SETFLAGS, chattr(1)).
+    #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+    pub struct Fixed: u32 {
+        /// Nothing: no write, no new name, no attribute, no entry of the directory.
+        const IMMUTABLE = 1;
+        /// It only grows: writes go to the end, names are added but not taken away.
+        const APPEND = 2;
+    }
 }
 
 bitflags! {

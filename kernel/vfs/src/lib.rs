@@ -11,8 +11,8 @@
 //!
 //! * What a file system implements: [`FileSystemType`], [`SuperBlock`], [`Inode`], [`Directory`],
 //!   [`Symlink`], [`FileOperations`].
-//! * What a system call uses: [`namei`], [`read_write`], [`lseek`], [`attr_ops`], [`fsync`],
-//!   [`FdTable`], [`iterate_dir`].
+//! * What a system call uses: [`namei`], [`read_write`], [`lseek`], [`attr_ops`], [`xattr`],
+//!   [`fsync`], [`FdTable`], [`iterate_dir`].
 //! * What `boot` uses: [`register_filesystem`], [`Mount`], [`mount_at`], [`device`].
 //! * [`ramfs`]: a file system in memory, for tests and as a place to mount on.
 //!
@@ -28,6 +28,7 @@ extern crate alloc;
 #[cfg(test)]
 extern crate std;
 
+pub mod acl;
 mod attr;
 pub mod attr_ops;
 mod cred;
@@ -53,6 +54,7 @@ mod superblock;
 mod tests;
 pub mod trace;
 mod write_checks;
+pub mod xattr;
 
 pub use attr::{
     Attr, FileType, Ownership, S_IALLUGO, S_IFMT, S_ISGID, S_ISUID, S_ISVTX, S_IXGRP, SetAttr, StatFs,
@@ -65,7 +67,7 @@ pub use fd_table::{AT_FDCWD, FdTable, Reserved};
 pub use file::{File, PosGuard};
 pub use file_ops::{Caller, FileOperations, Kiocb, KiocbFlags, Mmap, Whence};
 pub use flags::{FMode, OpenFlags};
-pub use inode::{Directory, Inode, RenameFlags, Symlink, same_inode};
+pub use inode::{Directory, Fixed, Inode, RenameFlags, Symlink, same_inode};
 pub use mount::{Mount, Path, WriteAccess, mount_at, unmount, unmount_all};
 pub use superblock::{
     FileSystemType, MountFlags, SuperBlock, anonymous_dev, filesystems, find_filesystem, register_filesystem,

@@ -16,6 +16,7 @@ pub mod feature;
 pub mod group_desc;
 pub mod inode;
 pub mod superblock;
+pub mod xattr;
 
 use zerocopy::byteorder::little_endian::{U16, U32};
 

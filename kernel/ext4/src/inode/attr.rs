@@ -44,12 +44,14 @@ impl Node {
         self.with_meta(|m| Ownership { mode: u32::from(m.mode), uid: m.uid, gid: m.gid })
     }
 
-    /// Sets what is Some. The size first, since only that can fail. EPERM for an immutable inode.
+    /// Sets what is Some. The size first, since only that can fail. EPERM for an immutable inode; what
+    /// an append-only one does not take, the vfs knows.
     pub fn setattr(&self, new: &SetAttr) -> Result<()> {
         self.fs.check_writable()?;
-        if self.flags().intersects(InodeFlags::IMMUTABLE | InodeFlags::APPEND) {
+        if self.flags().contains(InodeFlags::IMMUTABLE) {
             return Err(Errno::EPERM);
         }
+        self.grow_extra_isize()?;
         if let Some(size) = new.size {
             self.truncate(size)?;
         }

@@ -257,6 +257,8 @@ impl Made {
             table_offset: self.offset,
             rwsem: RwLock::new(()),
             data_sem: RwLock::new(()),
+            xattr_sem: RwLock::new(()),
+            acls: Default::default(),
             size: AtomicU64::new(size),
             meta: SpinLock::new(meta),
             extents: Default::default(),
@@ -268,6 +270,7 @@ impl Made {
             stale: AtomicBool::new(false),
             ahead: AtomicBool::new(false),
             privileged: AtomicBool::new(true),
+            no_capability: AtomicBool::new(false),
         })
     }
 }

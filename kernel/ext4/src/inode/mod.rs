@@ -23,7 +23,7 @@
 //! but for the length of one write call ([`Node::set_stale`]); its pages are, and the device's buffers.
 //!
 //! # Locking
-//! `rwsem` (i_rwsem) → `data_sem` (i_data_sem: the block map) → a group's lock → buffer guards →
+//! `rwsem` (i_rwsem) → `xattr_sem` → `data_sem` (i_data_sem: the block map) → a group's lock → buffer guards →
 //! `meta` (spin). `meta` holds the map's root bytes too, because `mark_dirty` must copy them while
 //! `data_sem` may be held.
 //! Dropping the last [`Ext4Inode`] of a deleted file sleeps and does I/O: never under a spin lock,
@@ -53,6 +53,7 @@ use sync::{RwLock, SpinLock};
 use vfs::FileType;
 use writeback::{DirtyFlags, DirtyState};
 
+use crate::acl::AclCache;
 use crate::disk::inode::InodeFlags;
 use crate::error::Site;
 use crate::extent::cache::ExtentCache;
@@ -72,6 +73,10 @@ pub struct Node {
     table_offset: usize,
     rwsem: RwLock<()>,
     data_sem: RwLock<()>,
+    /// Held shared to look at the extended attributes, alone to change them.
+    xattr_sem: RwLock<()>,
+    /// The access control lists, as far as they were looked at.
+    pub(crate) acls: AclCache,
     size: AtomicU64,
     meta: SpinLock<Meta>,
     /// Recently seen extents, so that a mapped overwrite walks no tree.
@@ -89,6 +94,8 @@ pub struct Node {
     ahead: AtomicBool,
     /// Whether the present writer may use the blocks kept for root.
     privileged: AtomicBool,
+    /// There is no `security.capability`: a write need not look (S_NOSEC).
+    no_capability: AtomicBool,
 }
 
 /// A use of an inode: what everybody but the flusher holds.
@@ -149,6 +156,11 @@ impl Node {
     /// i_data_sem: held shared to look at the block map, alone to change it.
     pub(crate) fn data_sem(&self) -> &RwLock<()> {
         &self.data_sem
+    }
+
+    /// xattr_sem: held shared to look at the extended attributes, alone to change them.
+    pub(crate) fn xattr_sem(&self) -> &RwLock<()> {
+        &self.xattr_sem
     }
 
     /// The cached pages.
@@ -275,6 +287,45 @@ impl Node {
         if let Some(slot) = block.get_mut(self.table_offset..self.table_offset + geometry.inode_size) {
             raw::set_dtime(geometry, self.ino, dtime, slot);
         }
+    }
+
+    /// A look at the inode's bytes in the table, `s_inode_size` of them, as `mark_dirty` left them.
+    pub(crate) fn with_table_slot<R>(&self, look: impl FnOnce(&[u8]) -> R) -> Option<R> {
+        let block = self.table.read();
+        block.get(self.table_offset..self.table_offset + self.fs.geometry().inode_size).map(look)
+    }
+
+    /// Writes the last bytes of the inode's slot, which belong to the attributes, and its checksum.
+    pub(crate) fn write_inode_tail(&self, tail: &[u8]) {
+        let geometry = self.fs.geometry();
+        let generation = self.with_meta(|m| m.generation);
+        let mut block = self.table.write();
+        let Some(slot) = block.get_mut(self.table_offset..self.table_offset + geometry.inode_size) else {
+            return;
+        };
+        raw::set_tail(geometry, self.ino, generation, tail, slot);
+    }
+
+    /// Gives the inode `extra_isize` bytes of extra fields, the new ones zero, and the `tail` behind them.
+    pub(crate) fn widen(&self, extra_isize: u16, tail: &[u8]) {
+        self.with_meta(|m| {
+            m.extra_isize = extra_isize;
+            if raw::has_birth(extra_isize) {
+                m.crtime.get_or_insert_default();
+            }
+        });
+        self.write_inode_tail(tail);
+        self.mark_dirty();
+    }
+
+    /// Whether it is known that there is no `security.capability`.
+    pub(crate) fn no_capability(&self) -> bool {
+        self.no_capability.load(Ordering::Relaxed)
+    }
+
+    /// Says whether there is none. The caller holds `rwsem` alone.
+    pub(crate) fn set_no_capability(&self, none: bool) {
+        self.no_capability.store(none, Ordering::Relaxed);
     }
 
     /// Tells the flusher that pages are dirty.

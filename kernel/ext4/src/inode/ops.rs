@@ -7,8 +7,11 @@ use core::any::Any;
 use base::{Errno, Ino, Result};
 use pagecache::{AddressSpace, AddressSpaceOperations, WritebackControl};
 use sync::RwLock;
+use vfs::acl::{Acl, AclKind};
+use vfs::xattr::Xattrs;
 use vfs::{
-    Attr, Directory, FileOperations, FileType, Inode, OpenFlags, Ownership, SetAttr, SuperBlock, Symlink,
+    Attr, Directory, FileOperations, FileType, Fixed, Inode, OpenFlags, Ownership, SetAttr, SuperBlock,
+    Symlink,
 };
 use writeback::{DirtyInode, DirtyState};
 
@@ -58,16 +61,27 @@ impl Inode for Ext4Inode {
         (self.kind() == FileType::Symlink).then_some(self)
     }
 
-    fn open(self: Arc<Self>, flags: OpenFlags) -> Result<Arc<dyn FileOperations>> {
-        let writes = flags.access_mode() != 0;
-        let fixed = self.flags();
-        if writes && fixed.contains(InodeFlags::IMMUTABLE) {
-            return Err(Errno::EPERM);
-        }
-        let appends = flags.contains(OpenFlags::APPEND) && !flags.contains(OpenFlags::TRUNC);
-        if writes && fixed.contains(InodeFlags::APPEND) && !appends {
-            return Err(Errno::EPERM);
-        }
+    fn as_xattrs(&self) -> Option<&dyn Xattrs> {
+        Some(self)
+    }
+
+    fn acl(&self, kind: AclKind) -> Result<Option<Arc<Acl>>> {
+        Node::acl(self, kind)
+    }
+
+    fn set_acl(&self, kind: AclKind, acl: Option<Acl>, mode: Option<u32>) -> Result<()> {
+        Node::set_acl(self, kind, acl, mode)
+    }
+
+    fn fixed(&self) -> Fixed {
+        let flags = self.flags();
+        let mut fixed = Fixed::empty();
+        fixed.set(Fixed::IMMUTABLE, flags.contains(InodeFlags::IMMUTABLE));
+        fixed.set(Fixed::APPEND, flags.contains(InodeFlags::APPEND));
+        fixed
+    }
+
+    fn open(self: Arc<Self>, _flags: OpenFlags) -> Result<Arc<dyn FileOperations>> {
         match self.kind() {
             FileType::Regular => Ok(RegularFile::new(self)),
             FileType::Directory => Ok(DirFile::new(self)),

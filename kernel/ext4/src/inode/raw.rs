@@ -146,7 +146,7 @@ pub fn decode(geo: &Geometry, ino: u32, raw: &[u8]) -> Result<Decoded, InodeErro
         ctime: time(base.i_ctime, extra.i_ctime_extra, 8),
         mtime: time(base.i_mtime, extra.i_mtime_extra, 12),
         atime: time(base.i_atime, extra.i_atime_extra, 16),
-        crtime: (extra_isize >= 20).then(|| time(extra.i_crtime, extra.i_crtime_extra, 24)),
+        crtime: has_birth(extra_isize).then(|| time(extra.i_crtime, extra.i_crtime_extra, 24)),
         generation: base.i_generation.get(),
         file_acl,
         version: join32(base.i_version_lo, if extra_isize >= 28 { extra.i_version_hi } else { 0.into() }),
@@ -197,6 +197,19 @@ pub fn set_dtime(geo: &Geometry, ino: u32, dtime: u32, raw: &mut [u8]) {
     base.i_dtime = dtime.into();
     raw[..BASE_SIZE].copy_from_slice(base.as_bytes());
     seal(geo, ino, base.i_generation.get(), raw);
+}
+
+/// Writes the last bytes of an inode, where attributes lie, and renews the checksum.
+pub fn set_tail(geo: &Geometry, ino: u32, generation: u32, tail: &[u8], raw: &mut [u8]) {
+    if let Some(at) = raw.len().checked_sub(tail.len()).filter(|&at| at >= BASE_SIZE) {
+        raw[at..].copy_from_slice(tail);
+        seal(geo, ino, generation, raw);
+    }
+}
+
+/// Whether so many bytes of extra fields reach past `i_crtime`.
+pub fn has_birth(extra_isize: u16) -> bool {
+    extra_isize >= 20
 }
 
 /// Renews the checksum over an inode's bytes.

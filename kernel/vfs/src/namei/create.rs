@@ -10,6 +10,7 @@ use base::{DevId, Errno, Result};
 
 use super::walk::{Last, Walker, look_up};
 use super::{At, directory, lock_unless, may_create};
+use crate::acl::mode_for_new;
 use crate::attr::{FileType, S_IALLUGO, S_IFMT};
 use crate::inode::{Directory, Inode};
 use crate::mount::Path;
@@ -51,8 +52,10 @@ fn create(
 /// mkdirat(2).
 pub fn mkdir(at: &At<'_>, path: &[u8], mode: u32) -> Result<()> {
     // The sticky bit is kept, set-id bits are not (S_IRWXUGO | S_ISVTX).
-    let mode = mode & 0o1777 & !at.umask;
-    create(at, path, Kind::Directory, |_, dir, name| dir.mkdir(name, mode, at.cred))
+    let mode = mode & 0o1777;
+    create(at, path, Kind::Directory, |place, dir, name| {
+        dir.mkdir(name, mode_for_new(&**place.inode()?, mode, at.umask)?, at.cred)
+    })
 }
 
 /// mknodat(2). A mode without type bits means a regular file. EPERM for a directory and for a
@@ -67,11 +70,13 @@ pub fn mknod(at: &At<'_>, path: &[u8], mode: u32, rdev: DevId) -> Result<()> {
         FileType::Symlink => return Err(Errno::EINVAL),
         _ => {}
     }
-    let mode = mode & S_IALLUGO & !at.umask;
-    create(at, path, Kind::Other, |_, dir, name| match kind {
-        FileType::Regular => dir.create(name, mode, at.cred),
-        kind if kind.is_device() && !at.cred.capable() => Err(Errno::EPERM),
-        kind => dir.mknod(name, kind.mode() | mode, rdev, at.cred),
+    create(at, path, Kind::Other, |place, dir, name| {
+        let mode = mode_for_new(&**place.inode()?, mode & S_IALLUGO, at.umask)?;
+        match kind {
+            FileType::Regular => dir.create(name, mode, at.cred),
+            kind if kind.is_device() && !at.cred.capable() => Err(Errno::EPERM),
+            kind => dir.mknod(name, kind.mode() | mode, rdev, at.cred),
+        }
     })
 }
 
@@ -94,6 +99,9 @@ pub fn link(old_at: &At<'_>, old: &[u8], old_flags: LookupFlags, new_at: &At<'_>
         let inode = old.inode()?;
         if !Arc::ptr_eq(&old.mount, &dir_path.mount) {
             return Err(Errno::EXDEV);
+        }
+        if !inode.fixed().is_empty() {
+            return Err(Errno::EPERM);
         }
         if inode.file_type() == FileType::Directory {
             return Err(Errno::EPERM);

@@ -31,10 +31,11 @@ pub use query::{LookupFlags, access, chdir, lookup, readlink, readlink_at};
 pub use remove::{rmdir, unlink};
 pub use rename::rename;
 
+use crate::acl;
 use crate::attr::FileType;
 use crate::cred::{Cred, Want};
 use crate::dentry::Dentry;
-use crate::inode::{Directory, Inode, same_inode};
+use crate::inode::{Directory, Fixed, Inode, same_inode};
 use crate::mount::Path;
 
 /// The longest path, without its NUL (PATH_MAX - 1).
@@ -58,18 +59,27 @@ pub struct At<'a> {
 }
 
 /// Whether the permission bits and the file system's read-only state allow it
-/// (`inode_permission`). EACCES, EROFS.
+/// (`inode_permission`). EACCES, EROFS, EPERM to write what is immutable.
 pub fn permission(inode: &dyn Inode, want: Want, cred: &Cred) -> Result<()> {
     let kind = inode.file_type();
     let on_disk = matches!(kind, FileType::Regular | FileType::Directory | FileType::Symlink);
     if want.has(Want::WRITE) && on_disk && inode.superblock().read_only() {
         return Err(Errno::EROFS);
     }
+    if want.has(Want::WRITE) && inode.fixed().contains(Fixed::IMMUTABLE) {
+        return Err(Errno::EPERM);
+    }
     // The superuser's way through a directory tree does not look at modes.
     if cred.capable() && (kind == FileType::Directory || !want.has(Want::EXEC)) {
         return Ok(());
     }
-    if cred.permits(&inode.ownership(), want) { Ok(()) } else { Err(Errno::EACCES) }
+    let owner = inode.ownership();
+    let allowed = match acl::permits(inode, &owner, want, cred)? {
+        // The superuser may all but execute what nobody may.
+        Some(by_list) => by_list || (cred.capable() && cred.permits(&owner, want)),
+        None => cred.permits(&owner, want),
+    };
+    if allowed { Ok(()) } else { Err(Errno::EACCES) }
 }
 
 /// The methods of a directory. ENOTDIR.
@@ -87,12 +97,15 @@ fn may_create(dir: &Path, cred: &Cred) -> Result<()> {
 }
 
 /// Whether a name may be taken from a directory (`may_delete`), in Linux's order: permissions of
-/// the directory EACCES, sticky bit EPERM, kind ENOTDIR or EISDIR, ENOENT when the directory was
+/// the directory EACCES, sticky bit and chattr's flags EPERM, kind ENOTDIR or EISDIR, ENOENT when the directory was
 /// removed. The caller holds the directory.
 fn may_delete(dir: &Path, victim: &Dentry, as_directory: bool, cred: &Cred) -> Result<()> {
     let (dir_inode, inode) = (dir.inode()?, victim.inode().ok_or(Errno::ENOENT)?);
     permission(&**dir_inode, Want::CHANGE_DIR, cred)?;
     if !cred.capable() && cred.sticky_forbids(&dir_inode.ownership(), &inode.ownership()) {
+        return Err(Errno::EPERM);
+    }
+    if dir_inode.fixed().contains(Fixed::APPEND) || !inode.fixed().is_empty() {
         return Err(Errno::EPERM);
     }
     match (as_directory, victim.is_dir()) {

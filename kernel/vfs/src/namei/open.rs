@@ -14,6 +14,7 @@ use base::{Errno, Result};
 use super::query::{LookupFlags, lookup, with_slash};
 use super::walk::{Last, Target, Walker, look_up};
 use super::{At, directory, may_create, permission};
+use crate::acl::mode_for_new;
 use crate::attr::{FileType, S_IALLUGO};
 use crate::attr_ops;
 use crate::cred::Want;
@@ -21,6 +22,7 @@ use crate::dentry::Dentry;
 use crate::device;
 use crate::file::File;
 use crate::flags::OpenFlags;
+use crate::inode::Fixed;
 use crate::mount::Path;
 use crate::superblock::MountFlags;
 
@@ -30,7 +32,7 @@ pub fn open(at: &At<'_>, path: &[u8], flags: OpenFlags, mode: u32) -> Result<Arc
     if flags.contains(OpenFlags::PATH) {
         return open_path(at, path, flags);
     }
-    let (place, created) = find_or_make(at, path, flags, mode & S_IALLUGO & !at.umask)?;
+    let (place, created) = find_or_make(at, path, flags, mode & S_IALLUGO)?;
     if flags.contains(OpenFlags::TMPFILE_BIT) {
         // The place is the directory; no file system here makes files without a name yet.
         return Err(if place.dentry.is_dir() { Errno::EOPNOTSUPP } else { Errno::ENOTDIR });
@@ -137,6 +139,7 @@ fn look_up_or_create(at: &At<'_>, dir: &Path, name: &[u8], mode: u32) -> Result<
     }
     let _change = may_write?;
     may_create(dir, at.cred)?;
+    let mode = mode_for_new(&**inode, mode, at.umask)?;
     let new = directory(inode)?.create(name, mode, at.cred)?;
     Ok((dir.dentry.instantiate(name, new), true))
 }
@@ -156,7 +159,7 @@ fn open_existing(at: &At<'_>, place: Path, flags: OpenFlags) -> Result<Arc<File>
     Ok(file)
 }
 
-/// `may_open`: what the kind allows, then the permission bits, then O_NOATIME.
+/// `may_open`: what the kind allows, then the permission bits, append-only files, then O_NOATIME.
 fn may_open(at: &At<'_>, place: &Path, kind: FileType, flags: OpenFlags) -> Result<()> {
     let mut want = match flags.access_mode() {
         0 => Want::READ,
@@ -176,6 +179,12 @@ fn may_open(at: &At<'_>, place: &Path, kind: FileType, flags: OpenFlags) -> Resu
     }
     let inode = place.inode()?;
     permission(&**inode, want, at.cred)?;
+    if inode.fixed().contains(Fixed::APPEND) {
+        let elsewhere = flags.access_mode() != 0 && !flags.contains(OpenFlags::APPEND);
+        if elsewhere || flags.contains(OpenFlags::TRUNC) {
+            return Err(Errno::EPERM);
+        }
+    }
     if flags.contains(OpenFlags::NOATIME) && !at.cred.owns(&inode.ownership()) {
         return Err(Errno::EPERM);
     }

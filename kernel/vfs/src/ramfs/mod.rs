@@ -12,11 +12,12 @@
 //! File bytes are [`base::Frame`]s by page index, so holes take no memory.
 //!
 //! # Locking
-//! `i_rwsem` as the vfs asks; then `meta` (spin), `entries` and `pages` (sleeping), none of them
+//! `i_rwsem` as the vfs asks; then `meta` (spin), `entries`, `pages` and `xattrs` (sleeping), none of them
 //! held while another is taken.
 
 mod dir;
 mod file;
+mod xattr;
 
 use alloc::sync::{Arc, Weak};
 use alloc::vec::Vec;
@@ -32,6 +33,7 @@ use crate::file_ops::FileOperations;
 use crate::flags::OpenFlags;
 use crate::inode::{Directory, Inode, Symlink};
 use crate::superblock::{FileSystemType, MountFlags, SuperBlock, anonymous_dev};
+use crate::xattr::Xattrs;
 
 /// The largest file: what a 64-bit position can name, in whole pages.
 const MAX_BYTES: u64 = i64::MAX as u64 & !(PAGE_SIZE as u64 - 1);
@@ -180,6 +182,7 @@ struct Node {
     fs: Weak<RamFs>,
     rwsem: RwLock<()>,
     meta: SpinLock<Meta>,
+    xattrs: xattr::Attributes,
     body: Body,
 }
 
@@ -209,7 +212,8 @@ impl Node {
             ctime: now,
             btime: now,
         };
-        Arc::new(Node { ino, kind, fs, rwsem: RwLock::new(()), meta: SpinLock::new(meta), body })
+        let xattrs = xattr::Attributes::default();
+        Arc::new(Node { ino, kind, fs, rwsem: RwLock::new(()), meta: SpinLock::new(meta), xattrs, body })
     }
 
     /// A new inode of the same file system. ENOSPC while the file system goes away.
@@ -315,6 +319,10 @@ impl Inode for Node {
 
     fn as_symlink(&self) -> Option<&dyn Symlink> {
         if self.kind == FileType::Symlink { Some(self) } else { None }
+    }
+
+    fn as_xattrs(&self) -> Option<&dyn Xattrs> {
+        Some(self)
     }
 
     fn open(self: Arc<Self>, _flags: OpenFlags) -> Result<Arc<dyn FileOperations>> {

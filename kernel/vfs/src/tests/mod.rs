@@ -11,6 +11,7 @@ mod mounts;
 mod names;
 mod opening;
 mod renames;
+mod xattrs;
 
 use alloc::string::String;
 use alloc::sync::Arc;
