@@ -93,6 +93,7 @@ errnos! {
     ENOTSOCK "Socket operation on non-socket",
     EOPNOTSUPP "Operation not supported",
     EAFNOSUPPORT "Address family not supported by protocol",
+    ESHUTDOWN "Cannot send after transport endpoint shutdown",
     ETIMEDOUT "Connection timed out",
     EALREADY "Operation already in progress",
     EINPROGRESS "Operation now in progress",

@@ -2,13 +2,16 @@
 //!
 //! Every check that fails while the file system is mounted ends in [`Ext4Fs::corrupt`]: one line in
 //! the log that names inode, block and check, a note in the superblock (`s_error_count`, first and
-//! last error), and what `errors=` demands. The caller gets EUCLEAN to hand up.
+//! last error with time, inode, block, error code, the check's words where Linux puts a function's name,
+//! and the line of the source that found it), and what `errors=` demands. The caller gets EUCLEAN to hand
+//! up. Metadata that cannot be read at all goes the same way through [`Ext4Fs::failed`], with EIO.
 //!
 //! # Locking
 //! Takes the superblock's buffer alone, so no caller may hold that buffer's guard.
 
 use alloc::string::ToString;
 use core::fmt::Display;
+use core::panic::Location;
 
 use base::{Errno, FileBlock, FsBlock};
 
@@ -16,8 +19,19 @@ use crate::disk::superblock::{STATE_ERROR, Superblock};
 use crate::fs::Ext4Fs;
 use crate::geometry::ErrorPolicy;
 
-/// EFSCORRUPTED's number, in the superblock's own list of error codes (`EXT4_ERR_EFSCORRUPTED`).
-const CODE_CORRUPTED: u8 = 13;
+/// An errno's number in the superblock's own list (`EXT4_ERR_*`).
+fn code(errno: Errno) -> u8 {
+    match errno {
+        Errno::EIO => 2,
+        Errno::ENOMEM => 3,
+        Errno::EBADMSG => 4,
+        Errno::EUCLEAN => 5,
+        Errno::ENOSPC => 6,
+        Errno::EROFS => 8,
+        Errno::ESHUTDOWN => 16,
+        _ => 1,
+    }
+}
 
 /// Where a contradiction was found.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -70,9 +84,29 @@ impl core::fmt::Display for Site {
 impl Ext4Fs {
     /// The disk contradicts itself at `site`: tells it, notes it, acts on it. Returns EUCLEAN.
     #[cold]
+    #[track_caller]
     pub fn corrupt(&self, site: Site, check: impl Display) -> Errno {
+        self.error(site, Errno::EUCLEAN, Location::caller().line(), &check)
+    }
+
+    /// Metadata that is needed cannot be read or written: the same, with `errno`, which is returned.
+    #[cold]
+    #[track_caller]
+    pub fn failed(&self, site: Site, errno: Errno, what: impl Display) -> Errno {
+        self.error(site, errno, Location::caller().line(), &what)
+    }
+
+    /// Ends writing because somebody asked for it (`mount -o remount,abort`).
+    #[track_caller]
+    pub(crate) fn abort(&self) {
+        log::error!("EXT4-fs error (device {}): Abort forced by user", self.disk_name());
+        self.note_error(Site::default(), Errno::ESHUTDOWN, Location::caller().line(), "Abort forced by user");
+        self.become_read_only("the option abort asks for it");
+    }
+
+    fn error(&self, site: Site, errno: Errno, line: u32, check: &dyn Display) -> Errno {
         log::error!("EXT4-fs error (device {}): {site}{check}", self.disk_name());
-        self.note_error(site, &check.to_string());
+        self.note_error(site, errno, line, &check.to_string());
         match self.error_policy() {
             ErrorPolicy::Continue => {}
             ErrorPolicy::RemountReadOnly => self.become_read_only("an error was found"),
@@ -80,11 +114,11 @@ impl Ext4Fs {
                 panic!("EXT4-fs (device {}): panic forced after error (errors=panic)", self.disk_name())
             }
         }
-        Errno::EUCLEAN
+        errno
     }
 
     /// Writes the error into the superblock, unless nothing may be written.
-    fn note_error(&self, site: Site, check: &str) {
+    fn note_error(&self, site: Site, errno: Errno, line: u32, check: &str) {
         if self.read_only() {
             return;
         }
@@ -93,13 +127,16 @@ impl Ext4Fs {
             sb.s_state = (sb.s_state.get() | STATE_ERROR).into();
             let block = if site.block != 0 { site.block } else { site.file_block.map_or(0, |b| b.0) };
             note_last(sb, site.ino, block, now, check);
+            sb.s_last_error_errcode = code(errno);
+            sb.s_last_error_line = line.into();
             if sb.s_first_error_time.get() == 0 {
                 sb.s_first_error_time = (now as u32).into();
                 sb.s_first_error_time_hi = (now >> 32) as u8;
                 sb.s_first_error_ino = site.ino.into();
                 sb.s_first_error_block = block.into();
                 sb.s_first_error_func = sb.s_last_error_func;
-                sb.s_first_error_errcode = CODE_CORRUPTED;
+                sb.s_first_error_errcode = sb.s_last_error_errcode;
+                sb.s_first_error_line = sb.s_last_error_line;
             }
             sb.s_error_count = sb.s_error_count.get().saturating_add(1).into();
         });
@@ -111,8 +148,6 @@ fn note_last(sb: &mut Superblock, ino: u32, block: u64, now: u64, check: &str) {
     sb.s_last_error_time_hi = (now >> 32) as u8;
     sb.s_last_error_ino = ino.into();
     sb.s_last_error_block = block.into();
-    sb.s_last_error_errcode = CODE_CORRUPTED;
-    sb.s_last_error_line = 0.into();
     // Linux puts a function's name here; Quill puts the check, as far as it fits.
     sb.s_last_error_func = [0; 32];
     let text = check.as_bytes();

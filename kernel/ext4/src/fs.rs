@@ -30,7 +30,7 @@ use crate::geometry::{ErrorPolicy, Geometry, super_checksum};
 use crate::group::Groups;
 use crate::inode::cache::InodeCache;
 use crate::inode::{Ext4Inode, Node};
-use crate::options::Options;
+use crate::options::{self, Flag, Flavor, Options};
 use crate::orphan::Orphans;
 use crate::zones::Zones;
 
@@ -87,7 +87,7 @@ impl Ext4Fs {
     pub(crate) fn new(parts: Parts) -> Arc<Ext4Fs> {
         let (free_blocks, free_inodes) = parts.groups.totals();
         let large_file = AtomicBool::new(parts.geometry.has_ro_compat(RoCompat::LARGE_FILE));
-        let sectors_at_mount = crate::mount::sectors_written(parts.device.disk());
+        let sectors_at_mount = crate::state::sectors_written(parts.device.disk());
         let seed = base::time::now().as_ns().unwrap_or(0) ^ u64::from(parts.geometry.csum_seed);
         let kbytes_at_mount = superblock_in(&parts.superblock, &parts.geometry).s_kbytes_written.get();
         Arc::new_cyclic(|me| Ext4Fs {
@@ -193,14 +193,20 @@ impl Ext4Fs {
         self.options.lock().clone()
     }
 
-    /// Whether new files take their directory's group.
-    pub fn bsd_groups(&self) -> bool {
-        self.options.lock().bsd_groups.unwrap_or(self.geometry.bsd_groups)
+    /// Whether an option holds: said at mount, or the superblock's or Linux's default.
+    pub fn is_on(&self, flag: Flag) -> bool {
+        let options = self.options.lock();
+        options.is_on(flag, options::defaults(self.geometry.default_mount_opts, options.flavor))
+    }
+
+    /// The type this was mounted as.
+    pub fn flavor(&self) -> Flavor {
+        self.options.lock().flavor
     }
 
     /// Whether there are no access control lists (`noacl`).
     pub(crate) fn no_acl(&self) -> bool {
-        self.options.lock().no_acl
+        !self.is_on(Flag::ACL)
     }
 
     /// Other options, for a remount.
@@ -306,7 +312,7 @@ impl Ext4Fs {
 
     /// The options as /proc/mounts shows them.
     pub(crate) fn options_text(&self) -> String {
-        self.options.lock().text()
+        self.options.lock().text(&self.geometry)
     }
 }
 

@@ -2,7 +2,7 @@
 //!
 //! # The rooms
 //! ```text
-//!   mount.rs  geometry.rs  options.rs     the door: superblock to Geometry to Ext4Fs
+//!   mount.rs  geometry/  options/  state.rs   the door: superblock to Geometry to Ext4Fs; in use, clean
 //!   fs.rs  superblock.rs  error.rs        what a mounted file system shares; sync, statfs, unmount; errors=
 //!   group.rs  zones.rs  balloc/           groups, where metadata lies, giving out blocks and inodes
 //!   inode/  orphan.rs  truncate.rs        inodes in memory and their end
@@ -65,6 +65,7 @@ mod namei;
 mod options;
 mod orphan;
 mod seek;
+mod state;
 mod superblock;
 mod symlink;
 pub mod trace;
@@ -74,4 +75,4 @@ mod zones;
 
 pub use fs::Ext4Fs;
 pub use inode::Ext4Inode;
-pub use mount::{FS_TYPE, mount};
+pub use mount::{FS_TYPE, OLDER_TYPES, mount};

@@ -26,23 +26,26 @@ use vfs::{FileSystemType, FileType, MountFlags, SuperBlock};
 use writeback::Bdi;
 use zerocopy::FromBytes;
 
-use crate::disk::feature::{Incompat, RoCompat, ro_compat_names};
+use crate::disk::feature::{Compat, Incompat, RoCompat, incompat_names, ro_compat_names};
 use crate::disk::inode::ROOT_INO;
-use crate::disk::superblock::{OFFSET, SIZE, STATE_ERROR, STATE_VALID, Superblock};
+use crate::disk::superblock::{OFFSET, SIZE, Superblock};
 use crate::fs::{Ext4Fs, Parts};
-use crate::geometry::{Geometry, features};
+use crate::geometry::{Geometry, SuperError, features};
 use crate::group::Groups;
-use crate::options::Options;
+use crate::options::{Flag, Flavor, Options};
 use crate::orphan;
+use crate::state::{begin, warn_about_state};
 
 /// ext4, for [`vfs::register_filesystem`].
-pub static FS_TYPE: &dyn FileSystemType = &Ext4Type;
+pub static FS_TYPE: &dyn FileSystemType = &ExtType(Flavor::Ext4);
+/// ext2 and ext3: the same code, for disks that have no newer feature.
+pub static OLDER_TYPES: [&dyn FileSystemType; 2] = [&ExtType(Flavor::Ext3), &ExtType(Flavor::Ext2)];
 
-struct Ext4Type;
+struct ExtType(Flavor);
 
-impl FileSystemType for Ext4Type {
+impl FileSystemType for ExtType {
     fn name(&self) -> &'static str {
-        "ext4"
+        self.0.name()
     }
 
     fn requires_dev(&self) -> bool {
@@ -56,19 +59,37 @@ impl FileSystemType for Ext4Type {
         options: &str,
     ) -> Result<Arc<dyn SuperBlock>> {
         let device = source.ok_or(Errno::ENOTBLK)?;
-        Ok(mount(&device, flags.contains(MountFlags::RDONLY), options)?)
+        Ok(mount_as(self.0, &device, flags.contains(MountFlags::RDONLY), options)?)
     }
 }
 
-/// Mounts what is on a device.
+/// Mounts what is on a device, as ext4.
 pub fn mount(device: &Arc<BlockDevice>, read_only: bool, options: &str) -> Result<Arc<Ext4Fs>> {
-    let options = Options::parse(options)?;
+    mount_as(Flavor::Ext4, device, read_only, options)
+}
+
+fn mount_as(
+    flavor: Flavor,
+    device: &Arc<BlockDevice>,
+    read_only: bool,
+    options: &str,
+) -> Result<Arc<Ext4Fs>> {
+    let options = Options::parse(options, flavor)?;
     let claim = device.claim()?;
     let sb = read_superblock(device)?;
-    let geometry = Geometry::check(&sb, device.size()).map_err(|e| {
+    let complain = |e: SuperError| {
         log::error!("EXT4-fs ({}): {e}", device.disk().name());
         e.errno()
-    })?;
+    };
+    let geometry = Geometry::check(&sb, device.size()).map_err(complain)?;
+    check_flavor(&sb, flavor, read_only || device.disk().read_only()).map_err(complain)?;
+    if flavor != Flavor::Ext4 {
+        let name = flavor.name();
+        log::info!(
+            "EXT4-fs ({}): mounting {name} file system using the ext4 subsystem",
+            device.disk().name()
+        );
+    }
     let access = Access::of(device.disk(), &sb, &geometry, &options);
     if let Access::No(why) = &access
         && !read_only
@@ -83,6 +104,28 @@ pub fn mount(device: &Arc<BlockDevice>, read_only: bool, options: &str) -> Resul
         fs.give_up_claim();
     })?;
     Ok(fs)
+}
+
+/// An ext2 or ext3 has only the features of its time (`ext2_feature_set_ok`, `ext3_feature_set_ok`).
+fn check_flavor(sb: &Superblock, flavor: Flavor, read_only: bool) -> core::result::Result<(), SuperError> {
+    let known = match flavor {
+        Flavor::Ext2 => Incompat::EXT2,
+        Flavor::Ext3 => Incompat::EXT3,
+        Flavor::Ext4 => return Ok(()),
+    };
+    let (compat, incompat, ro_compat) = features(sb);
+    let foreign = incompat & !known.bits();
+    if foreign != 0 {
+        return Err(SuperError::Flavor(flavor.name(), incompat_names(foreign)));
+    }
+    if flavor == Flavor::Ext3 && compat & Compat::HAS_JOURNAL.bits() == 0 {
+        return Err(SuperError::Flavor(flavor.name(), "no has_journal".into()));
+    }
+    let foreign = ro_compat & !RoCompat::EXT3.bits();
+    if foreign != 0 && !read_only {
+        return Err(SuperError::Flavor(flavor.name(), ro_compat_names(foreign)));
+    }
+    Ok(())
 }
 
 fn assemble(
@@ -193,54 +236,9 @@ impl Access {
         if !geometry.has_incompat(Incompat::EXTENTS) {
             return Access::No("block-mapped files (no extent feature) cannot be written yet".into());
         }
-        if options.no_recovery {
+        if options.is_on(Flag::NORECOVERY, Flag::empty()) {
             return Access::No("the option norecovery asks for it".into());
         }
         Access::Yes
     }
-}
-
-fn warn_about_state(fs: &Ext4Fs) {
-    let sb = fs.superblock();
-    let (state, count, max) = (sb.s_state.get(), sb.s_mnt_count.get(), sb.s_max_mnt_count.get());
-    let name = fs.disk_name();
-    if state & STATE_ERROR != 0 {
-        log::warn!("EXT4-fs ({name}): the file system has errors: running e2fsck is recommended");
-    } else if state & STATE_VALID == 0 {
-        log::warn!("EXT4-fs ({name}): was not unmounted cleanly: running e2fsck is recommended");
-    } else if max.cast_signed() > 0 && count >= max {
-        log::warn!("EXT4-fs ({name}): maximal mount count reached: running e2fsck is recommended");
-    }
-}
-
-/// Marks the disk as in use (`ext4_setup_super`).
-pub(crate) fn begin(fs: &Ext4Fs) -> Result<()> {
-    let now = base::time::coarse_now().sec.cast_unsigned();
-    fs.note_state_at_mount(fs.superblock().s_state.get());
-    fs.with_superblock(|sb| {
-        sb.s_state = (sb.s_state.get() & !STATE_VALID).into();
-        if sb.s_max_mnt_count.get() == 0 {
-            sb.s_max_mnt_count = 20.into();
-        }
-        sb.s_mnt_count = sb.s_mnt_count.get().saturating_add(1).into();
-        (sb.s_mtime, sb.s_mtime_hi) = split_time(now);
-        // The place is the vfs's knowledge; Quill's one disk is its root.
-        sb.s_last_mounted = [0; 64];
-        sb.s_last_mounted[0] = b'/';
-    });
-    fs.update_superblock();
-    fs.superblock_buffer().sync()?;
-    // What is written from now on must not overtake the mark.
-    fs.device().flush()
-}
-
-/// 40 bits of seconds, as the superblock keeps them.
-pub(crate) fn split_time(sec: u64) -> (zerocopy::byteorder::little_endian::U32, u8) {
-    let [.., high, _, _, _] = sec.to_le_bytes();
-    (crate::disk::lo32(sec), high)
-}
-
-/// Sectors written to a disk since it came.
-pub(crate) fn sectors_written(disk: &Disk) -> u64 {
-    disk.stats().write.sectors
 }

@@ -36,6 +36,7 @@ use crate::dir::{self, Found};
 use crate::disk::feature::RoCompat;
 use crate::disk::inode::InodeFlags;
 use crate::inode::{Ext4Inode, LINK_MAX, Touch};
+use crate::options::Flag;
 use crate::symlink;
 
 pub(crate) use blocks::NodeDir;
@@ -177,7 +178,7 @@ impl Ext4Inode {
         let (mode_here, uid, gid) = self.with_meta(|m| (u32::from(m.mode), m.uid, m.gid));
         let here = Ownership { mode: mode_here, uid, gid };
         let mut owner = cred.init_owner(&here, kind.mode() | (mode & vfs::S_IALLUGO));
-        if self.fs().options().bsd_groups.unwrap_or(self.fs().geometry().bsd_groups) {
+        if self.fs().is_on(Flag::GRPID) {
             owner.gid = gid;
         }
         let inode = self.fs().new_inode(self, owner, name)?;

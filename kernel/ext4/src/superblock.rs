@@ -19,9 +19,9 @@ use crate::disk::{hi32, lo32};
 use crate::fs::Ext4Fs;
 use crate::inode::cache::table_place;
 use crate::inode::raw;
-use crate::mount::{begin, sectors_written, split_time};
-use crate::options::Options;
+use crate::options::Flag;
 use crate::orphan::clean_up;
+use crate::state::{begin, sectors_written, split_time};
 
 /// `f_type` of statfs.
 const MAGIC: u64 = 0xef53;
@@ -36,7 +36,7 @@ impl SuperBlock for Ext4Fs {
 
     fn statfs(&self) -> Result<StatFs> {
         let geometry = self.geometry();
-        let overhead = if self.options().minix_df { 0 } else { self.overhead() };
+        let overhead = if self.is_on(Flag::MINIX_DF) { 0 } else { self.overhead() };
         let free = self.free_blocks.load(Ordering::Relaxed);
         let kept = geometry.reserved_blocks + kept_for_metadata(self);
         let half = |at: usize| {
@@ -83,7 +83,10 @@ impl SuperBlock for Ext4Fs {
     }
 
     fn remount(&self, flags: MountFlags, options: &str) -> Result<()> {
-        let options = Options::parse(options)?;
+        let options = self.options().and(options)?;
+        if options.is_on(Flag::ABORT, Flag::empty()) {
+            self.abort();
+        }
         let read_only = flags.contains(MountFlags::RDONLY);
         if read_only && !self.read_only() {
             self.finish()?;
@@ -104,7 +107,7 @@ impl SuperBlock for Ext4Fs {
     }
 
     fn fs_type(&self) -> &'static str {
-        "ext4"
+        self.flavor().name()
     }
 
     fn dev(&self) -> DevId {
@@ -154,7 +157,7 @@ impl Ext4Fs {
     }
 
     /// Blocks that can never hold a file's data: what mke2fs counted, or the metadata and the journal.
-    fn overhead(&self) -> u64 {
+    pub(crate) fn overhead(&self) -> u64 {
         let geometry = self.geometry();
         match u64::from(geometry.overhead) {
             n if n > 0 && n < geometry.blocks_count => n,

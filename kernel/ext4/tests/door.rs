@@ -140,9 +140,65 @@ fn a_damaged_group_descriptor_names_the_group() {
 
 #[test]
 fn unknown_options_are_refused() {
-    for options in ["data=journal", "usrquota", "nonsense"] {
+    for options in ["data=journal", "usrquota", "nonsense", "resuid=x", "dax"] {
         let options = Options { options: options.into(), ..Options::default() };
         assert_eq!(Machine::mount_with(&image(&[]), &options).err(), Some(Errno::EINVAL));
         assert!(take_log().join("\n").contains(&options.options));
     }
+}
+
+fn options(fs_type: &'static str, options: &str, read_only: bool) -> Options {
+    Options { fs_type, options: options.into(), read_only, ..Options::default() }
+}
+
+/// The type decides which features may be there, as in Linux.
+#[test]
+fn ext2_and_ext3_as_types() {
+    let ext4 = image(&[]);
+    let ext2 = image(&["-t", "ext2"]);
+    let ext3 = image(&["-t", "ext3", "-J", "size=1"]);
+    for (made, kind, mounts) in [
+        (&ext4, "ext2", false),
+        (&ext4, "ext3", false),
+        (&ext2, "ext2", true),
+        (&ext2, "ext3", false),
+        (&ext3, "ext2", true),
+        (&ext3, "ext3", true),
+        (&ext2, "ext4", true),
+        (&ext3, "ext4", true),
+    ] {
+        take_log();
+        // mke2fs -t ext2 of today sets ext_attr, resize_inode, dir_index: compat, so no matter.
+        let machine = Machine::mount_with(made, &options(kind, "", true));
+        let log = take_log().join("\n");
+        assert_eq!(machine.is_ok(), mounts, "{kind}: {log}");
+        match machine {
+            Ok(machine) => {
+                assert_eq!(machine.vfs_mount().superblock().fs_type(), kind);
+                machine.read_dir("/lost+found").unwrap();
+                assert_eq!(machine.give_up().bytes, made.bytes);
+            }
+            Err(e) => {
+                assert_eq!(e, Errno::EINVAL);
+                assert!(log.contains("feature incompatibilities"), "{log}");
+            }
+        }
+    }
+    let huge = image(&["-t", "ext2", "-O", "huge_file"]);
+    assert_eq!(Machine::mount_with(&huge, &options("ext2", "", false)).err(), Some(Errno::EINVAL));
+    Machine::mount_with(&huge, &options("ext2", "", true)).unwrap().give_up();
+    assert_eq!(Machine::mount_with(&ext2, &options("ext2", "delalloc", true)).err(), Some(Errno::EINVAL));
+}
+
+#[test]
+fn options_as_proc_mounts_shows_them() {
+    let made = image(&[]);
+    let machine =
+        Machine::mount_with(&made, &options("", "nodelalloc,errors=panic,commit=9", false)).unwrap();
+    assert_eq!(machine.vfs_mount().superblock().options(), ",nodelalloc,errors=panic,commit=9");
+    machine.give_up();
+    let tuned = made.changed("ssv default_mount_opts 0x102").unwrap();
+    let machine = Machine::mount(&tuned).unwrap();
+    assert_eq!(machine.vfs_mount().superblock().options(), "");
+    machine.give_up();
 }

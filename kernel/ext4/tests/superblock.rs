@@ -210,6 +210,14 @@ fn an_error_is_noted_and_ends_writing() {
         let after = machine.give_up();
         assert_ne!(u16_at(&after, STATE) & 2, 0, "{policy}: EXT4_ERROR_FS");
         assert_eq!(u32_at(&after, 0x194), 1, "{policy}: s_error_count");
+        assert_eq!(after.stat_field("First error err").unwrap(), "EFSCORRUPTED");
+        assert_eq!(after.stat_field("Last error inode #").unwrap(), "12");
+        assert!(after.stat_field("Last error function").unwrap().contains("i_checksum"), "{policy}");
+        assert_ne!(after.stat_field("Last error line #").unwrap(), "0");
+        let machine = Machine::mount_with(&after, &options).unwrap();
+        let log = sim::take_log().join("\n");
+        assert!(log.contains("error count since last fsck: 1") && log.contains("inode 12"), "{log}");
+        machine.give_up();
     }
 }
 
@@ -292,4 +300,56 @@ fn the_first_large_file() {
     let after = machine.unmount().unwrap();
     after.fsck().unwrap();
     assert!(after.stat_field("Filesystem features").unwrap().contains("large_file"));
+}
+
+/// `mount -o remount,abort` ends writing and says so on the disk.
+#[test]
+fn abort_forced_by_user() {
+    let machine = Machine::mount(&Image::mkfs(8 << 20, &["-b", "1024"]).unwrap()).unwrap();
+    machine.create("/f", 0o644).unwrap();
+    // It cannot be writable any more, which the same call asks for: Linux answers the same.
+    let sb = machine.vfs_mount().superblock();
+    assert_eq!(sb.remount(vfs::MountFlags::empty(), "abort"), Err(Errno::EROFS));
+    assert_eq!(machine.create("/g", 0o644), Err(Errno::EROFS));
+    let after = machine.give_up();
+    assert_eq!(after.stat_field("Last error err").unwrap(), "ESHUTDOWN");
+}
+
+/// mke2fs counts the overhead; where it did not, the first mount does, and comes to the same.
+#[test]
+fn overhead_is_counted_once() {
+    for args in [
+        &["-b", "1024"][..],
+        &["-b", "4096", "-O", "^flex_bg"],
+        &["-O", "^has_journal,meta_bg,^resize_inode"],
+    ] {
+        let made = Image::mkfs(64 << 20, args).unwrap();
+        let want = u32_at(&made, 0x248);
+        assert_ne!(want, 0);
+        let without = made.changed("ssv overhead_clusters 0").unwrap();
+        let after = Machine::mount(&without).unwrap().unmount().unwrap();
+        assert_eq!(u32_at(&after, 0x248), want, "{args:?}");
+        after.fsck().unwrap();
+    }
+}
+
+/// A mount in use must not look clean to who finds the copies: they are not written at all.
+#[test]
+fn backups_of_sparse_super2_are_left_alone() {
+    let made = Image::mkfs(64 << 20, &["-b", "1024", "-O", "sparse_super2,^resize_inode"]).unwrap();
+    let groups: Vec<usize> = made
+        .stat_field("Backup block groups")
+        .unwrap()
+        .split_whitespace()
+        .map(|n| n.parse().unwrap())
+        .collect();
+    assert_eq!(groups.len(), 2);
+    let machine = Machine::mount(&made).unwrap();
+    machine.write_file("/f", &vec![1; 40 << 20]).unwrap();
+    let after = machine.unmount().unwrap();
+    after.fsck().unwrap();
+    for group in groups {
+        let at = (1 + group * 8192) * 1024;
+        assert_eq!(made.bytes[at..at + 2048], after.bytes[at..at + 2048], "group {group}");
+    }
 }

@@ -34,6 +34,8 @@ pub struct Options {
     pub read_only: bool,
     /// The comma list of mount(2).
     pub options: String,
+    /// `ext2`, `ext3`; ext4 when empty.
+    pub fs_type: &'static str,
     /// `noop` when empty.
     pub elevator: &'static str,
     /// What the disk can take; it always has a write cache.
@@ -71,7 +73,9 @@ impl Machine {
         let disk = Disk::new(&format!("sim{number}"), DevId::new(240, number), tracer.clone(), elevator)?;
         let flags = if options.read_only { MountFlags::RDONLY } else { MountFlags::empty() };
         let device = BlockDevice::of(&disk);
-        let sb = ext4::FS_TYPE.mount(Some(device), flags, &options.options)?;
+        let mut types = ext4::OLDER_TYPES.into_iter();
+        let kind = types.find(|t| t.name() == options.fs_type).unwrap_or(ext4::FS_TYPE);
+        let sb = kind.mount(Some(device), flags, &options.options)?;
         let mount = Mount::new_root(sb, flags, "/dev/sim");
         let root = mount.root();
         Ok(Machine { ram, faults, tracer, mount, root, cred: Cred::ROOT })

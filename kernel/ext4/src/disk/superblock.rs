@@ -31,8 +31,16 @@ pub const GOOD_OLD_FIRST_INO: u32 = 11;
 /// The inode size when `s_rev_level` is [`GOOD_OLD_REV`].
 pub const GOOD_OLD_INODE_SIZE: u16 = 128;
 
+/// `s_default_mount_opts`: tell more in the log.
+pub const DEFM_DEBUG: u32 = 0x1;
 /// `s_default_mount_opts`: new files take the directory's group.
 pub const DEFM_BSDGROUPS: u32 = 0x2;
+/// `s_default_mount_opts`: no FLUSH needed.
+pub const DEFM_NOBARRIER: u32 = 0x100;
+/// `s_default_mount_opts`: tell the disk of freed blocks.
+pub const DEFM_DISCARD: u32 = 0x400;
+/// `s_default_mount_opts`: allocate at once.
+pub const DEFM_NODELALLOC: u32 = 0x800;
 
 /// The layout. Offsets are checked below.
 #[derive(Clone, Copy, FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned)]

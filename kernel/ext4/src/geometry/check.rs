@@ -61,7 +61,7 @@ impl Geometry {
             hash_unsigned: sb.s_flags.get() & raw::FLAG_UNSIGNED_HASH != 0,
             errors: error_policy(sb.s_errors.get()),
             journal_ino: sb.s_journal_inum.get(),
-            bsd_groups: sb.s_default_mount_opts.get() & raw::DEFM_BSDGROUPS != 0,
+            default_mount_opts: sb.s_default_mount_opts.get(),
             overhead: sb.s_overhead_clusters.get(),
         })
     }

@@ -54,6 +54,8 @@ pub enum SuperError {
     ReservedGdt(u16),
     /// `s_first_meta_bg` lies past the descriptors.
     FirstMetaBg(u32),
+    /// A mount as ext2 or ext3 of what has other features: the type, and which.
+    Flavor(&'static str, String),
     /// metadata_csum and uninit_bg are both set, which contradict each other.
     TwoChecksums,
 }
@@ -95,6 +97,9 @@ impl fmt::Display for SuperError {
             SuperError::ExtraIsize(v) => write!(f, "s_want_extra_isize {v} does not fit s_inode_size"),
             SuperError::ReservedGdt(v) => write!(f, "s_reserved_gdt_blocks {v} is impossible"),
             SuperError::FirstMetaBg(v) => write!(f, "s_first_meta_bg {v} lies past the descriptors"),
+            SuperError::Flavor(kind, names) => {
+                write!(f, "couldn't mount as {kind} due to feature incompatibilities: {names}")
+            }
             SuperError::TwoChecksums => f.write_str("metadata_csum and uninit_bg are both set"),
         }
     }
@@ -110,6 +115,7 @@ impl SuperError {
             | SuperError::Incompat(_)
             | SuperError::BlockSize(_)
             | SuperError::ClusterSize(_)
+            | SuperError::Flavor(..)
             | SuperError::Truncated(..) => Errno::EINVAL,
             _ => Errno::EUCLEAN,
         }

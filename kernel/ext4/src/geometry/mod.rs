@@ -101,8 +101,8 @@ pub struct Geometry {
     pub errors: ErrorPolicy,
     /// The journal's inode; 0 for none.
     pub journal_ino: u32,
-    /// Default: new files take their directory's group.
-    pub bsd_groups: bool,
+    /// `s_default_mount_opts`: options that hold unless the mount says otherwise.
+    pub default_mount_opts: u32,
     /// Blocks that hold no files' data, as mke2fs counted them; 0 for "count yourself".
     pub overhead: u32,
 }

@@ -216,7 +216,10 @@ fn load(fs: &Arc<Ext4Fs>, number: u32, purpose: Purpose) -> Result<Arc<Node>> {
             fs.corrupt(Site::inode(number), "lies in the part of the inode table that was never used")
         );
     }
-    let table = fs.device().bread(block)?;
+    let table = fs
+        .device()
+        .bread(block)
+        .map_err(|e| fs.failed(Site::at(number, block), e, "unable to read itable block"))?;
     let decoded = {
         let bytes = table.read();
         let slot = bytes.get(offset..offset + fs.geometry().inode_size).ok_or(Errno::EIO)?;

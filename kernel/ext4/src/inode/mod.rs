@@ -357,18 +357,21 @@ impl Node {
 
     /// The disk contradicts itself about this inode. EUCLEAN.
     #[cold]
+    #[track_caller]
     pub fn corrupt(&self, check: impl Display) -> Errno {
         self.fs.corrupt(Site::inode(self.ino), check)
     }
 
     /// The same, at a block of the disk.
     #[cold]
+    #[track_caller]
     pub fn corrupt_block(&self, block: FsBlock, check: impl Display) -> Errno {
         self.fs.corrupt(Site::at(self.ino, block), check)
     }
 
     /// The same, at a block of the file: what a directory knows of itself.
     #[cold]
+    #[track_caller]
     pub fn corrupt_file_block(&self, block: FileBlock, check: impl Display) -> Errno {
         self.fs.corrupt(Site::in_file(self.ino, block), check)
     }

@@ -1,0 +1,88 @@
+use super::*;
+use crate::geometry::testing::geometry;
+
+fn text(words: &str) -> alloc::string::String {
+    Options::parse(words, Flavor::Ext4).unwrap().text(&geometry())
+}
+
+#[test]
+fn shown_in_linux_order_and_only_when_they_differ() {
+    assert_eq!(
+        text("rw,resuid=7,errors=remount-ro,grpid,,minixdf"),
+        ",minixdf,grpid,resuid=7,errors=remount-ro"
+    );
+    assert_eq!(text(""), "");
+    assert_eq!(text("bsddf,barrier=1,auto_da_alloc,acl,commit=0,delalloc,errors=continue,resuid=0"), "");
+    assert_eq!(text("nobarrier,noacl,commit=30,stripe=16"), ",nobarrier,noacl,commit=30,stripe=16");
+    assert_eq!(text("barrier=0,barrier"), "");
+    assert_eq!(text("auto_da_alloc=0,init_itable=10,data=writeback"), ",noauto_da_alloc,data=writeback");
+    assert_eq!(
+        text("inode_readahead_blks=0,max_dir_size_kb=64"),
+        ",inode_readahead_blks=0,max_dir_size_kb=64"
+    );
+    assert_eq!(text("noload,nodelalloc,dioread_lock"), ",dioread_lock,nodelalloc,norecovery");
+}
+
+#[test]
+fn what_the_superblock_says_is_no_news() {
+    let mut disk = geometry();
+    disk.default_mount_opts = 0x2 | 0x100;
+    let options = Options::parse("grpid", Flavor::Ext4).unwrap();
+    assert_eq!(options.text(&disk), "");
+    assert_eq!(Options::parse("nogrpid,barrier", Flavor::Ext4).unwrap().text(&disk), ",nogrpid,barrier");
+    assert!(defaults(0x2, Flavor::Ext4).contains(Flag::GRPID));
+}
+
+#[test]
+fn what_is_not_done_is_refused() {
+    for word in [
+        "data=journal",
+        "data=ordered",
+        "dax",
+        "usrquota",
+        "sb=32768",
+        "journal_dev=5",
+        "x",
+        "errors",
+        "errors=",
+        "errors=halt",
+        "resuid",
+        "resuid=",
+        "resuid=-1",
+        "resuid=4294967296",
+        "grpid=1",
+        "barrier=x",
+        "inode_readahead_blks=3",
+        "commit=9000000",
+        "journal_ioprio=8",
+        "nouid32",
+        "test_dummy_encryption=v2",
+    ] {
+        assert_eq!(Options::parse(word, Flavor::Ext4), Err(Errno::EINVAL), "{word}");
+    }
+}
+
+#[test]
+fn what_linux_removed_is_passed_over() {
+    assert_eq!(text("bh,nobh,oldalloc,orlov,nocheck,check=none,reservation"), "");
+}
+
+#[test]
+fn older_types_have_fewer_words() {
+    for (word, ext2, ext3) in [
+        ("delalloc", false, false),
+        ("dioread_nolock", false, false),
+        ("noload", false, true),
+        ("data_err=abort", false, true),
+        ("errors=panic,grpid", true, true),
+    ] {
+        assert_eq!(Options::parse(word, Flavor::Ext2).is_ok(), ext2, "{word}");
+        assert_eq!(Options::parse(word, Flavor::Ext3).is_ok(), ext3, "{word}");
+    }
+}
+
+#[test]
+fn a_remount_adds() {
+    let first = Options::parse("grpid,errors=panic", Flavor::Ext4).unwrap();
+    assert_eq!(first.and("errors=remount-ro").unwrap().text(&geometry()), ",grpid,errors=remount-ro");
+}
