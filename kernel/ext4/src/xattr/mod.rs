@@ -42,6 +42,7 @@ use vfs::xattr::{CAPABILITY, Name, XattrFlags, Xattrs};
 
 use crate::disk::feature::Incompat;
 use crate::inode::{Ext4Inode, Node, Touch};
+use crate::options::Flag;
 use entries::{Entry, List, Place, Value};
 
 impl Node {
@@ -205,11 +206,11 @@ impl Xattrs for Ext4Inode {
     }
 
     fn list(&self, each: &mut dyn FnMut(&[u8])) -> Result<()> {
-        let options = self.fs().options();
+        let (user, acl) = (self.fs().is_on(Flag::USER_XATTR), !self.fs().no_acl());
         self.list_xattrs(&mut |index, rest| {
             let hidden = match index {
-                name::USER => options.no_user_xattr,
-                name::ACL_ACCESS | name::ACL_DEFAULT => options.no_acl,
+                name::USER => !user,
+                name::ACL_ACCESS | name::ACL_DEFAULT => !acl,
                 _ => false,
             };
             if let Some(whole) = name::whole(index, rest).filter(|_| !hidden) {
@@ -222,7 +223,7 @@ impl Xattrs for Ext4Inode {
 impl Ext4Inode {
     /// EOPNOTSUPP for `user.` under the option nouser_xattr.
     fn check_space(&self, name: Name<'_>) -> Result<()> {
-        let off = name.space == vfs::xattr::Namespace::User && self.fs().options().no_user_xattr;
+        let off = name.space == vfs::xattr::Namespace::User && !self.fs().is_on(Flag::USER_XATTR);
         if off { Err(Errno::EOPNOTSUPP) } else { Ok(()) }
     }
 }
