@@ -174,6 +174,8 @@ impl BlockDevice {
             head.set(head::UPTODATE);
             page.note_uptodate();
         }
+        // Its new user has not looked at it yet.
+        head.clear(head::CHECKED);
         Ok(Buffer::new(self, page.unlock(), i))
     }
 
@@ -206,7 +208,7 @@ impl BlockDevice {
         if let Some(page) = self.mapping.find_lock_page(index) {
             page.wait_writeback();
             // The page may stay dirty without a dirty block; the next sweep finds that out.
-            page.heads()[i].clear(head::DIRTY);
+            page.heads()[i].clear(head::DIRTY | head::CHECKED);
         }
     }
 

@@ -65,6 +65,19 @@ impl Buffer {
         self.page.heads()[self.head].has(crate::head::DIRTY)
     }
 
+    /// Whether [`Buffer::set_checked`] was called since the block was read, or taken by `getblk`. What a
+    /// check means is the caller's affair: a block has one kind of user from its allocation to its end.
+    #[inline]
+    pub fn is_checked(&self) -> bool {
+        self.page.heads()[self.head].has(crate::head::CHECKED)
+    }
+
+    /// The bytes were found sound: a checksum need not be computed again at each look.
+    #[inline]
+    pub fn set_checked(&self) {
+        self.page.heads()[self.head].set(crate::head::CHECKED);
+    }
+
     /// Writes this block if it is dirty (its dirty neighbours in the page go with it), and waits; also
     /// for a write under way. No FLUSH.
     pub fn sync(&self) -> Result<()> {

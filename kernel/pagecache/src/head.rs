@@ -12,12 +12,13 @@
 //!   UPTODATE   the page's bytes are the block's content
 //!   DIRTY      they are newer than the disk's
 //!   WRITING    they are on their way to the disk
+//!   CHECKED    of metadata: who uses the block has found its bytes sound since they were read
 //! ```
 //! # Locking
 //! MAPPED, NEW, DELAY, UNWRITTEN and the place change with the page locked. UPTODATE is set by who
 //! holds the page lock (or the read that holds it). DIRTY of a data page is set with the page locked;
 //! of a metadata buffer also without, by `Buffer::write`'s guard. WRITING is set with the page locked
-//! and cleared by the end of the I/O.
+//! and cleared by the end of the I/O. CHECKED is set at any time by the block's user.
 
 use core::sync::atomic::{AtomicU64, Ordering};
 
@@ -40,6 +41,8 @@ pub const UPTODATE: u64 = 1 << 52;
 pub const DIRTY: u64 = 1 << 53;
 /// The bytes are being written.
 pub const WRITING: u64 = 1 << 54;
+/// The user of a metadata block has checked it.
+pub const CHECKED: u64 = 1 << 55;
 
 /// One block's state.
 #[derive(Debug, Default)]

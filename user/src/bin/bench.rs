@@ -5,6 +5,7 @@
 #![no_main]
 
 use core::arch::asm;
+use core::ffi::CStr;
 
 use user::sys;
 use user::{Args, println, program};
@@ -42,7 +43,74 @@ fn main(args: Args) -> i32 {
     });
     sys::close(fd);
     sys::unlink(path);
+    many_files(path, rounds);
     0
+}
+
+/// What a file costs from its making to its end: `open` with O_CREAT, 1 KiB, `close`; `stat` of each;
+/// `unlink` of each. In a directory of their own, so that it grows and shrinks as they do.
+fn many_files(base: &CStr, rounds: u64) {
+    let mut path = Name::new(base);
+    if sys::mkdir(path.directory(), 0o755) < 0 {
+        println!("cannot make a directory beside {base:?}");
+        return;
+    }
+    let kilobyte = [7u8; 1024];
+    let files = rounds.min(FILES);
+    let mut each = |what: &str, call: &mut dyn FnMut(&CStr) -> isize| {
+        let mut next = 0;
+        measure_cold(files, what, &mut || {
+            next += 1;
+            call(path.numbered(next))
+        });
+    };
+    each("create, write 1 KiB, close", &mut |name| {
+        let fd = sys::open(name, sys::O_WRONLY | sys::O_CREAT | sys::O_EXCL, 0o644) as i32;
+        if fd < 0 || sys::write(fd, &kilobyte) != 1024 {
+            return -1;
+        }
+        sys::close(fd)
+    });
+    each("stat of each", &mut |name| {
+        let mut stat = [0u8; 128];
+        sys::newfstatat(sys::AT_FDCWD, name.as_ptr() as usize, stat.as_mut_ptr() as usize, 0)
+    });
+    each("unlink of each", &mut |name| sys::unlink(name));
+    sys::rmdir(path.directory());
+}
+
+/// Files made at most: a small disk has inodes for them.
+const FILES: u64 = 2_000;
+
+/// "BASE.d/file-00042", made anew in place.
+struct Name {
+    text: [u8; 128],
+    base: usize,
+}
+
+impl Name {
+    fn new(base: &CStr) -> Name {
+        let mut text = [0; 128];
+        let bytes = base.to_bytes();
+        let len = bytes.len().min(100);
+        text[..len].copy_from_slice(&bytes[..len]);
+        text[len..len + 2].copy_from_slice(b".d");
+        Name { text, base: len + 2 }
+    }
+
+    fn directory(&mut self) -> &CStr {
+        self.text[self.base] = 0;
+        CStr::from_bytes_until_nul(&self.text).unwrap_or(c"/")
+    }
+
+    fn numbered(&mut self, mut n: u64) -> &CStr {
+        self.text[self.base..self.base + 6].copy_from_slice(b"/file-");
+        for at in (self.base + 6..self.base + 11).rev() {
+            self.text[at] = b'0' + (n % 10) as u8;
+            n /= 10;
+        }
+        CStr::from_bytes_until_nul(&self.text).unwrap_or(c"/")
+    }
 }
 
 /// Instructions (under icount) or nanoseconds per call.
@@ -50,6 +118,11 @@ fn measure(rounds: u64, what: &str, call: &mut dyn FnMut() -> isize) {
     for _ in 0..rounds.min(100) {
         call();
     }
+    measure_cold(rounds, what, call);
+}
+
+/// The same without calls beforehand, where each call is made only once.
+fn measure_cold(rounds: u64, what: &str, call: &mut dyn FnMut() -> isize) {
     let begin = counter();
     let mut failed = 0;
     for _ in 0..rounds {

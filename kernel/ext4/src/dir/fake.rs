@@ -8,6 +8,7 @@ use base::{Errno, Result};
 use super::hash::{HashKind, Hasher};
 use super::{DirBlocks, Shape, first_block};
 use crate::disk::dir::{DirError, Layout};
+use crate::disk::dir_view::View;
 
 pub(super) struct FakeDir {
     pub shape: Shape,
@@ -44,8 +45,9 @@ impl DirBlocks for FakeDir {
         self.blocks.borrow().len() as u32
     }
 
-    fn read<R>(&self, block: u32, f: impl FnOnce(&[u8]) -> R) -> Result<R> {
-        self.blocks.borrow().get(block as usize).map(|bytes| f(bytes)).ok_or(Errno::EIO)
+    fn read<R>(&self, block: u32, f: impl FnOnce(&View<'_>) -> R) -> Result<R> {
+        let look = |bytes: &Vec<u8>| f(&View::new(bytes, false));
+        self.blocks.borrow().get(block as usize).map(look).ok_or(Errno::EIO)
     }
 
     fn modify<R>(&self, block: u32, f: impl FnOnce(&mut [u8]) -> R) -> Result<R> {

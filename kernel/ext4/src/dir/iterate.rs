@@ -28,8 +28,8 @@ use base::{Errno, Result};
 
 use super::hash::{Hasher, NameHash};
 use super::htree::{Path, next_leaf, probe};
-use super::{DirBlocks, uses_index};
-use crate::disk::dir::{self, DirError, entries};
+use super::{DirBlocks, is_dots, uses_index};
+use crate::disk::dir::{DirError, entries};
 
 /// Where a hashed directory ends.
 const END: u64 = i64::MAX as u64;
@@ -215,7 +215,7 @@ impl Group {
     fn read_block(dir: &impl DirBlocks, block: u32, key: impl Fn(&[u8]) -> u64) -> Result<Group> {
         let layout = &dir.shape().layout;
         dir.read(block, |bytes| {
-            dir::check_tail(layout, bytes)?;
+            bytes.check_tail(layout)?;
             let mut group = Group { items: Vec::new(), names: Vec::new() };
             for entry in entries(layout, bytes) {
                 let entry = entry?;
@@ -254,9 +254,4 @@ impl Group {
         let name = &self.names[item.name.clone()];
         Visit { name, ino: item.ino, file_type: item.file_type, next }
     }
-}
-
-/// Whether a name is `.` or `..`.
-fn is_dots(name: &[u8]) -> bool {
-    name == b"." || name == b".."
 }

@@ -10,16 +10,21 @@
 //! remove("a"):   12 ".." grows to 24          add("c"): 12 ".." shrinks to 12, 24 "c" 12
 //! ```
 
+use super::Found;
 use super::NewEntry;
-use crate::disk::dir::{DirError, Entries, Entry, Layout, entries, entry_len, put_entry, set_rec_len};
+use crate::disk::dir::{DirError, Layout, entries, entry_at, entry_len, put_entry, set_rec_len};
+use crate::disk::dir_view::View;
 
-/// The name's offset, inode and type.
-pub(super) fn find(entries: Entries<'_>, name: &[u8]) -> Result<Option<(usize, u32, u8)>, DirError> {
-    for entry in entries {
-        let entry = entry?;
-        if entry.ino != 0 && entry.name == name {
-            return Ok(Some((entry.offset, entry.ino, entry.file_type)));
+/// The name's entry; the caller knows which block this is.
+pub(super) fn find(layout: &Layout, view: &View<'_>, name: &[u8]) -> Result<Option<Found>, DirError> {
+    let (mut chain, mut before) = (view.chain(layout), None);
+    while let Some(link) = chain.next() {
+        let link = link?;
+        if let Some(entry) = chain.names(&link, name)? {
+            let (ino, file_type, offset) = (entry.ino, entry.file_type, entry.offset);
+            return Ok(Some(Found { ino, file_type, block: 0, offset, before }));
         }
+        before = Some(link.offset);
     }
     Ok(None)
 }
@@ -36,15 +41,19 @@ pub(super) enum Place {
 }
 
 /// Looks for a place, walking up to it.
-pub(super) fn place(layout: &Layout, block: &[u8], name: &[u8]) -> Result<Place, DirError> {
+pub(super) fn place(layout: &Layout, view: &View<'_>, name: &[u8]) -> Result<Place, DirError> {
     let need = entry_len(name.len());
-    for entry in entries(layout, block) {
-        let entry = entry?;
-        if entry.ino != 0 && entry.name == name {
+    let mut chain = view.chain(layout);
+    while let Some(link) = chain.next() {
+        let link = link?;
+        if chain.names(&link, name)?.is_some() {
             return Ok(Place::Taken);
         }
-        if entry.rec_len - entry.used() >= need {
-            return Ok(Place::At { offset: entry.offset });
+        let Some(room) = link.rec_len.checked_sub(link.used()) else {
+            return Err(DirError::RecLenShorterThanName);
+        };
+        if room >= need {
+            return Ok(Place::At { offset: link.offset });
         }
     }
     Ok(Place::Full)
@@ -57,7 +66,7 @@ pub(super) fn add_at(
     offset: usize,
     new: &NewEntry<'_>,
 ) -> Result<(), DirError> {
-    let host = at(layout, block, offset)?;
+    let host = entry_at(layout, block, offset)?;
     let (used, rec_len) = (host.used(), host.rec_len);
     if rec_len - used < entry_len(new.name.len()) {
         return Err(DirError::EntryMoved);
@@ -71,31 +80,34 @@ pub(super) fn add_at(
 
 /// Adds a name to a block that has the room; says whether it had.
 pub(super) fn add(layout: &Layout, block: &mut [u8], new: &NewEntry<'_>) -> Result<bool, DirError> {
-    match place(layout, block, new.name)? {
+    match place(layout, &View::new(block, true), new.name)? {
         Place::At { offset } => add_at(layout, block, offset, new).map(|()| true),
         Place::Taken | Place::Full => Ok(false),
     }
 }
 
-/// Takes the entry at `offset` away: the one before it gets its room; the first of a block becomes
-/// unused.
-pub(super) fn remove(layout: &Layout, block: &mut [u8], offset: usize, ino: u32) -> Result<(), DirError> {
-    let mut before: Option<(usize, usize)> = None;
-    let mut gone = None;
-    let mut used = 0;
-    for entry in entries(layout, block) {
-        let entry = entry?;
-        if entry.offset == offset {
-            gone = (entry.ino == ino).then_some(entry.rec_len);
-            used = entry.used();
-            break;
-        }
-        before = Some((entry.offset, entry.rec_len));
+/// Takes an entry away: the one before it gets its room; the first of a block becomes unused.
+pub(super) fn remove(layout: &Layout, block: &mut [u8], found: &Found) -> Result<(), DirError> {
+    let offset = found.offset;
+    let gone = entry_at(layout, block, offset)?;
+    let (rec_len, used) = (gone.rec_len, gone.used());
+    if gone.ino != found.ino {
+        return Err(DirError::EntryMoved);
     }
-    let rec_len = gone.ok_or(DirError::EntryMoved)?;
+    let host = match found.before {
+        Some(at) => {
+            let host = entry_at(layout, block, at)?;
+            if at + host.rec_len != offset {
+                return Err(DirError::EntryMoved);
+            }
+            Some((at, host.rec_len))
+        }
+        None if offset != 0 => return Err(DirError::EntryMoved),
+        None => None,
+    };
     // Deleted names do not stay on the disk.
     block[offset..offset + used].fill(0);
-    match before {
+    match host {
         Some((at, len)) => set_rec_len(block, at, len + rec_len),
         None => set_rec_len(block, offset, rec_len),
     }
@@ -111,15 +123,4 @@ pub(super) fn has_names(layout: &Layout, block: &[u8]) -> Result<bool, DirError>
         }
     }
     Ok(false)
-}
-
-/// The checked entry that starts at `offset`.
-fn at<'a>(layout: &Layout, block: &'a [u8], offset: usize) -> Result<Entry<'a>, DirError> {
-    for entry in entries(layout, block) {
-        let entry = entry?;
-        if entry.offset >= offset {
-            return if entry.offset == offset { Ok(entry) } else { Err(DirError::EntryMoved) };
-        }
-    }
-    Err(DirError::EntryMoved)
 }

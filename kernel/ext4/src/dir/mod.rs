@@ -34,6 +34,7 @@ mod tests;
 use base::{Errno, Result};
 
 use crate::disk::dir::{self as disk, DirError, Layout};
+use crate::disk::dir_view::View;
 use crate::disk::dx::{IndexKind, IndexMut, is_node};
 use hash::Hasher;
 
@@ -47,8 +48,9 @@ pub(crate) trait DirBlocks {
     /// How many blocks it has.
     fn count(&self) -> u32;
 
-    /// Shows a block's bytes. `block < count`. EIO; EUCLEAN for a hole.
-    fn read<R>(&self, block: u32, f: impl FnOnce(&[u8]) -> R) -> Result<R>;
+    /// Shows a block's bytes. `block < count`. EIO; EUCLEAN for a hole. What `f` finds of the checksum
+    /// is remembered.
+    fn read<R>(&self, block: u32, f: impl FnOnce(&View<'_>) -> R) -> Result<R>;
 
     /// Lets a block's bytes be changed. As `read`.
     fn modify<R>(&self, block: u32, f: impl FnOnce(&mut [u8]) -> R) -> Result<R>;
@@ -97,6 +99,8 @@ pub(crate) struct Found {
     pub file_type: u8,
     block: u32,
     offset: usize,
+    /// The offset of the entry before it in its block.
+    before: Option<usize>,
 }
 
 /// The name's entry, if there is one. `.` and `..` are found too.
@@ -104,11 +108,10 @@ pub(crate) fn find(dir: &impl DirBlocks, name: &[u8]) -> Result<Option<Found>> {
     if name.is_empty() || name.len() > disk::NAME_MAX {
         return Ok(None);
     }
-    if uses_index(dir) && name != b"." && name != b".." {
-        return htree::find(dir, name);
+    if uses_index(dir) {
+        return if is_dots(name) { find_dots(dir, name).map(Some) } else { htree::find(dir, name) };
     }
-    let blocks = if uses_index(dir) { dir.count().min(1) } else { dir.count() };
-    for block in 0..blocks {
+    for block in 0..dir.count() {
         if let Some(found) = find_in(dir, block, name)? {
             return Ok(Some(found));
         }
@@ -158,7 +161,7 @@ pub(crate) struct NewEntry<'a> {
 pub(crate) fn remove(dir: &impl DirBlocks, found: &Found) -> Result<()> {
     let layout = &dir.shape().layout;
     dir.modify(found.block, |bytes| {
-        linear::remove(layout, bytes, found.offset, found.ino)?;
+        linear::remove(layout, bytes, found)?;
         disk::seal(layout, bytes);
         Ok(())
     })?
@@ -205,7 +208,7 @@ pub(crate) fn is_empty(dir: &impl DirBlocks) -> Result<bool> {
             if indexed && is_node(layout, bytes) {
                 return Ok(false);
             }
-            disk::check_tail(layout, bytes)?;
+            bytes.check_tail(layout)?;
             linear::has_names(layout, bytes)
         })?;
         if used.map_err(|e| dir.corrupt(block, e))? {
@@ -242,25 +245,34 @@ fn first_dots(dir: &impl DirBlocks) -> Result<disk::Dots> {
             crate::disk::dx::Index::root(layout, bytes, dir.shape().max_levels())?;
             return disk::dots(disk::root_entries(layout, bytes));
         }
-        disk::check_tail(layout, bytes)?;
+        bytes.check_tail(layout)?;
         disk::dots(disk::entries(layout, bytes))
     })?
     .map_err(|e| dir.corrupt(0, e))
 }
 
-/// Searches one block of entries (or, for the dots, the root).
+/// `.` or `..` of an indexed directory, in its root.
+fn find_dots(dir: &impl DirBlocks, name: &[u8]) -> Result<Found> {
+    let dots = first_dots(dir)?;
+    let (ino, offset, before) =
+        if name == b"." { (dots.own, 0, None) } else { (dots.parent, dots.parent_at, Some(0)) };
+    Ok(Found { ino, file_type: dots.parent_type, block: 0, offset, before })
+}
+
+/// Whether a name is `.` or `..`.
+fn is_dots(name: &[u8]) -> bool {
+    name == b"." || name == b".."
+}
+
+/// Searches one block of entries.
 fn find_in(dir: &impl DirBlocks, block: u32, name: &[u8]) -> Result<Option<Found>> {
     let layout = &dir.shape().layout;
-    let root = block == 0 && uses_index(dir);
     let found = dir.read(block, |bytes| {
-        if root {
-            return linear::find(disk::root_entries(layout, bytes), name);
-        }
-        disk::check_tail(layout, bytes)?;
-        linear::find(disk::entries(layout, bytes), name)
+        bytes.check_tail(layout)?;
+        linear::find(layout, bytes, name)
     })?;
     let hit = found.map_err(|e| dir.corrupt(block, e))?;
-    Ok(hit.map(|(offset, ino, file_type)| Found { ino, file_type, block, offset }))
+    Ok(hit.map(|hit| Found { block, ..hit }))
 }
 
 /// Adds to one block of entries. False: no room. EEXIST.
@@ -268,7 +280,7 @@ fn add_to(dir: &impl DirBlocks, block: u32, new: &NewEntry<'_>) -> Result<bool> 
     let layout = &dir.shape().layout;
     // Look first with the block shared: a full block must not become dirty.
     let place = dir.read(block, |bytes| {
-        disk::check_tail(layout, bytes)?;
+        bytes.check_tail(layout)?;
         linear::place(layout, bytes, new.name)
     })?;
     match place.map_err(|e| dir.corrupt(block, e))? {

@@ -41,7 +41,7 @@ pub(super) fn make_indexed(dir: &impl DirBlocks) -> Result<()> {
     let layout = &shape.layout;
     let (dots, bytes) = dir
         .read(0, |bytes| {
-            dir::check_tail(layout, bytes)?;
+            bytes.check_tail(layout)?;
             let dots = dir::dots(entries(layout, bytes))?;
             let names = used_entries(layout, bytes, dots.rest, &shape.hasher)?;
             Ok((dots, packed(layout, bytes, &names)))
@@ -68,7 +68,7 @@ fn split_leaf(dir: &impl DirBlocks, parent: &Frame, leaf: u32, hasher: &Hasher) 
     let layout = &dir.shape().layout;
     let halves = dir
         .read(leaf, |bytes| {
-            dir::check_tail(layout, bytes)?;
+            bytes.check_tail(layout)?;
             let mut items = used_entries(layout, bytes, 0, hasher)?;
             items.sort_by_key(|item| item.hash);
             let at = middle(layout, &items);

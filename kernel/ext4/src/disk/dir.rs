@@ -256,6 +256,12 @@ impl<'a> Entries<'a> {
     }
 }
 
+/// The entry that starts at `offset`, checked. The caller knows from a walk that one starts there.
+pub(crate) fn entry_at<'a>(layout: &Layout, block: &'a [u8], offset: usize) -> Result<Entry<'a>, DirError> {
+    let walk = entries(layout, block);
+    if offset >= walk.end { Err(DirError::EntryMoved) } else { walk.parse(offset) }
+}
+
 /// Writes an entry. `rec_len` must hold the name and lie inside the block: the caller took both from
 /// a checked [`Entry`].
 pub(crate) fn put_entry(

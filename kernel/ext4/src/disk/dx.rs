@@ -28,6 +28,7 @@ use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 use crate::checksum::crc32c;
 use crate::dir::hash::HashKind;
 use crate::disk::dir::{self, DirError, Layout, entry_len};
+use crate::disk::dir_view::View;
 
 /// Where the root's info lies: behind `.` and `..`.
 const INFO_AT: usize = 24;
@@ -119,7 +120,8 @@ pub(crate) struct Index<'a> {
 
 impl<'a> Index<'a> {
     /// Checks block 0. `max_levels` is 1, or 2 with `large_dir`.
-    pub fn root(layout: &Layout, block: &'a [u8], max_levels: u8) -> Result<(RootInfo, Self), DirError> {
+    pub fn root(layout: &Layout, view: &View<'a>, max_levels: u8) -> Result<(RootInfo, Self), DirError> {
+        let block = view.bytes();
         let dots = dir::dots(dir::root_entries(layout, block)).map_err(|_| DirError::RootDots)?;
         if dots.parent_at != entry_len(1) || dots.rest != layout.block_size {
             return Err(DirError::RootDots);
@@ -136,19 +138,20 @@ impl<'a> Index<'a> {
         if info.indirect_levels > max_levels {
             return Err(DirError::RootLevels);
         }
-        let index = Self::slots(layout, block, IndexKind::Root)?;
+        let index = Self::slots(layout, view, IndexKind::Root)?;
         Ok((RootInfo { hash, levels: info.indirect_levels }, index))
     }
 
     /// Checks any other index block.
-    pub fn node(layout: &Layout, block: &'a [u8]) -> Result<Self, DirError> {
-        if !is_node(layout, block) {
+    pub fn node(layout: &Layout, view: &View<'a>) -> Result<Self, DirError> {
+        if !is_node(layout, view) {
             return Err(DirError::NodeHeader);
         }
-        Self::slots(layout, block, IndexKind::Node)
+        Self::slots(layout, view, IndexKind::Node)
     }
 
-    fn slots(layout: &Layout, block: &'a [u8], kind: IndexKind) -> Result<Self, DirError> {
+    fn slots(layout: &Layout, view: &View<'a>, kind: IndexKind) -> Result<Self, DirError> {
+        let block = view.bytes();
         let at = kind.slots_at();
         let (head, _) = RawCountLimit::ref_from_prefix(&block[at..]).map_err(|_| DirError::IndexLimit)?;
         let (limit, count) = (usize::from(head.limit.get()), usize::from(head.count.get()));
@@ -158,7 +161,7 @@ impl<'a> Index<'a> {
         if count == 0 || count > limit {
             return Err(DirError::IndexCount);
         }
-        check_tail(layout, block, at, limit, count)?;
+        view.check(|block| check_tail(layout, block, at, limit, count))?;
         let bytes = &block[at..at + count * SLOT];
         let slots = <[RawSlot]>::ref_from_bytes(bytes).map_err(|_| DirError::IndexCount)?;
         Ok(Index { slots, kind })
@@ -345,7 +348,7 @@ mod tests {
                 let slot = Slot { hash: 100 - 10 * i, block: 2 + i };
                 IndexMut::of(&l, &mut block, IndexKind::Root).insert(1 + i as usize, 1, slot);
             }
-            let (info, index) = Index::root(&l, &block, 1).unwrap();
+            let (info, index) = Index::root(&l, &View::new(&block, false), 1).unwrap();
             assert_eq!(info, RootInfo { hash: HashKind::Tea, levels: 0 });
             assert_eq!(index.count(), 11);
             assert_eq!(index.slot(1), Slot { hash: 10, block: 11 });
@@ -359,7 +362,7 @@ mod tests {
         let with = |at: usize, byte: u8| {
             let mut bad = root(&l);
             bad[at] = byte;
-            Index::root(&l, &bad, 1).map(|_| ()).unwrap_err()
+            Index::root(&l, &View::new(&bad, false), 1).map(|_| ()).unwrap_err()
         };
         assert_eq!(with(8, b'x'), DirError::RootDots);
         assert_eq!(with(24, 1), DirError::RootInfo);
@@ -373,7 +376,7 @@ mod tests {
         let l = layout(true);
         let mut bad = root(&l);
         bad[36] ^= 1;
-        assert_eq!(Index::root(&l, &bad, 1).map(|_| ()), Err(DirError::Checksum));
-        assert_eq!(Index::node(&l, &bad).map(|_| ()), Err(DirError::NodeHeader));
+        assert_eq!(Index::root(&l, &View::new(&bad, false), 1).map(|_| ()), Err(DirError::Checksum));
+        assert_eq!(Index::node(&l, &View::new(&bad, false)).map(|_| ()), Err(DirError::NodeHeader));
     }
 }

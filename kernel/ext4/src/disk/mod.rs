@@ -10,6 +10,7 @@
 //! per file here.
 
 pub(crate) mod dir;
+pub(crate) mod dir_view;
 pub(crate) mod dx;
 pub mod extent;
 pub mod feature;

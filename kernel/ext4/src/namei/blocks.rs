@@ -6,6 +6,7 @@ use pagecache::Buffer;
 use crate::dir::hash::{HashKind, Hasher};
 use crate::dir::{DirBlocks, Shape};
 use crate::disk::dir::{DirError, Layout};
+use crate::disk::dir_view::View;
 use crate::disk::feature::{Compat, Incompat};
 use crate::disk::inode::InodeFlags;
 use crate::inode::Node;
@@ -56,10 +57,16 @@ impl DirBlocks for NodeDir<'_> {
         u32::try_from(self.node.block_count()).unwrap_or(u32::MAX)
     }
 
-    fn read<R>(&self, block: u32, f: impl FnOnce(&[u8]) -> R) -> Result<R> {
+    fn read<R>(&self, block: u32, f: impl FnOnce(&View<'_>) -> R) -> Result<R> {
         let buffer = self.buffer(block)?;
         let bytes = buffer.read();
-        Ok(f(&bytes))
+        let known = buffer.is_checked();
+        let view = View::new(&bytes, known);
+        let seen = f(&view);
+        if view.is_checked() && !known {
+            buffer.set_checked();
+        }
+        Ok(seen)
     }
 
     fn modify<R>(&self, block: u32, f: impl FnOnce(&mut [u8]) -> R) -> Result<R> {
