@@ -3,6 +3,7 @@
 //! The bytes live in memory; each look by a program writes them to a temporary file first.
 
 use std::fs;
+use std::os::unix::fs::FileExt;
 use std::path::Path;
 
 use crate::tools::{self, Trouble};
@@ -42,10 +43,15 @@ impl Image {
         Image::mkfs(size, &all)
     }
 
+    /// `s_inode_size`.
+    pub fn inode_size(&self) -> u16 {
+        u16::from_le_bytes([self.bytes[1024 + 88], self.bytes[1024 + 89]])
+    }
+
     /// Does something with the image as a file.
     pub fn as_file<R>(&self, f: impl FnOnce(&Path) -> Result<R, Trouble>) -> Result<R, Trouble> {
         let file = scratch()?;
-        fs::write(file.path(), &self.bytes)?;
+        write_sparse(file.as_file(), &self.bytes)?;
         f(file.path())
     }
 
@@ -102,6 +108,19 @@ impl Image {
             .map(|value| value.trim().to_string())
             .ok_or_else(|| Trouble(format!("debugfs stats tells no {name:?}")))
     }
+}
+
+/// Writes what is not zero: most of a test's disk was never touched.
+fn write_sparse(file: &fs::File, bytes: &[u8]) -> std::io::Result<()> {
+    const CHUNK: usize = 4096;
+    file.set_len(bytes.len() as u64)?;
+    let zeroes = [0; CHUNK];
+    for (index, chunk) in bytes.chunks(CHUNK).enumerate() {
+        if chunk != &zeroes[..chunk.len()] {
+            file.write_all_at(chunk, (index * CHUNK) as u64)?;
+        }
+    }
+    Ok(())
 }
 
 /// A temporary file, in memory where the host offers that: e2fsprogs waits for the disk.

@@ -6,6 +6,7 @@
 //! * [`Machine`]: such an image mounted: RAM disk, block device, ext4, a mount, and one method per
 //!   operation that goes through the vfs as a system call would.
 //! * [`FaultDisk`], [`Tracer`]: disks that wrap a disk, to fail chosen requests or to write them down.
+//! * [`MATRIX`]: every kind of disk that the random sequences run on.
 //! * [`Model`] and [`Run`]: a file system of maps and vectors, and random operations done to both.
 //!
 //! # How to use it
@@ -23,10 +24,12 @@
 //! Everything here runs on the host only and may panic with a message: it is a tool of tests.
 #![forbid(unsafe_code)]
 
+mod clock;
 mod faults;
 mod image;
 mod logger;
 mod machine;
+mod matrix;
 mod model;
 mod ops;
 mod random;
@@ -35,10 +38,12 @@ mod tools;
 mod tracer;
 mod tree;
 
+pub use clock::set_time;
 pub use faults::{Fault, FaultDisk};
 pub use image::Image;
 pub use logger::{quiet, take_log};
 pub use machine::{Machine, Name, Options, read_all, write_all};
+pub use matrix::{MATRIX, Row};
 pub use model::{Model, ModelNode};
 pub use random::Rng;
 pub use run::{Run, Weights};

@@ -13,6 +13,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use base::{DevId, Errno, Result};
 use block::{Disk, Limits, RamDisk};
 use pagecache::BlockDevice;
+use vfs::attr_ops::TimeUpdate;
 use vfs::namei::{self, At, LookupFlags};
 use vfs::xattr::{self, XattrFlags};
 use vfs::{
@@ -240,6 +241,11 @@ impl Machine {
         let mut names: Vec<String> = names.split_terminator('\0').map(String::from).collect();
         names.sort();
         Ok(names)
+    }
+
+    /// utimensat(2) with AT_SYMLINK_NOFOLLOW.
+    pub fn utimens(&self, path: impl AsRef<[u8]>, atime: TimeUpdate, mtime: TimeUpdate) -> Result<()> {
+        attr_ops::utimens(&self.place(path)?, Some([atime, mtime]), &self.cred)
     }
 
     /// All of a file.

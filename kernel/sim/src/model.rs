@@ -5,7 +5,8 @@
 
 use std::collections::BTreeMap;
 
-use base::{Errno, Result};
+use base::time::{COARSE_NS, Timespec};
+use base::{DevId, Errno, Result};
 
 use crate::tree::{Entry, Kind, Tree};
 
@@ -21,6 +22,8 @@ pub enum ModelNode {
     Directory(BTreeMap<Vec<u8>, Id>),
     /// A symbolic link.
     Symlink(Vec<u8>),
+    /// A device, FIFO or socket: the type bits of its mode and its number.
+    Special(u32, DevId),
 }
 
 #[derive(Clone, Debug)]
@@ -28,12 +31,16 @@ struct Inode {
     node: ModelNode,
     mode: u32,
     nlink: u32,
+    owner: (u32, u32),
+    mtime: Timespec,
 }
 
 /// The whole file system.
 #[derive(Clone, Debug)]
 pub struct Model {
     inodes: Vec<Inode>,
+    /// What a time becomes that is set now: the last tick.
+    now: Timespec,
 }
 
 const ROOT: Id = 0;
@@ -46,11 +53,27 @@ fn split(path: &[u8]) -> (&[u8], &[u8]) {
 
 impl Default for Model {
     fn default() -> Model {
-        Model { inodes: vec![Inode { node: ModelNode::Directory(BTreeMap::new()), mode: 0o755, nlink: 2 }] }
+        let root = Inode {
+            node: ModelNode::Directory(BTreeMap::new()),
+            mode: 0o755,
+            nlink: 2,
+            owner: (0, 0),
+            mtime: Timespec::default(),
+        };
+        Model { inodes: vec![root], now: Timespec::default() }
     }
 }
 
 impl Model {
+    /// From now on it is `ns` after 1970.
+    pub fn set_time(&mut self, ns: u64) {
+        self.now = Timespec::from_ns(ns - ns % COARSE_NS);
+    }
+
+    fn touch(&mut self, id: Id) {
+        self.inodes[id].mtime = self.now;
+    }
+
     /// The inode of a path.
     pub fn find(&self, path: &[u8]) -> Result<Id> {
         path.split(|&b| b == b'/').filter(|name| !name.is_empty()).try_fold(ROOT, |dir, name| {
@@ -73,7 +96,7 @@ impl Model {
         match &mut self.inodes[id].node {
             ModelNode::File(bytes) => Ok(bytes),
             ModelNode::Directory(_) => Err(Errno::EISDIR),
-            ModelNode::Symlink(_) => Err(Errno::EINVAL),
+            ModelNode::Symlink(_) | ModelNode::Special(..) => Err(Errno::EINVAL),
         }
     }
 
@@ -88,7 +111,7 @@ impl Model {
         }
     }
 
-    /// Every path, with its kind: `d`, `f` or `l`.
+    /// Every path, with its kind: `d`, `f`, `l` or `s`.
     pub fn paths(&self) -> Vec<(Vec<u8>, char)> {
         let mut all = Vec::new();
         let mut todo = vec![(Vec::new(), ROOT)];
@@ -100,6 +123,7 @@ impl Model {
                     ModelNode::File(_) => 'f',
                     ModelNode::Directory(_) => 'd',
                     ModelNode::Symlink(_) => 'l',
+                    ModelNode::Special(..) => 's',
                 };
                 if kind == 'd' {
                     todo.push((path.clone(), id));
@@ -130,9 +154,11 @@ impl Model {
         }
         let is_dir = matches!(node, ModelNode::Directory(_));
         let id = self.inodes.len();
-        self.inodes.push(Inode { node, mode, nlink: if is_dir { 2 } else { 1 } });
+        let nlink = if is_dir { 2 } else { 1 };
+        self.inodes.push(Inode { node, mode, nlink, owner: (0, 0), mtime: self.now });
         self.names(dir)?.insert(name.to_vec(), id);
         self.inodes[dir].nlink += u32::from(is_dir);
+        self.touch(dir);
         Ok(id)
     }
 
@@ -151,6 +177,11 @@ impl Model {
         self.make(path, ModelNode::Symlink(target.to_vec()), 0o777).map(|_| ())
     }
 
+    /// mknod(2) of what is no file.
+    pub fn mknod(&mut self, path: &[u8], mode: u32, rdev: DevId) -> Result<()> {
+        self.make(path, ModelNode::Special(mode & 0o170000, rdev), mode & 0o7777).map(|_| ())
+    }
+
     /// link(2).
     pub fn link(&mut self, old: &[u8], new: &[u8]) -> Result<()> {
         let id = self.find(old)?;
@@ -163,6 +194,7 @@ impl Model {
             return Err(Errno::EPERM);
         }
         self.names(dir)?.insert(name.to_vec(), id);
+        self.touch(dir);
         self.inodes[id].nlink += 1;
         Ok(())
     }
@@ -194,6 +226,7 @@ impl Model {
         let (dir, name) = split(path);
         let dir = self.find(dir)?;
         self.names(dir)?.remove(name);
+        self.touch(dir);
         Ok(dir)
     }
 
@@ -225,6 +258,8 @@ impl Model {
         }
         self.names(old_dir)?.remove(old_name);
         self.names(new_dir)?.insert(new_name.to_vec(), id);
+        self.touch(old_dir);
+        self.touch(new_dir);
         if self.is_dir(id) {
             self.inodes[old_dir].nlink -= 1;
             self.inodes[new_dir].nlink += 1;
@@ -265,13 +300,37 @@ impl Model {
         if !bytes.is_empty() {
             file.resize(file.len().max(pos + bytes.len()), 0);
             file[pos..pos + bytes.len()].copy_from_slice(bytes);
+            self.touch(id);
         }
         Ok(())
     }
 
-    /// truncate(2) on an inode.
+    /// truncate(2) on an inode. ext4 moves the time even when the size stays.
     pub fn truncate(&mut self, id: Id, len: usize) -> Result<()> {
         self.bytes_mut(id)?.resize(len, 0);
+        self.touch(id);
+        Ok(())
+    }
+
+    /// lchown(2).
+    pub fn chown(&mut self, path: &[u8], uid: u32, gid: u32) -> Result<()> {
+        let id = self.find(path)?;
+        let inode = &mut self.inodes[id];
+        inode.owner = (uid, gid);
+        // setuid goes, setgid goes where the group may execute; not for directories.
+        if !matches!(inode.node, ModelNode::Directory(_)) {
+            inode.mode &= !0o4000;
+            if inode.mode & 0o010 != 0 {
+                inode.mode &= !0o2000;
+            }
+        }
+        Ok(())
+    }
+
+    /// utimensat(2) of the modification time alone, not through a link.
+    pub fn set_mtime(&mut self, path: &[u8], mtime: Timespec) -> Result<()> {
+        let id = self.find(path)?;
+        self.inodes[id].mtime = mtime;
         Ok(())
     }
 
@@ -298,10 +357,17 @@ impl Model {
                 ModelNode::File(bytes) => Kind::File(bytes.clone()),
                 ModelNode::Directory(_) => Kind::Directory,
                 ModelNode::Symlink(target) => Kind::Symlink(target.clone()),
+                ModelNode::Special(kind, rdev) => Kind::Special(*kind, rdev.encode()),
             };
             let same_as = first.entry(id).or_insert_with(|| path.clone()).clone();
-            let entry =
-                Entry { kind, mode: inode.mode, owner: (0, 0), nlink: inode.nlink, same_as, mtime: None };
+            let entry = Entry {
+                kind,
+                mode: inode.mode,
+                owner: inode.owner,
+                nlink: inode.nlink,
+                same_as,
+                mtime: Some((inode.mtime.sec, inode.mtime.nsec)),
+            };
             tree.0.insert(path, entry);
         }
         tree

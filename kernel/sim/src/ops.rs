@@ -1,8 +1,10 @@
 //! The operations of a [`Run`]: each does one thing to the file system and to the model, and compares
 //! the answers.
 
-use base::Errno;
+use base::time::Timespec;
+use base::{DevId, Errno};
 use vfs::OpenFlags;
+use vfs::attr_ops::TimeUpdate;
 
 use crate::machine;
 use crate::run::{Run, brief};
@@ -33,7 +35,7 @@ impl Run {
     /// A path in an existing directory, mostly of a name that is not there.
     fn some_path(&mut self) -> Vec<u8> {
         if self.rng.one_in(6)
-            && let Some(path) = self.existing("dfl")
+            && let Some(path) = self.existing("dfls")
         {
             return path;
         }
@@ -151,7 +153,10 @@ impl Run {
 
     /// One operation on names.
     pub(crate) fn names(&mut self) {
-        match self.rng.below(16) {
+        match self.rng.below(19) {
+            16 => self.mknod(),
+            17 => self.chown(),
+            18 => self.utimens(),
             0 | 1 => self.mkdir(),
             2 => self.symlink(),
             3 | 4 => self.link(),
@@ -173,6 +178,39 @@ impl Run {
         self.same(real, expected);
     }
 
+    fn mknod(&mut self) {
+        let path = self.some_path();
+        let kind = *self.rng.pick(&[0o010000, 0o020000, 0o060000, 0o140000]);
+        let (major, minor) = (self.rng.length(4095) as u32, self.rng.length(0xf_ffff) as u32);
+        // Linux keeps the number of devices alone.
+        let rdev = if kind & 0o020000 == 0 { DevId::new(0, 0) } else { DevId::new(major, minor) };
+        self.note(format!("mknod {} {kind:o} {major}:{minor}", brief(&path)));
+        let real = self.machine().mknod(&path, kind | 0o640, rdev);
+        let expected = self.model.mknod(&path, kind | 0o640, rdev);
+        self.same(real, expected);
+    }
+
+    fn chown(&mut self) {
+        let Some(path) = self.existing("dfls") else { return };
+        let (uid, gid) = (self.rng.length(0xffff_fffe) as u32, self.rng.length(0xffff_fffe) as u32);
+        self.note(format!("chown {uid}:{gid} {}", brief(&path)));
+        let real = self.machine().chown(&path, uid, gid);
+        let expected = self.model.chown(&path, uid, gid);
+        self.same(real, expected);
+    }
+
+    fn utimens(&mut self) {
+        let Some(path) = self.existing("dfls") else { return };
+        // 34 bits of seconds from 1901 on; 32 where the inode is small.
+        let span = if self.fine { 1 << 34 } else { 1 << 32 };
+        let sec = self.rng.below(span) as i64 - (1 << 31);
+        let time = Timespec { sec, nsec: self.rng.below(1_000_000_000) as u32 };
+        self.note(format!("utimens {} {sec} s", brief(&path)));
+        let real = self.machine().utimens(&path, TimeUpdate::Omit, TimeUpdate::To(time));
+        let expected = self.model.set_mtime(&path, time);
+        self.same(real, expected);
+    }
+
     fn symlink(&mut self) {
         let path = self.some_path();
         let len = *self.rng.pick(&[1usize, 5, 58, 59, 60, 61, 200, 1000]);
@@ -184,7 +222,7 @@ impl Run {
     }
 
     fn link(&mut self) {
-        let Some(old) = self.existing("fld") else { return };
+        let Some(old) = self.existing("flsd") else { return };
         let new = self.some_path();
         self.note(format!("link {} {}", brief(&old), brief(&new)));
         let real = self.machine().link(&old, &new);
@@ -202,7 +240,7 @@ impl Run {
     }
 
     fn rmdir(&mut self) {
-        let kinds = if self.rng.one_in(8) { "fl" } else { "d" };
+        let kinds = if self.rng.one_in(8) { "fls" } else { "d" };
         let Some(path) = self.existing(kinds) else { return };
         self.note(format!("rmdir {}", brief(&path)));
         let real = self.machine().rmdir(&path);
@@ -211,7 +249,7 @@ impl Run {
     }
 
     fn rename(&mut self) {
-        let Some(old) = self.existing("dfl") else { return };
+        let Some(old) = self.existing("dfls") else { return };
         let new = self.some_path();
         self.note(format!("rename {} {}", brief(&old), brief(&new)));
         let real = self.machine().rename(&old, &new);
@@ -220,9 +258,9 @@ impl Run {
     }
 
     fn rename_special(&mut self) {
-        let Some(old) = self.existing("dfl") else { return };
+        let Some(old) = self.existing("dfls") else { return };
         let exchange = self.rng.one_in(2);
-        let there = self.existing("dfl");
+        let there = self.existing("dfls");
         let new = if exchange && !self.rng.one_in(8) { there.unwrap_or_default() } else { self.some_path() };
         let flags = if exchange { 2 } else { 1 };
         self.note(format!("renameat2({flags}) {} {}", brief(&old), brief(&new)));
@@ -232,7 +270,7 @@ impl Run {
     }
 
     fn chmod(&mut self) {
-        let Some(path) = self.existing("dfl") else { return };
+        let Some(path) = self.existing("dfls") else { return };
         let mode = self.rng.below(0o1000) as u32;
         self.note(format!("chmod {mode:o} {}", brief(&path)));
         let real = self.machine().chmod(&path, mode);

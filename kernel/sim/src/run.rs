@@ -18,6 +18,7 @@ use std::thread;
 use std::time::Duration;
 
 use base::Result;
+use base::time::NSEC_PER_SEC;
 use block::Limits;
 use block::elevator::NAMES;
 use vfs::File;
@@ -60,6 +61,8 @@ pub struct Run {
     pub(crate) budget: usize,
     /// The largest file.
     pub(crate) max_file: u64,
+    /// Whether inodes have room for nanoseconds.
+    pub(crate) fine: bool,
     mount_options: machine::Options,
     /// Whether a thread disturbs.
     disturbed: bool,
@@ -83,6 +86,7 @@ impl Run {
             last: VecDeque::new(),
             budget: room,
             max_file: (room as u64 / 2).min(700_000),
+            fine: image.inode_size() > 128,
             mount_options: machine::Options {
                 // Below 4.
                 elevator: NAMES[(seed % NAMES.len() as u64) as usize],
@@ -92,7 +96,21 @@ impl Run {
             disturbed: false,
             disturber: None,
         }
+        .at_its_time()
         .mounted(image)
+    }
+
+    /// It is some seconds after a moment of the seed's own, a few for each step.
+    fn at_its_time(mut self) -> Run {
+        self.set_time();
+        self
+    }
+
+    fn set_time(&mut self) {
+        let begin = 1_000_000_000 + self.seed % 500_000_000;
+        let ns = begin * NSEC_PER_SEC + self.step as u64 * 7_123_456_789;
+        crate::clock::set_time(Some(ns));
+        self.model.set_time(ns);
     }
 
     /// The same while another thread syncs and frees memory at moments of its own. What a failure
@@ -116,6 +134,7 @@ impl Run {
         let total = weights.data + weights.names + weights.sync + weights.remount;
         while self.step < steps {
             self.step += 1;
+            self.set_time();
             let choice = self.rng.below(total);
             if choice < weights.data {
                 self.data();
@@ -128,6 +147,7 @@ impl Run {
             }
         }
         let image = self.unmount_and_check();
+        crate::clock::set_time(None);
         (image, self.model.tree())
     }
 
@@ -225,7 +245,9 @@ impl Run {
     fn compare(&self) {
         match Tree::of_machine(self.machine()) {
             Ok(tree) => {
-                if let Some(text) = tree.without_times().difference(&self.model.tree()) {
+                if let Some(text) =
+                    tree.with_times(self.fine).difference(&self.model.tree().with_times(self.fine))
+                {
                     self.fail(&format!(
                         "the trees differ (first the file system's, then the model's)\n{text}"
                     ));

@@ -1,7 +1,7 @@
 //! The programs of e2fsprogs, run on a file.
 
 use std::fmt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
 /// A program that did not like what it saw: its name and all it said.
@@ -29,10 +29,7 @@ impl From<std::io::Error> for Trouble {
 }
 
 fn run(program: &str, args: &[&str], file: &Path, after: &[&str]) -> Result<Output, Trouble> {
-    // Some distributions keep them where only root's PATH looks.
-    let path = format!("{}:/usr/sbin:/sbin", std::env::var("PATH").unwrap_or_default());
-    Command::new(program)
-        .env("PATH", path)
+    Command::new(place(program))
         .env("MKE2FS_SYNC", "0")
         .args(args)
         .arg(file)
@@ -40,6 +37,16 @@ fn run(program: &str, args: &[&str], file: &Path, after: &[&str]) -> Result<Outp
         .stdin(Stdio::null())
         .output()
         .map_err(|e| Trouble(format!("{program} (of e2fsprogs): {e}")))
+}
+
+/// Where a program lies. Given a whole path, the host starts it without a copy of this process, whose
+/// memory is full of disks.
+fn place(program: &str) -> PathBuf {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    // Some distributions keep them where only root's PATH looks.
+    let more = ["/usr/sbin", "/sbin"].map(PathBuf::from);
+    let mut all = std::env::split_paths(&path).chain(more).map(|dir| dir.join(program));
+    all.find(|file| file.is_file()).unwrap_or_else(|| program.into())
 }
 
 fn said(program: &str, output: &Output) -> Trouble {
@@ -51,13 +58,27 @@ fn said(program: &str, output: &Output) -> Trouble {
     ))
 }
 
-/// Makes a file system in an existing file, an ext4 unless the arguments say `-t`.
+/// Makes a file system in an existing file, an ext4 unless the arguments say `-t`. What mke2fs would
+/// draw by lot (UUID, hash seed) is always the same: a failure must come again.
 pub(crate) fn mke2fs(file: &Path, args: &[&str]) -> Result<(), Trouble> {
-    let mut all = vec!["-q", "-F"];
+    const LOT: &str = "51c1a7e0-0000-4000-8000-000000000001";
+    let mut all = vec!["-q", "-F", "-U", LOT];
     if !args.contains(&"-t") {
         all.extend(["-t", "ext4"]);
     }
-    all.extend(args);
+    // Of several -E mke2fs hears the last.
+    let mut extended = format!("hash_seed={LOT}");
+    let mut args = args.iter();
+    while let Some(&arg) = args.next() {
+        match (arg, args.as_slice().first()) {
+            ("-E", Some(value)) => {
+                extended = format!("{extended},{value}");
+                args.next();
+            }
+            _ => all.push(arg),
+        }
+    }
+    all.extend(["-E", &extended]);
     let output = run("mke2fs", &all, file, &[])?;
     if output.status.success() { Ok(()) } else { Err(said("mke2fs", &output)) }
 }

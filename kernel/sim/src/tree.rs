@@ -123,9 +123,11 @@ impl Tree {
         }
     }
 
-    /// Without what only some of the judges can tell.
-    pub fn without_times(mut self) -> Tree {
-        self.0.values_mut().for_each(|entry| entry.mtime = None);
+    /// With times as an inode keeps them: `fine` to the nanosecond, else to the second.
+    pub fn with_times(mut self, fine: bool) -> Tree {
+        for (_, nsec) in self.0.values_mut().filter_map(|entry| entry.mtime.as_mut()).filter(|_| !fine) {
+            *nsec = 0;
+        }
         self
     }
 
