@@ -11,6 +11,7 @@ use base::{Errno, IovIter, Result};
 use pagecache::{AddressSpace, generic_file_read, generic_perform_write};
 use vfs::{File, FileOperations, Kiocb, KiocbFlags, Mmap, MountFlags, S_IALLUGO, Whence};
 
+use crate::balloc::window;
 use crate::inode::{Ext4Inode, Node, Touch};
 use crate::{seek, trace};
 
@@ -83,13 +84,7 @@ impl FileOperations for RegularFile {
     }
 
     fn release(&self, _file: &File) {
-        if let Err(e) = self.inode.release_ahead() {
-            log::error!(
-                "EXT4-fs ({}): inode #{}: blocks taken ahead are not given back: {e}",
-                self.inode.fs().disk_name(),
-                self.inode.ino32()
-            );
-        }
+        window::discard(&self.inode);
     }
 
     fn mapping(&self) -> Option<&Arc<AddressSpace>> {

@@ -24,6 +24,7 @@ use sync::SpinLock;
 use writeback::Bdi;
 use zerocopy::{FromBytes, IntoBytes};
 
+use crate::balloc::window::Kept;
 use crate::disk::feature::{Compat, RoCompat};
 use crate::disk::superblock::{SIZE, Superblock};
 use crate::geometry::{ErrorPolicy, Geometry, super_checksum};
@@ -58,6 +59,8 @@ pub struct Ext4Fs {
     /// Free blocks that nobody has claimed.
     pub(crate) free_blocks: AtomicU64,
     pub(crate) free_inodes: AtomicU32,
+    /// Free blocks that are kept for growing files.
+    pub(crate) kept: Kept,
     /// Sectors the disk had written when it was mounted, for `s_kbytes_written`.
     pub(crate) sectors_at_mount: u64,
     kbytes_at_mount: u64,
@@ -108,6 +111,7 @@ impl Ext4Fs {
             must_not_write: parts.must_not_write,
             free_blocks: AtomicU64::new(free_blocks),
             free_inodes: AtomicU32::new(free_inodes),
+            kept: Kept::default(),
             sectors_at_mount,
             kbytes_at_mount,
             state_at_mount: AtomicU16::new(0),

@@ -17,7 +17,7 @@
 use base::{Errno, FsBlock, Result};
 use vfs::FileType;
 
-use crate::balloc::blocks;
+use crate::balloc::{blocks, window};
 use crate::disk::inode::InodeFlags;
 use crate::extent::tree::Tree;
 use crate::indirect;
@@ -71,6 +71,7 @@ impl Node {
         if !self.is_mapped() {
             return Ok(());
         }
+        window::discard(self);
         let first = size.div_ceil(self.fs().geometry().block_size() as u64);
         let Ok(first) = u32::try_from(first) else { return Ok(()) };
         let _alone = self.data_sem().write();

@@ -1,8 +1,7 @@
 //! Runs of bits in a bitmap: bit `i` is bit `i % 8` of byte `i / 8`; set means in use.
 //!
 //! ```text
-//!   find_run(bits, from 3, end 16, want 4)   bits 0b0000_0111 0b0000_0001
-//!   → Run { start: 3, len: 4 }: the free run 3..8 is long enough and is cut to what is wanted
+//!   bits 0b0000_0111 0b0000_0001   next_clear(bits, 0, 16) → 3   next_set(bits, 3, 16) → 8
 //! ```
 //! Bits past the slice count as in use. Eight bytes are looked at in one step.
 
@@ -53,36 +52,6 @@ fn load(bits: &[u8], base: u32) -> u64 {
     let n = tail.len().min(8);
     word[..n].copy_from_slice(&tail[..n]);
     u64::from_le_bytes(word)
-}
-
-/// The first free run of at least `want` bits in `from..end`, cut to `want`; or else the longest there
-/// is, and then the second value is its length: no run in `from..end` is longer.
-pub fn find_run(bits: &[u8], from: u32, end: u32, want: u32) -> (Option<Run>, Option<u32>) {
-    let mut best: Option<Run> = None;
-    let mut at = from;
-    while let Some(start) = next_clear(bits, at, end) {
-        let stop = next_set(bits, start, end.min(start.saturating_add(want)))
-            .unwrap_or(end.min(start.saturating_add(want)));
-        let run = Run { start, len: stop - start };
-        if run.len >= want {
-            return (Some(run), None);
-        }
-        if best.is_none_or(|b| run.len > b.len) {
-            best = Some(run);
-        }
-        at = stop;
-    }
-    (best, Some(best.map_or(0, |b| b.len)))
-}
-
-/// The free run that begins exactly at `at`, at most `want` bits of it.
-pub fn run_at(bits: &[u8], at: u32, end: u32, want: u32) -> Option<Run> {
-    if at >= end || is_set(bits, at) {
-        return None;
-    }
-    let limit = end.min(at.saturating_add(want));
-    let stop = next_set(bits, at, limit).unwrap_or(limit);
-    Some(Run { start: at, len: stop - at })
 }
 
 /// Clear bits in `0..end`.
@@ -148,20 +117,10 @@ mod tests {
     use std::vec::Vec;
 
     #[test]
-    fn the_worked_example() {
-        let bits = [0b0000_0111, 0b0000_0001];
-        assert_eq!(find_run(&bits, 3, 16, 4), (Some(Run { start: 3, len: 4 }), None));
-        assert_eq!(find_run(&bits, 0, 16, 9), (Some(Run { start: 9, len: 7 }), Some(7)));
-        assert_eq!(run_at(&bits, 9, 16, 100), Some(Run { start: 9, len: 7 }));
-        assert_eq!(run_at(&bits, 8, 16, 1), None);
-    }
-
-    #[test]
     fn nothing_is_free_past_the_end() {
         assert_eq!(next_clear(&[0xff], 0, 100), None);
         assert!(is_set(&[0], 8));
         assert_eq!(clear(&mut [0xff], 4, 10), Err(4));
-        assert_eq!(find_run(&[], 0, 64, 1), (None, Some(0)));
     }
 
     proptest! {
@@ -180,10 +139,6 @@ mod tests {
                 prop_assert!((0..end).all(|i| is_set(&changed, i) == (naive[i as usize] || (a..a + n).contains(&i))));
                 prop_assert_eq!(clear(&mut changed, a, n), Ok(()));
                 prop_assert_eq!(&changed, &bytes);
-            }
-            if let (Some(run), exact) = find_run(&bytes, a, end, n) {
-                prop_assert!((run.start..run.start + run.len).all(|i| !naive[i as usize]));
-                prop_assert!(run.len == n || exact == Some(run.len));
             }
         }
     }

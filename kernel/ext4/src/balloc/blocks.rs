@@ -2,9 +2,22 @@
 //!
 //! # What it is
 //! [`allocate`] finds one run of free blocks near a goal: as long as wanted if it can, shorter if it
-//! must. It looks in three rounds, each content with less (the whole run; a sixteenth of it, at least
-//! 16; anything), and in each round goes through the groups from the goal's on. A group whose longest
-//! run is known to be too short is passed over without a look at its bitmap.
+//! must. It asks the groups' buddy summaries ([`super::buddy`]), from the goal's group on, in rounds
+//! that are content with less each time:
+//!
+//! ```text
+//!   round  a group is good enough when it has in a row
+//!   1      what is wanted and what is to be kept behind it, at most a quarter of a group
+//!   2      what is wanted                     3  a sixteenth of it, at least 16 blocks     4  anything
+//! ```
+//! In a group: the run that begins at the goal; else the smallest chunk that is large enough (best
+//! fit, so that large ones stay whole); else the longest run. A group whose largest chunk is known to
+//! be too small is passed over without its lock. When all that finds nothing, windows kept for other
+//! files are given up and the search begins again.
+//!
+//! [`allocate_growing`] keeps free blocks behind the run for the file's next ones ([`window`]). Such
+//! files leave their directory's group, when that is crowded, for the group where the last such file
+//! went, as Linux's stream allocation does.
 //!
 //! # Reserved blocks
 //! ```text
@@ -20,16 +33,20 @@
 //! 1. A block given out was free in a checked bitmap, and is no metadata of the file system.
 //! 2. A block taken back was in use; taking back a free one is a contradiction of the disk.
 
+use alloc::boxed::Box;
 use core::sync::atomic::Ordering;
 
 use base::{Errno, FsBlock, Result};
 
 use super::bitmap;
 use super::bits::{self, Run};
+use super::buddy::Buddy;
+use super::window::{self, Window};
 use crate::disk::feature::Incompat;
 use crate::error::Site;
 use crate::fs::Ext4Fs;
 use crate::group::GroupGuard;
+use crate::inode::Node;
 
 /// Who wants blocks, and so which of the last ones it may have.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -64,8 +81,32 @@ pub fn kept_for_metadata(fs: &Ext4Fs) -> u64 {
 
 /// A run of 1 to `want` blocks, marked in use. ENOSPC.
 pub fn allocate(fs: &Ext4Fs, request: &Request) -> Result<(FsBlock, u32)> {
+    claimed(fs, request, |want| search(fs, &Search { goal: request.goal, want, growth: None }))
+}
+
+/// The same for block `logical` of a file's data; up to `more` free blocks behind the run are kept for
+/// the file's next ones ([`window`]).
+pub fn allocate_growing(node: &Node, request: &Request, logical: u32, more: u32) -> Result<(FsBlock, u32)> {
+    let fs = node.fs();
+    claimed(fs, request, |want| {
+        if let Some(found) = from_window(node, logical, want)? {
+            return Ok(found);
+        }
+        // Who gets less than asked for finds a disk so full that nothing is kept any more.
+        let more = if want == request.want { more } else { 0 };
+        let growth = (more > 0).then_some(Growth { node, logical, more });
+        search(fs, &Search { goal: request.goal, want, growth })
+    })
+}
+
+/// Takes blocks off the counter, lets `find` look for them, and puts back what it did not get.
+fn claimed(
+    fs: &Ext4Fs,
+    request: &Request,
+    find: impl FnOnce(u32) -> Result<(FsBlock, u32)>,
+) -> Result<(FsBlock, u32)> {
     let claimed = claim(fs, request)?;
-    let found = search(fs, request.goal, claimed);
+    let found = find(claimed);
     let used = found.as_ref().map_or(0, |(_, len)| *len);
     fs.free_blocks.fetch_add(u64::from(claimed - used.min(claimed)), Ordering::Relaxed);
     found
@@ -88,24 +129,82 @@ fn claim(fs: &Ext4Fs, request: &Request) -> Result<u32> {
     Ok(got as u32)
 }
 
-fn search(fs: &Ext4Fs, goal: FsBlock, want: u32) -> Result<(FsBlock, u32)> {
+/// A file that grows.
+struct Growth<'a> {
+    node: &'a Node,
+    logical: u32,
+    more: u32,
+}
+
+/// What is looked for, its blocks claimed.
+struct Search<'a> {
+    goal: FsBlock,
+    want: u32,
+    growth: Option<Growth<'a>>,
+}
+
+impl Search<'_> {
+    /// With what is to be kept behind it.
+    fn total(&self) -> u32 {
+        self.want.saturating_add(self.growth.as_ref().map_or(0, |g| g.more))
+    }
+}
+
+/// From the window that is kept for this block of the file.
+fn from_window(node: &Node, logical: u32, want: u32) -> Result<Option<(FsBlock, u32)>> {
+    let Some(number) = node.window() else { return Ok(None) };
+    let fs = node.fs();
+    let Some(mut group) = fs.groups.lock(number) else { return Ok(None) };
+    let Some(run) = window::take(fs, &mut group, node.ino32(), logical, want) else {
+        node.set_window(None);
+        return Ok(None);
+    };
+    mark(fs, &mut group, run).inspect_err(|_| forget(&mut group, run))?;
+    Ok(Some((place(fs, number, run), run.len)))
+}
+
+fn search(fs: &Ext4Fs, wanted: &Search<'_>) -> Result<(FsBlock, u32)> {
+    // A window that the file had is not where it goes on.
+    if let Some(growth) = &wanted.growth {
+        window::discard(growth.node);
+    }
+    loop {
+        match search_groups(fs, wanted) {
+            Err(Errno::ENOSPC) if window::steal_all(fs) => {}
+            found => return found,
+        }
+    }
+}
+
+/// One search, content with less in each round.
+fn search_groups(fs: &Ext4Fs, wanted: &Search<'_>) -> Result<(FsBlock, u32)> {
     let geometry = fs.geometry();
-    let (goal_group, goal_bit) = geometry.locate(goal).unwrap_or((0, 0));
+    let (goal_group, goal_bit) = geometry.locate(wanted.goal).unwrap_or((0, 0));
+    // Large growing files go where the last one went, and leave the small ones' groups alone.
+    let next = match wanted.growth {
+        Some(_) => fs.kept.stream.load(Ordering::Relaxed),
+        None => goal_group + 1,
+    };
     // No run is longer than a group; a quarter of one is long enough to be content with.
-    let whole = want.min(geometry.blocks_per_group / 4).max(1);
-    for need in [whole, (whole / 16).max(16).min(whole), 1] {
-        for step in 0..geometry.groups {
-            let number = (goal_group + step) % geometry.groups;
-            if fs.groups.free_blocks(number) < need {
+    let most = (geometry.blocks_per_group / 4).max(1);
+    let whole = wanted.total().clamp(1, most);
+    let rounds =
+        [whole, wanted.want.clamp(1, whole), (wanted.want / 16).max(16).min(wanted.want).min(whole), 1];
+    let mut last = u32::MAX;
+    for need in rounds {
+        if need == last {
+            continue;
+        }
+        last = need;
+        for step in 0..=geometry.groups {
+            let number = if step == 0 { goal_group } else { (next + (step - 1)) % geometry.groups };
+            if (step > 0 && number == goal_group) || !fs.groups.may_have(number, need) {
                 continue;
             }
             let bit = if step == 0 { goal_bit } else { 0 };
             let Some(mut group) = fs.groups.lock(number) else { continue };
-            match take(fs, &mut group, bit, need, want) {
-                Ok(Some(run)) => {
-                    let first = geometry.group_first_block(number).0 + u64::from(run.start);
-                    return Ok((FsBlock(first), run.len));
-                }
+            match take(fs, &mut group, bit, need, wanted) {
+                Ok(Some(run)) => return Ok((place(fs, number, run), run.len)),
                 // A bitmap that cannot be trusted has told so in the log; others may do.
                 Ok(None) | Err(Errno::EUCLEAN) => {}
                 Err(e) => return Err(e),
@@ -116,46 +215,86 @@ fn search(fs: &Ext4Fs, goal: FsBlock, want: u32) -> Result<(FsBlock, u32)> {
     Err(Errno::ENOSPC)
 }
 
-/// A run of at least `need` blocks of this group, at most `want`.
-fn take(fs: &Ext4Fs, group: &mut GroupGuard<'_>, goal: u32, need: u32, want: u32) -> Result<Option<Run>> {
-    if group.longest_run < need || group.free_blocks() < need {
+fn place(fs: &Ext4Fs, group: u32, run: Run) -> FsBlock {
+    FsBlock(fs.geometry().group_first_block(group).0 + u64::from(run.start))
+}
+
+/// A run of at least `need` blocks of this group, at most `want` of them marked in use and the rest
+/// kept as the file's window.
+fn take(
+    fs: &Ext4Fs,
+    group: &mut GroupGuard<'_>,
+    goal: u32,
+    need: u32,
+    wanted: &Search<'_>,
+) -> Result<Option<Run>> {
+    if group.free_blocks() < need {
         return Ok(None);
     }
-    let buffer = bitmap::blocks(fs, group)?;
-    let end = fs.geometry().group_blocks(group.number);
-    let (found, longest) = find(&buffer.read(), goal, end, need, want);
-    if let Some(longest) = longest {
-        group.longest_run = longest;
+    let found = find(summary(fs, group)?, goal, need, wanted.total());
+    let Some(found) = found else { return Ok(None) };
+    if let Some(summary) = &mut group.summary {
+        summary.take(found.start, found.len);
     }
-    let Some(run) = found.filter(|r| r.len >= need || r.start == goal) else { return Ok(None) };
+    let run = Run { start: found.start, len: found.len.min(wanted.want) };
+    mark(fs, group, run).inspect_err(|_| forget(group, found))?;
+    if let Some(growth) = &wanted.growth
+        && found.len > run.len
+    {
+        let rest = Window {
+            ino: growth.node.ino32(),
+            logical: growth.logical.saturating_add(run.len),
+            start: run.start + run.len,
+            len: found.len - run.len,
+        };
+        window::keep(fs, growth.node, group, rest);
+    }
+    Ok(Some(run))
+}
+
+/// The group's summary, made from its bitmap when there is none.
+pub fn summary<'a>(fs: &Ext4Fs, group: &'a mut GroupGuard<'_>) -> Result<&'a Buddy> {
+    if group.summary.is_none() {
+        let bitmap = bitmap::blocks(fs, group)?;
+        let buddy = Buddy::build(&bitmap.read(), fs.geometry().group_blocks(group.number));
+        group.summary = Some(Box::new(buddy));
+        group.publish_largest();
+    }
+    group.summary.as_deref().ok_or(Errno::EIO)
+}
+
+/// The run at the goal if it is long enough, else the best fit, else the longest if that is.
+fn find(summary: &Buddy, goal: u32, need: u32, want: u32) -> Option<Run> {
+    summary
+        .run_at(goal, want)
+        .filter(|run| run.len >= need)
+        .or_else(|| summary.best_fit(goal, want))
+        .or_else(|| summary.longest(goal, want).filter(|run| run.len >= need))
+}
+
+/// Marks blocks as in use that the summary has given out, in the bitmap and the descriptor.
+fn mark(fs: &Ext4Fs, group: &mut GroupGuard<'_>, run: Run) -> Result<()> {
+    let buffer = bitmap::blocks(fs, group)?;
     let taken = {
         let mut block = buffer.write();
         let taken = bits::set(&mut block, run.start, run.len);
         group.seal_block_bitmap(fs.geometry(), &block);
         taken
     };
-    // Under the group's lock nobody else can have set a bit since `find`.
+    // What the summary has is clear in the bitmap; both change under the group's lock only.
     taken.map_err(|_| Errno::EIO)?;
     let left = group.free_blocks().saturating_sub(run.len);
     group.set_free_blocks(left);
-    group.store(fs)?;
-    Ok(Some(run))
+    group.publish_largest();
+    group.store(fs)
 }
 
-/// The run at the goal if it is free and not too short, else the first long enough after it, else the
-/// longest. The second value, when known: the longest run of the whole group.
-fn find(bits: &[u8], goal: u32, end: u32, need: u32, want: u32) -> (Option<Run>, Option<u32>) {
-    if let Some(run) = bits::run_at(bits, goal, end, want)
-        && run.len >= need.min(16)
-    {
-        return (Some(run), None);
+/// Puts a run back into the summary that could not be marked as in use.
+fn forget(group: &mut GroupGuard<'_>, run: Run) {
+    if let Some(summary) = &mut group.summary {
+        summary.give(run.start, run.len);
     }
-    let (after, none_longer) = bits::find_run(bits, goal, end, want);
-    if none_longer.is_none() || goal == 0 {
-        return (after, none_longer);
-    }
-    let (before, none_longer_before) = bits::find_run(bits, 0, end, want);
-    (before, none_longer_before)
+    group.publish_largest();
 }
 
 /// Takes blocks back. A block that is not the file's to free, or is free already, is a contradiction
@@ -198,7 +337,10 @@ fn free_in_group(fs: &Ext4Fs, ino: u32, number: u32, bit: u32, len: u32) -> Resu
     }
     let free = group.free_blocks().saturating_add(len);
     group.set_free_blocks(free);
-    group.longest_run = free;
+    if let Some(summary) = &mut group.summary {
+        summary.give(bit, len);
+    }
+    group.publish_largest();
     group.store(fs)?;
     fs.free_blocks.fetch_add(u64::from(len), Ordering::Relaxed);
     Ok(())

@@ -7,15 +7,12 @@
 //! into written ones piece by piece. So a large write takes its blocks in one run and touches the
 //! bitmaps once, and a crash in the middle shows zeros, never somebody else's old bytes.
 //!
-//! A file that grows in small writes gets blocks behind its end in the same way: as many as it has, at
-//! most [`PREALLOCATED`] bytes. What is left of them goes back when the file is closed
-//! ([`Node::release_ahead`]).
+//! For a file that grows in small writes, free blocks behind its end are kept in memory alone
+//! ([`crate::balloc::window`]).
 //!
 //! # Locking
 //! `data_sem` shared to look, alone to allocate or convert. A look that the extent cache answers takes
 //! no sleeping lock.
-
-use core::sync::atomic::Ordering;
 
 use base::{Errno, FileBlock, FsBlock, Result};
 use pagecache::{Extent, ExtentKind, MapMode};
@@ -23,15 +20,13 @@ use pagecache::{Extent, ExtentKind, MapMode};
 use super::node::{Entry, MAX_BLOCKS};
 use super::tree::{Lookup, Tree};
 use crate::balloc::blocks::{self, Claimant, Request};
+use crate::balloc::window;
 use crate::disk::extent::MAX_UNWRITTEN;
 use crate::disk::inode::InodeFlags;
 use crate::indirect;
 use crate::inode::Node;
 use crate::trace;
 use vfs::FileType;
-
-/// The most that is taken ahead for a growing file, in bytes.
-const PREALLOCATED: u64 = 512 << 10;
 
 impl Node {
     /// Where the blocks from `first` on lie; at least 1 of the `count >= 1` asked for is answered.
@@ -127,13 +122,12 @@ impl Node {
         let tree = Tree::of(self);
         let room = next.saturating_sub(u64::from(block)).min(u64::from(MAX_UNWRITTEN));
         let count = count.clamp(1, room.max(1));
-        let ahead = ahead.max(self.ahead_of_end(block, before));
         // At most MAX_UNWRITTEN, a u32.
         let want = count.saturating_add(ahead).min(room.max(1)) as u32;
         let who = self.claimant();
         let request = Request { goal: tree.goal(block, before), want, who };
         trace::request_blocks(self, block, &request);
-        let (start, got) = blocks::allocate(self.fs(), &request)?;
+        let (start, got) = blocks::allocate_growing(self, &request, block, self.growth(block, before))?;
         trace::allocate_blocks(self, block, &request, start, got);
         let len = u64::from(got).min(count) as u32;
         let run = Entry { block, len: got, start: start.0, unwritten: false };
@@ -150,30 +144,12 @@ impl Node {
         Ok(answer(&written, block, true))
     }
 
-    /// How many blocks to take ahead of a write at `block` because the file seems to grow: as many as it
-    /// has, when the write goes on right at its end and the disk is not nearly full.
-    fn ahead_of_end(&self, block: u32, before: Option<Entry>) -> u64 {
-        let geometry = self.fs().geometry();
+    /// How many blocks to keep behind those for `block` because the file seems to grow: the write goes on
+    /// right at its end.
+    fn growth(&self, block: u32, before: Option<Entry>) -> u32 {
         let appends =
             before.is_some_and(|e| e.end() == u64::from(block)) && u64::from(block) >= self.block_count();
-        let roomy = self.fs().free_blocks.load(Ordering::Relaxed) > geometry.blocks_count / 16;
-        if self.kind() != FileType::Regular || !appends || !roomy {
-            return 0;
-        }
-        self.set_ahead(true);
-        self.block_count().min(PREALLOCATED >> geometry.block_bits)
-    }
-
-    /// The file was closed: blocks behind its end that were taken ahead go back.
-    pub(crate) fn release_ahead(&self) -> Result<()> {
-        if !self.has_ahead() || self.fs().read_only() {
-            return Ok(());
-        }
-        let _alone = self.rwsem().write();
-        self.set_ahead(false);
-        self.free_behind(self.size())?;
-        self.mark_dirty();
-        Ok(())
+        if self.kind() == FileType::Regular && appends { window::size(self.fs()) } else { 0 }
     }
 
     /// Puts the rest of a run, behind its first `len` blocks, into the tree as unwritten; or gives it

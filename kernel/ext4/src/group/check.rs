@@ -2,14 +2,15 @@
 //!
 //! Source: ext4 documentation, "Block Group Descriptors", "Checksums".
 
+use alloc::vec::Vec;
 use core::fmt;
 use core::sync::atomic::AtomicU32;
 
 use sync::Mutex;
 use zerocopy::{FromZeros, IntoBytes};
 
-use super::Group;
 use super::guard::{Bitmap, GroupState};
+use super::{Group, UNKNOWN};
 use crate::checksum::{crc16, crc32c};
 use crate::disk::feature::{Incompat, RoCompat};
 use crate::disk::group_desc::{CHECKSUM_OFFSET, GroupDesc, SIZE_32, SIZE_64};
@@ -82,13 +83,15 @@ impl Group {
             desc,
             blocks: Bitmap::Unchecked,
             inodes: Bitmap::Unchecked,
-            longest_run: geometry.group_blocks(number),
+            summary: None,
+            windows: Vec::new(),
         };
         state.check_counts(geometry, number)?;
         Ok(Group {
             free_blocks: AtomicU32::new(state.free_blocks()),
             free_inodes: AtomicU32::new(state.free_inodes()),
             used_dirs: AtomicU32::new(state.used_dirs()),
+            largest: AtomicU32::new(UNKNOWN),
             inode_table: table,
             block_bitmap: bitmap,
             inode_bitmap,
@@ -147,7 +150,6 @@ pub(super) fn matches(geometry: &Geometry, bitmap: &[u8], bits: u32, disk: u32) 
 mod tests {
     use super::*;
     use crate::geometry::testing::geometry;
-    use std::vec::Vec;
 
     fn good() -> GroupDesc {
         let mut desc = GroupDesc::new_zeroed();

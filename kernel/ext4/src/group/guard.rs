@@ -1,13 +1,17 @@
 //! One group while its lock is held: its descriptor, read and changed.
 
+use alloc::boxed::Box;
+use alloc::vec::Vec;
 use core::sync::atomic::Ordering;
 
 use base::{Errno, FsBlock, Result};
 use sync::MutexGuard;
 use zerocopy::IntoBytes;
 
-use super::Group;
 use super::check::{GroupError, bitmap_checksum, checksum, matches};
+use super::{Group, UNKNOWN};
+use crate::balloc::buddy::Buddy;
+use crate::balloc::window::Window;
 use crate::disk::group_desc::{BLOCK_UNINIT, CHECKSUM_OFFSET, GroupDesc, INODE_UNINIT, SIZE_64};
 use crate::disk::{hi16, join16, lo16};
 use crate::fs::Ext4Fs;
@@ -32,8 +36,10 @@ pub struct GroupState {
     pub blocks: Bitmap,
     /// The inode bitmap.
     pub inodes: Bitmap,
-    /// No free run of blocks is longer than this.
-    pub longest_run: u32,
+    /// What is free by size, once somebody asked.
+    pub summary: Option<Box<Buddy>>,
+    /// Free blocks that are kept for growing files; the summary leaves them out.
+    pub windows: Vec<Window>,
 }
 
 /// A group, alone.
@@ -217,9 +223,20 @@ impl GroupGuard<'_> {
         Ok(())
     }
 
+    /// Tells searches how large the largest chunk of the summary is.
+    pub fn publish_largest(&self) {
+        let largest = match &self.state.summary {
+            Some(summary) => summary.largest().map_or(0, |order| order + 1),
+            None => UNKNOWN,
+        };
+        self.group.largest.store(largest, Ordering::Relaxed);
+    }
+
     /// Nothing of a kind is to be taken from this group any more.
     pub fn give_up_blocks(&mut self) {
         self.state.blocks = Bitmap::Bad;
+        self.state.summary = None;
+        self.state.windows.clear();
         self.group.free_blocks.store(0, Ordering::Relaxed);
     }
 

@@ -40,10 +40,15 @@ use crate::zones::Zones;
 pub use check::GroupError;
 pub use guard::{Bitmap, GroupGuard, GroupState};
 
+/// No summary of the group was made yet.
+const UNKNOWN: u32 = u32::MAX;
+
 struct Group {
     free_blocks: AtomicU32,
     free_inodes: AtomicU32,
     used_dirs: AtomicU32,
+    /// The order of the largest free chunk, plus 1; 0: nothing is free; or [`UNKNOWN`].
+    largest: AtomicU32,
     inode_table: u64,
     block_bitmap: u64,
     inode_bitmap: u64,
@@ -111,6 +116,18 @@ impl Groups {
     /// Free blocks of a group at this moment; 0 for one that is not there.
     pub fn free_blocks(&self, number: u32) -> u32 {
         self.get(number).map_or(0, |g| g.free_blocks.load(Ordering::Relaxed))
+    }
+
+    /// Whether a group may have `len` free blocks in a row, as far as is known without its lock.
+    pub fn may_have(&self, number: u32, len: u32) -> bool {
+        let Some(group) = self.get(number) else { return false };
+        // A run of 2^n - 1 has a chunk of 2^(n - 2) at least.
+        group.free_blocks.load(Ordering::Relaxed) >= len
+            && match group.largest.load(Ordering::Relaxed) {
+                UNKNOWN => true,
+                0 => false,
+                order => len.checked_shr(order + 1).unwrap_or(0) == 0,
+            }
     }
 
     /// Free inodes of a group at this moment.

@@ -6,7 +6,7 @@
 //! until it is not.
 
 use alloc::sync::{Arc, Weak};
-use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 
 use base::{Errno, FsBlock, Ino, Result};
 use hashbrown::HashMap;
@@ -271,7 +271,7 @@ impl Made {
             handle: SpinLock::new(Weak::new()),
             evicted: AtomicBool::new(false),
             stale: AtomicBool::new(false),
-            ahead: AtomicBool::new(false),
+            window: AtomicU32::new(0),
             privileged: AtomicBool::new(true),
             no_capability: AtomicBool::new(false),
         })

@@ -45,7 +45,7 @@ pub mod raw;
 use alloc::sync::{Arc, Weak};
 use core::fmt::Display;
 use core::ops::Deref;
-use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 
 use base::{Errno, FileBlock, FsBlock, Ino, Result, Timespec};
 use pagecache::{AddressSpace, Buffer};
@@ -90,8 +90,8 @@ pub struct Node {
     evicted: AtomicBool,
     /// Attributes changed since the last `mark_dirty`.
     stale: AtomicBool,
-    /// Blocks behind the end were taken ahead.
-    ahead: AtomicBool,
+    /// The group that keeps blocks for this file, plus 1; 0: none does.
+    window: AtomicU32,
     /// Whether the present writer may use the blocks kept for root.
     privileged: AtomicBool,
     /// There is no `security.capability`: a write need not look (S_NOSEC).
@@ -335,14 +335,15 @@ impl Node {
         });
     }
 
-    /// Whether blocks behind the end were taken ahead.
-    pub(crate) fn has_ahead(&self) -> bool {
-        self.ahead.load(Ordering::Relaxed)
+    /// The group that may keep blocks for this file ([`crate::balloc::window`]).
+    pub(crate) fn window(&self) -> Option<u32> {
+        self.window.load(Ordering::Relaxed).checked_sub(1)
     }
 
-    /// Says whether they were.
-    pub(crate) fn set_ahead(&self, yes: bool) {
-        self.ahead.store(yes, Ordering::Relaxed);
+    /// Says which group does.
+    pub(crate) fn set_window(&self, group: Option<u32>) {
+        // There are fewer groups than that.
+        self.window.store(group.map_or(0, |g| g.saturating_add(1)), Ordering::Relaxed);
     }
 
     /// Whether the present writer may use the blocks kept for root.
