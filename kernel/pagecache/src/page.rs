@@ -27,14 +27,13 @@
 //! 3. A metadata page's bytes change through its [`ByteLock`]s only, and only of uptodate blocks;
 //!    the disk is read into blocks that are not uptodate only.
 
-use alloc::boxed::Box;
 use alloc::sync::{Arc, Weak};
 use core::ops::Deref;
 use core::sync::atomic::{AtomicU32, Ordering};
 
 use base::units::SECTOR_SHIFT;
 use base::{Errno, FileBlock, Frame, IovIter, PAGE_SHIFT, PAGE_SIZE, PageIndex, Result};
-use sync::{ByteLock, ByteReadGuard, ByteWriteGuard, WaitQueue};
+use sync::{ByteLock, ByteLocks, ByteReadGuard, ByteWriteGuard, WaitQueue};
 
 use crate::head::{self, BufferHead};
 use crate::mapping::AddressSpace;
@@ -69,7 +68,7 @@ pub struct Page {
     writes: AtomicU32,
     heads: [BufferHead; MAX_HEADS],
     /// The blocks' locks of a metadata page; empty for a file's page.
-    bytes: Box<[ByteLock]>,
+    bytes: ByteLocks,
     mapping: Weak<AddressSpace>,
 }
 
@@ -92,7 +91,7 @@ impl Page {
         if !(SECTOR_SHIFT..=PAGE_SHIFT).contains(&block_bits) {
             return Err(Errno::EINVAL);
         }
-        let bytes = if metadata { ByteLock::split(&frame, 1 << block_bits)? } else { Box::default() };
+        let bytes = if metadata { ByteLock::split(&frame, 1 << block_bits)? } else { ByteLocks::new() };
         let page = Page {
             frame,
             index,

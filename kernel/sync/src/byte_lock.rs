@@ -25,11 +25,11 @@
 //! 1 to 3 are enforced here. 4 is the duty of the one module that calls `split` (pagecache's buffers);
 //! such a frame is never mapped into the program and never given to `Frame::write` while a guard lives.
 
-use alloc::boxed::Box;
 use core::fmt;
 use core::ops::{Deref, DerefMut};
 
 use base::{Errno, Frame, PAGE_SIZE, Result};
+use smallvec::SmallVec;
 
 use crate::rwlock::{ReadGuard, RwLock, WriteGuard};
 
@@ -41,10 +41,13 @@ pub struct ByteLock {
     lock: RwLock<()>,
 }
 
+/// The locks of a page's blocks: most pages are one block, which needs no memory of its own.
+pub type ByteLocks = SmallVec<[ByteLock; 1]>;
+
 impl ByteLock {
     /// Locks for the blocks of a page, first to last. EINVAL unless `block_size` divides the page.
     /// A frame is split once (4).
-    pub fn split(frame: &Frame, block_size: usize) -> Result<Box<[ByteLock]>> {
+    pub fn split(frame: &Frame, block_size: usize) -> Result<ByteLocks> {
         if block_size == 0 || !PAGE_SIZE.is_multiple_of(block_size) {
             return Err(Errno::EINVAL);
         }
@@ -165,7 +168,7 @@ mod tests {
     fn readers_never_see_half_a_write() {
         let rounds: u32 = if cfg!(miri) { 20 } else { 2_000 };
         let page = frame::alloc_zeroed().unwrap();
-        let blocks: Arc<[ByteLock]> = ByteLock::split(&page, 1024).unwrap().into();
+        let blocks: Arc<[ByteLock]> = ByteLock::split(&page, 1024).unwrap().into_iter().collect();
         let threads: Vec<_> = (0..4)
             .map(|n| {
                 let blocks = blocks.clone();

@@ -61,7 +61,7 @@ mod backend;
 #[cfg(target_os = "none")]
 pub mod platform;
 
-pub use byte_lock::{ByteLock, ByteReadGuard, ByteWriteGuard};
+pub use byte_lock::{ByteLock, ByteLocks, ByteReadGuard, ByteWriteGuard};
 pub use local::PerThread;
 pub use mutex::{Mutex, MutexGuard};
 pub use rwlock::{ReadGuard, RwLock, WriteGuard};

@@ -53,6 +53,17 @@ impl Buddy {
     }
 }
 
+/// The order of the largest block that these frames, ascending and no two alike, begin with. They are not
+/// empty.
+pub fn block_order(frames: &[usize]) -> usize {
+    let Some(&first) = frames.first() else { return 0 };
+    let is_block = |order: &usize| {
+        let len = 1 << order;
+        first.is_multiple_of(len) && frames.get(len - 1) == Some(&(first + len - 1))
+    };
+    (1..ORDERS).take_while(is_block).last().unwrap_or(0)
+}
+
 impl Default for Buddy {
     fn default() -> Buddy {
         Buddy::new()
@@ -86,6 +97,16 @@ mod tests {
         seen.sort_unstable();
         assert_eq!(seen, (3..97).collect::<Vec<_>>());
         assert_eq!(buddy.alloc(0), None);
+    }
+
+    #[test]
+    fn neighbours_are_one_block_as_far_as_it_is_aligned() {
+        assert_eq!(block_order(&[7]), 0);
+        assert_eq!(block_order(&[7, 8]), 0);
+        assert_eq!(block_order(&[8, 9, 10, 12]), 1);
+        assert_eq!(block_order(&[8, 9, 10, 11, 12, 13, 14, 15]), 3);
+        assert_eq!(block_order(&[12, 13, 14, 15, 16, 17, 18, 19]), 2);
+        assert_eq!(block_order(&[8, 10, 11]), 0);
     }
 
     #[test]
