@@ -180,13 +180,13 @@ impl RequestQueue {
     /// The timer function: it is `now`. Asks an elevator that has waited long enough, and tells of
     /// requests that the driver has had for too long. When it wants to be called again, if at all.
     pub(crate) fn timer(self: &Arc<Self>, now: u64) -> Option<u64> {
-        let (ask, overdue) = {
-            let mut state = self.lock();
-            // Where the driver is full, `run` does not come to ask; then the next completion does.
-            let ask = state.wake_at.take_if(|at| *at <= now).is_some();
-            (ask, state.tags.overdue(now, self.timeout_ns()))
-        };
-        self.tell_of(&overdue);
+        // Where the driver is full, `run` does not come to ask; then the next completion does.
+        let ask = self.lock().wake_at.take_if(|at| *at <= now).is_some();
+        for overdue in self.overdue(now) {
+            if let Some(missed) = LATE.admit() {
+                log::warn!("{}: {overdue}{missed}", self.name());
+            }
+        }
         if ask {
             self.run();
         }
@@ -198,18 +198,20 @@ impl RequestQueue {
         due.into_iter().chain(wake_at).min()
     }
 
-    fn tell_of(&self, overdue: &[Overdue]) {
-        for overdue in overdue {
-            if let Some(missed) = LATE.admit() {
-                log::warn!("{}: {overdue}{missed}", self.name());
-            }
+    /// The requests that the driver has had for too long, and still has when it was asked to look; those
+    /// that the log shall hear of.
+    pub(crate) fn overdue(&self, now: u64) -> Vec<Overdue> {
+        let timeout = self.timeout_ns();
+        if !self.lock().tags.any_overdue(now, timeout) {
+            return Vec::new();
         }
-        if !overdue.is_empty()
-            && let TimedOut::Found(requests) = self.driver().timed_out()
+        if let TimedOut::Found(requests) = self.driver().timed_out()
             && requests > 0
+            && let Some(missed) = LATE.admit()
         {
-            log::warn!("{}: {requests} requests were done, but nobody was told", self.name());
+            log::debug!("{}: {requests} requests were done, but nobody was told{missed}", self.name());
         }
+        self.lock().tags.overdue(now, timeout)
     }
 
     /// `io_timeout` has changed: the notes are looked at anew.

@@ -161,8 +161,8 @@ pub trait Driver: Send + Sync {
     fn set_write_cache(&self, _on: bool) -> Result<()> {
         Err(Errno::EOPNOTSUPP)
     }
-    /// Requests have been in flight for longer than the queue's `io_timeout`, and the log has named
-    /// them: looks for completions that nobody was told of. Called by kblockd, without locks, and again
+    /// Requests have been in flight for longer than the queue's `io_timeout`: looks for completions that
+    /// nobody was told of, before the log names what is still in flight then. Called by kblockd, without locks, and again
     /// after each further `io_timeout`. A request that ends here is completed as in an interrupt.
     fn timed_out(&self) -> TimedOut {
         TimedOut::Waiting

@@ -5,8 +5,10 @@
 //! number that no other request in flight has.
 //!
 //! # Timeouts
-//! A request is overdue when the driver has had it for `io_timeout`; it is then told of, and again after
-//! each further `io_timeout`. Nothing is done per request but the note: kblockd (kblockd.rs) looks at
+//! A request is overdue when the driver has had it for `io_timeout`, and again after each further
+//! `io_timeout`. The first are told of at once; what is overdue later only when twice as long has passed
+//! since the last time as the time before, so that a disk which is slow by nature does not fill the log,
+//! nor a machine whose clock jumps while it waits (QEMU's `-icount sleep=off`). Nothing is done per request but the note: kblockd (kblockd.rs) looks at
 //! the whole table at the time when the oldest note would be due, while there is one.
 //!
 //! # Invariants
@@ -20,11 +22,35 @@ use base::Sector;
 use crate::bio::BioOp;
 use crate::request::Request;
 
+/// How long it is quiet at most, in timeouts: some eight hours of 30 s.
+const LONGEST_QUIET: u64 = 1024;
+
 /// The requests that the driver has.
 #[derive(Default)]
 pub(crate) struct Tags {
     notes: Vec<Option<Note>>,
     free: Vec<u32>,
+    quiet: Quiet,
+}
+
+/// When the log may hear of this disk again.
+#[derive(Default)]
+struct Quiet {
+    until: u64,
+    /// How long it was, or is.
+    len: u64,
+}
+
+impl Quiet {
+    /// Whether something may be said at `now`; it is then quiet for twice as long as last time.
+    fn speak(&mut self, now: u64, timeout: u64) -> bool {
+        if now < self.until {
+            return false;
+        }
+        self.len = self.len.saturating_mul(2).clamp(timeout, timeout.saturating_mul(LONGEST_QUIET));
+        self.until = now.saturating_add(self.len);
+        true
+    }
 }
 
 #[derive(Clone, Copy)]
@@ -34,7 +60,7 @@ struct Note {
     sectors: u64,
     /// When the driver got it.
     started: u64,
-    /// From when on its time counts: `started`, or when it was last told of.
+    /// From when on its time counts: `started`, or when it was last overdue.
     since: u64,
 }
 
@@ -93,7 +119,12 @@ impl Tags {
         Some(since.saturating_add(timeout))
     }
 
-    /// Those that are overdue at `now`; their time begins anew.
+    /// Whether any is overdue at `now`.
+    pub fn any_overdue(&self, now: u64, timeout: u64) -> bool {
+        self.due(timeout).is_some_and(|at| at <= now)
+    }
+
+    /// Those that are overdue at `now`, if they are to be told of now. Their time begins anew either way.
     pub fn overdue(&mut self, now: u64, timeout: u64) -> Vec<Overdue> {
         let mut out = Vec::new();
         for (tag, note) in (0..).zip(&mut self.notes) {
@@ -102,6 +133,9 @@ impl Tags {
                 note.since = now;
                 out.push(note.overdue(tag, now));
             }
+        }
+        if !out.is_empty() && !self.quiet.speak(now, timeout) {
+            out.clear();
         }
         out
     }
@@ -124,7 +158,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_is_told_of_once_per_timeout() {
+    fn each_is_overdue_once_per_timeout() {
         let mut tags = Tags::default();
         let a = tags.take(&Request::shared_flush(0), 100);
         let b = tags.take(&Request::shared_flush(0), 150);
@@ -133,9 +167,26 @@ mod tests {
         assert!(tags.overdue(1099, 1000).is_empty());
         let overdue = tags.overdue(1100, 1000);
         assert_eq!((overdue.len(), overdue[0].tag, overdue[0].age_ns), (1, a, 1000));
-        assert!(tags.overdue(1101, 1000).is_empty());
+        assert!(!tags.any_overdue(1101, 1000));
         assert_eq!(tags.due(1000), Some(1150));
+        assert!(tags.any_overdue(1150, 1000));
         assert_eq!(tags.overdue(9000, 1000).len(), 2);
+    }
+
+    /// A clock that jumps by a timeout whenever the machine waits: each request is overdue.
+    #[test]
+    fn a_disk_that_is_always_late_is_told_of_at_doubled_intervals() {
+        let mut tags = Tags::default();
+        let mut told = std::vec::Vec::new();
+        for n in 1..=100 {
+            let now = n * 1000;
+            let tag = tags.take(&Request::shared_flush(0), now - 1000);
+            if !tags.overdue(now, 1000).is_empty() {
+                told.push(n);
+            }
+            tags.release(tag);
+        }
+        assert_eq!(told, [1, 2, 4, 8, 16, 32, 64]);
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use std::boxed::Box;
 use std::string::String;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::vec::Vec;
 
@@ -93,6 +93,8 @@ pub struct LateDisk {
     pub commits: Mutex<usize>,
     /// How often it was asked about what takes too long.
     pub asked: Mutex<usize>,
+    /// What it holds is done, and it will find that out when it is asked.
+    pub interrupt_lost: AtomicBool,
 }
 
 impl LateDisk {
@@ -105,6 +107,7 @@ impl LateDisk {
             log: Mutex::default(),
             commits: Mutex::default(),
             asked: Mutex::default(),
+            interrupt_lost: AtomicBool::new(false),
         })
     }
 
@@ -213,7 +216,12 @@ impl Driver for LateDisk {
 
     fn timed_out(&self) -> TimedOut {
         *self.asked.lock().unwrap() += 1;
-        TimedOut::Waiting
+        if !self.interrupt_lost.swap(false, Ordering::SeqCst) {
+            return TimedOut::Waiting;
+        }
+        let held = self.held();
+        self.complete_all();
+        TimedOut::Found(held)
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::Mutex;
+use std::sync::atomic::Ordering::SeqCst;
 use std::vec::Vec;
 
 use base::{DevId, Errno, Result};
@@ -148,6 +149,18 @@ fn the_driver_is_asked_about_what_it_holds_too_long_and_again() {
     write(&queue, 3);
     time.pass(30 * SECOND, &queue);
     assert_eq!(asked(), 5);
+    driver.complete_all();
+}
+
+#[test]
+fn what_the_driver_finds_done_is_not_called_late() {
+    let time = VirtualTime::new();
+    let (driver, queue) = queue(time);
+    write(&queue, 3);
+    driver.interrupt_lost.store(true, SeqCst);
+    assert_eq!((queue.overdue(32 * SECOND), driver.held()), (Vec::new(), 0));
+    write(&queue, 3);
+    assert_eq!((queue.overdue(32 * SECOND).len(), driver.held()), (1, 1));
     driver.complete_all();
 }
 
