@@ -342,6 +342,9 @@ mod tests {
         assert_eq!((disk.rescan(), first.rescan()), (Err(Errno::EBUSY), Err(Errno::EINVAL)));
         drop(claim);
         assert!(disk.claim().is_ok());
+        let (open, _whole) = (first.open(), disk.open());
+        assert_eq!(disk.rescan(), Err(Errno::EBUSY));
+        drop(open);
 
         let (bio, frames) = page_bio(BioOp::Write, 0, 1, 0);
         frames[0].write(0, &mbr_for_tests(&[(64, 64), (256, 32), (300, 10)]));

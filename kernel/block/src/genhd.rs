@@ -23,6 +23,7 @@
 use alloc::string::{String, ToString};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
+use core::sync::atomic::{AtomicUsize, Ordering};
 
 use base::{DevId, Errno, Result, Sector};
 use smallvec::SmallVec;
@@ -46,6 +47,8 @@ pub struct Gendisk {
     queue: Arc<RequestQueue>,
     /// The numbers of the claimed partitions; 0 is the whole disk.
     claims: SpinLock<Vec<u32>>,
+    /// How many opens of partitions there are.
+    open_partitions: AtomicUsize,
     /// Held while the partition table is read.
     pub(crate) scan: Mutex<()>,
 }
@@ -65,6 +68,7 @@ impl Gendisk {
             read_only: driver.read_only(),
             queue: RequestQueue::new(name, dev, driver, elevator)?,
             claims: SpinLock::new(Vec::new()),
+            open_partitions: AtomicUsize::new(0),
             scan: Mutex::new(()),
         }))
     }
@@ -121,9 +125,10 @@ impl Gendisk {
         Number::Extended(free as u32)
     }
 
-    /// Whether anybody has claimed a partition.
-    pub(crate) fn partition_claimed(&self) -> bool {
-        self.claims.lock().iter().any(|&number| number > 0)
+    /// Whether anybody has claimed or opened a partition.
+    pub(crate) fn partition_in_use(&self) -> bool {
+        self.open_partitions.load(Ordering::Acquire) > 0
+            || self.claims.lock().iter().any(|&number| number > 0)
     }
 }
 
@@ -154,6 +159,25 @@ impl Drop for Number {
         {
             *taken = false;
         }
+    }
+}
+
+/// An open disk or partition, until it is dropped. While a partition is open its disk's table is not read
+/// anew (BLKRRPART).
+pub struct Opened(Arc<Disk>);
+
+impl Disk {
+    /// Opens it.
+    pub fn open(self: &Arc<Self>) -> Opened {
+        self.gendisk().open_partitions.fetch_add(usize::from(self.partno().is_some()), Ordering::AcqRel);
+        Opened(self.clone())
+    }
+}
+
+impl Drop for Opened {
+    fn drop(&mut self) {
+        let disk = &self.0;
+        disk.gendisk().open_partitions.fetch_sub(usize::from(disk.partno().is_some()), Ordering::AcqRel);
     }
 }
 

@@ -86,7 +86,7 @@ pub use attributes::{DEFAULT_REQUESTS, Merges};
 pub use bio::{Bio, BioFlags, BioOp, BioVec, Direction};
 pub use disk::Disk;
 pub use driver::{DEFAULT_MAX_SECTORS, Driver, Geometry, Limits, TimedOut};
-pub use genhd::{Claim, DiskKind, Gendisk, devices, disks, find, register};
+pub use genhd::{Claim, DiskKind, Gendisk, Opened, devices, disks, find, register};
 pub use lookup::early_lookup;
 pub use plug::{PlugGuard, plug};
 pub use queue::RequestQueue;

@@ -30,6 +30,7 @@ fn main(args: Args) -> i32 {
     equal("its size", sys::lseek(part, 0, 2), i64::from(SECTORS) as isize * 512);
     equal("pwrite", sys::pwrite(part, &[7; 512], 0), 512);
     equal("fsync", sys::fsync(part), 0);
+    equal("BLKRRPART while it is open", sys::ioctl(disk, BLKRRPART, 0), EBUSY);
     equal("close", sys::close(part), 0);
     // Gone with the table.
     equal("pwrite", sys::pwrite(disk, &[0; 512], 0), 512);

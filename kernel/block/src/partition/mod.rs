@@ -122,13 +122,13 @@ impl Disk {
         Ok(())
     }
 
-    /// Reads the partition table of a whole disk anew. EBUSY when somebody has claimed a partition;
+    /// Reads the partition table of a whole disk anew. EBUSY when somebody has claimed or opened a partition;
     /// EINVAL for a partition. What cannot be read is told in the log and leaves no partitions.
     pub fn rescan(self: &Arc<Self>) -> Result<()> {
         if self.partno().is_some() {
             return Err(Errno::EINVAL);
         }
-        if self.gendisk().partition_claimed() {
+        if self.gendisk().partition_in_use() {
             return Err(Errno::EBUSY);
         }
         scan(self);

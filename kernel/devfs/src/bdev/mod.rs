@@ -36,7 +36,7 @@ mod range;
 use alloc::sync::Arc;
 
 use base::{Errno, Result};
-use block::Disk;
+use block::{Disk, Opened};
 use pagecache::{BlockDevice, Claim};
 use sync::{Mutex, RwLock};
 use vfs::device::{self, Device};
@@ -64,6 +64,8 @@ struct BlockFile {
     flusher: Option<Arc<Bdi>>,
     /// With O_EXCL.
     claim: Option<Claim>,
+    /// Keeps the partition table as it is.
+    _opened: Opened,
 }
 
 /// Enters a disk into the device table.
@@ -81,7 +83,8 @@ impl Device for Bdev {
         }
         let claim = if flags.contains(OpenFlags::EXCL) { Some(self.device.claim_exclusive()?) } else { None };
         let flusher = self.opened(writes)?;
-        Ok(Arc::new(BlockFile { bdev: self, flusher, claim }))
+        let _opened = self.device.disk().open();
+        Ok(Arc::new(BlockFile { bdev: self, flusher, claim, _opened }))
     }
 }
 
