@@ -2,8 +2,8 @@
 //! in which they come: docs/tracing.md.
 //!
 //! `RWBS` is how Linux writes an operation: `F` for a flush before, then `W`, `R`, `D`, `F` or `N`
-//! (write-zeroes), then `F` for FUA, `A` for read-ahead, `S` for what somebody waits for, `M` for
-//! metadata. A flush alone is `FWS` as a bio, `FF` as the request that the device gets, and `WS` when a
+//! (write-zeroes), then `F` for FUA, `A` for read-ahead, `S` for a write that somebody waits for (of a read
+//! Linux does not say so), `M` for metadata. A flush alone is `FWS` as a bio, `FF` as the request that the device gets, and `WS` when a
 //! bio's own part in it is over.
 //!
 //! Source: Linux 6.1, include/trace/events/block.h (what its `format` files say), and its output.
@@ -135,7 +135,8 @@ impl fmt::Display for Rwbs {
         let if_has = |flag, letter| if has(flag) { letter } else { "" };
         let before = if_has(BioFlags::PREFLUSH, "F");
         let (fua, ahead) = (if_has(BioFlags::FUA, "F"), if_has(BioFlags::RAHEAD, "A"));
-        let (sync, meta) = (if_has(BioFlags::SYNC, "S"), if_has(BioFlags::META, "M"));
+        let sync = if op == 0 { "" } else { if_has(BioFlags::SYNC, "S") };
+        let meta = if_has(BioFlags::META, "M");
         write!(f, "{before}{letter}{fua}{ahead}{sync}{meta}")
     }
 }

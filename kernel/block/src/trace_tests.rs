@@ -51,6 +51,16 @@ fn recorded(act: impl FnOnce()) -> Vec<String> {
     }
 }
 
+/// As Linux, which marks no read so.
+#[test]
+fn a_read_is_not_called_synchronous() {
+    use BioFlags as F;
+    let kinds = [F::SYNC, F::SYNC | F::META, F::RAHEAD | F::SYNC];
+    let lines = recorded(|| kinds.iter().for_each(|f| events::getrq(VDA, &bio(BioOp::Read, *f, 8, 1))));
+    let of = |rwbs: &str| std::format!("block_getrq: 254,0 {rwbs} 8 + 8 [busybox]");
+    assert_eq!(lines, [of("R"), of("RM"), of("RA")]);
+}
+
 #[test]
 fn lines_are_linux_lines() {
     use BioFlags as F;
