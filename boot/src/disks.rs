@@ -2,7 +2,7 @@
 //! ([`crate::ramdisk`]).
 
 use block::DiskKind;
-use block::elevator::{DEFAULT, NAMES};
+use block::elevator::{DEFAULT, by_boot_name};
 use machine::cmdline::Options;
 use machine::devicetree::DeviceTree;
 use machine::{pci, virtio};
@@ -30,8 +30,7 @@ pub fn probe(tree: DeviceTree<'_>, options: &Options) {
 /// The one of `elevator=`, or the default when there is none of that name.
 fn chosen(options: &Options) -> &'static str {
     let Some(asked) = options.elevator.as_deref() else { return DEFAULT };
-    let known = NAMES.into_iter().find(|name| *name == asked);
-    known.unwrap_or_else(|| {
+    by_boot_name(asked).unwrap_or_else(|| {
         log::warn!("elevator={asked}: there is no such elevator, taking {DEFAULT}");
         DEFAULT
     })

@@ -140,3 +140,11 @@ proptest! {
         world.drain();
     }
 }
+
+#[test]
+fn the_command_line_may_use_an_old_name() {
+    assert_eq!(super::by_boot_name("as"), Some("anticipatory"));
+    assert_eq!(super::by_boot_name("cfq"), Some("cfq"));
+    assert_eq!(super::by_boot_name("bfq"), None);
+    assert!(super::by_name("as").is_none(), "sysfs knows the name alone");
+}

@@ -115,6 +115,12 @@ pub(crate) trait Elevator: Send {
     }
 }
 
+/// What `elevator=` on the kernel's command line means, where `as` is an old name of `anticipatory`.
+pub fn by_boot_name(name: &str) -> Option<&'static str> {
+    let name = if name == "as" { "anticipatory" } else { name };
+    NAMES.into_iter().find(|known| *known == name)
+}
+
 /// A fresh elevator of that name.
 pub(crate) fn by_name(name: &str) -> Option<Box<dyn Elevator>> {
     match name {
