@@ -1,9 +1,9 @@
 //! How fast a disk is when nothing but the block layer lies in between: O_DIRECT writes and reads of
 //! 4 KiB, 64 KiB and 1 MiB one after the other, and cold reads through the cache.
 //!
-//! `ddbench DEVICE [MIB [ROUNDS]]` writes over the first MIB (16) of the device. Each line is the best
-//! of ROUNDS (5), for a busy host only ever adds. It runs under Linux for the comparison
-//! (`scripts/bench-direct.sh`).
+//! `ddbench DEVICE [MIB [ROUNDS [KIND [KIB]]]]` writes over the first MIB (16) of the device. Each line
+//! is the best of ROUNDS (5), for a busy host only ever adds. With KIND (`cold`, `direct`) and KIB only
+//! those lines, for a profile. It runs under Linux for the comparison (`scripts/bench-direct.sh`).
 #![no_std]
 #![no_main]
 
@@ -44,6 +44,9 @@ fn main(args: Args) -> i32 {
     buffer.fill(0x5a);
     for kind in [DIRECT_WRITE, DIRECT_READ, COLD_READ] {
         for size in [4 * KIB, 64 * KIB, MIB] {
+            if !wanted(&args, kind, size) {
+                continue;
+            }
             // Small ones take long for each byte.
             let total = if size == 4 * KIB { bytes / 8 } else { bytes };
             let times = (0..rounds).map(|_| once(path, kind, &mut buffer[..size], total));
@@ -58,6 +61,12 @@ fn main(args: Args) -> i32 {
         }
     }
     0
+}
+
+/// Whether the command line asks for this line.
+fn wanted(args: &Args, kind: Kind, size: usize) -> bool {
+    kind.what.starts_with(args.text(4)) && args.text(5).parse().is_ok_and(|kib: usize| kib * KIB == size)
+        || args.text(5).is_empty() && kind.what.starts_with(args.text(4))
 }
 
 /// Nanoseconds for `total` bytes in pieces of the buffer. Opened anew, so that nothing is cached.
