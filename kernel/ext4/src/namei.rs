@@ -54,6 +54,16 @@ impl Directory for Ext4Inode {
         self.name_it(name, inode)
     }
 
+    fn tmpfile(&self, mode: u32, linkable: bool, cred: &Cred) -> Result<Arc<dyn Inode>> {
+        let inode = self.new_child(b"", FileType::Regular, mode, cred)?;
+        inode.set_nlink(0);
+        inode.set_linkable(linkable);
+        inode.mark_dirty();
+        // Without the list a crash would leave an inode that nothing leads to.
+        inode.add_orphan()?;
+        Ok(inode)
+    }
+
     fn mknod(&self, name: &[u8], mode: u32, rdev: DevId, cred: &Cred) -> Result<Arc<dyn Inode>> {
         let kind = FileType::of_mode(mode).ok_or(Errno::EINVAL)?;
         let inode = self.new_child(name, kind, mode, cred)?;
@@ -104,7 +114,10 @@ impl Directory for Ext4Inode {
             inode.drop_nlink();
         }
         inode.mark_dirty();
-        added
+        added?;
+        inode.set_linkable(false);
+        // A file that O_TMPFILE made has its first name now.
+        if inode.nlink() == 1 { inode.del_orphan() } else { Ok(()) }
     }
 
     fn unlink(&self, name: &[u8]) -> Result<()> {

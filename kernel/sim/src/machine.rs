@@ -173,6 +173,12 @@ impl Machine {
         namei::link(&self.at(), old.as_ref(), LookupFlags::empty(), &self.at(), new.as_ref())
     }
 
+    /// linkat(2) of an open file, with AT_EMPTY_PATH.
+    pub fn link_file(&self, file: &File, new: impl AsRef<[u8]>) -> Result<()> {
+        let old = At { base: file.path(), ..self.at() };
+        namei::link(&old, b"", LookupFlags::EMPTY, &self.at(), new.as_ref())
+    }
+
     /// unlink(2).
     pub fn unlink(&self, path: impl AsRef<[u8]>) -> Result<()> {
         namei::unlink(&self.at(), path.as_ref())

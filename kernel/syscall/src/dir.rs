@@ -50,6 +50,10 @@ pub fn linkat(cx: &mut Cx<'_>, args: Args) -> Result<u64> {
     if flags & !(AT_SYMLINK_FOLLOW | AT_EMPTY_PATH) != 0 {
         return Err(Errno::EINVAL);
     }
+    // Else a descriptor from a stranger could be given a name (CAP_DAC_READ_SEARCH).
+    if flags & AT_EMPTY_PATH != 0 && !cx.process.cred().capable() {
+        return Err(Errno::ENOENT);
+    }
     let old = UserPath::get(cx, args.int(0), args.addr(1))?;
     let new = UserPath::get(cx, args.int(2), args.addr(3))?;
     let mut lookup = LookupFlags::empty();

@@ -123,6 +123,14 @@ impl Dentry {
         Arc::new(Dentry::new(inode, Some(parent.clone()), Arc::from(name)))
     }
 
+    /// The entry of a file without a name (`d_tmpfile`): shown as "#12 (deleted)" in its directory.
+    pub fn nameless(parent: &Arc<Dentry>, inode: Arc<dyn Inode>) -> Arc<Dentry> {
+        let name = alloc::format!("#{}", inode.ino());
+        let dentry = Dentry::uncached(parent, name.as_bytes(), Some(inode));
+        dentry.mark_deleted();
+        dentry
+    }
+
     fn new(inode: Option<Arc<dyn Inode>>, parent: Option<Arc<Dentry>>, name: Name) -> Dentry {
         Dentry {
             inode,

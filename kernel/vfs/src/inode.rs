@@ -69,6 +69,12 @@ pub trait Inode: Send + Sync + Any {
     /// The file system it belongs to.
     fn superblock(&self) -> Arc<dyn SuperBlock>;
 
+    /// Whether an inode without a name may get one: made by [`Directory::tmpfile`], without O_EXCL
+    /// (`I_LINKABLE`).
+    fn is_linkable(&self) -> bool {
+        false
+    }
+
     /// The methods of a directory, exactly when `file_type` is Directory.
     fn as_directory(&self) -> Option<&dyn Directory> {
         None
@@ -156,6 +162,12 @@ pub trait Directory: Send + Sync {
         Err(Errno::EACCES)
     }
 
+    /// A new regular file without a name, in this directory's file system (O_TMPFILE): `nlink` 0, gone with
+    /// its last use unless `linkable` and [`Directory::link`] gave it a name. EOPNOTSUPP.
+    fn tmpfile(&self, _mode: u32, _linkable: bool, _cred: &Cred) -> Result<Arc<dyn Inode>> {
+        Err(Errno::EOPNOTSUPP)
+    }
+
     /// A new directory. EMLINK when this one cannot take another.
     fn mkdir(&self, _name: &[u8], _mode: u32, _cred: &Cred) -> Result<Arc<dyn Inode>> {
         Err(Errno::EPERM)
@@ -171,7 +183,8 @@ pub trait Directory: Send + Sync {
         Err(Errno::EPERM)
     }
 
-    /// One more name for an inode of this file system that is no directory. EMLINK.
+    /// One more name for an inode of this file system that is no directory, or the first one for a
+    /// linkable file without any. EMLINK.
     fn link(&self, _name: &[u8], _inode: &Arc<dyn Inode>) -> Result<()> {
         Err(Errno::EPERM)
     }

@@ -273,6 +273,7 @@ impl Made {
             stale: AtomicBool::new(false),
             window: AtomicU32::new(0),
             privileged: AtomicBool::new(true),
+            linkable: AtomicBool::new(false),
             no_capability: AtomicBool::new(false),
         })
     }

@@ -94,6 +94,8 @@ pub struct Node {
     window: AtomicU32,
     /// Whether the present writer may use the blocks kept for root.
     privileged: AtomicBool,
+    /// Made without a name, and may get one.
+    linkable: AtomicBool,
     /// There is no `security.capability`: a write need not look (S_NOSEC).
     no_capability: AtomicBool,
 }
@@ -354,6 +356,16 @@ impl Node {
     /// Says whether the writer that holds `rwsem` may use the blocks kept for root.
     pub(crate) fn set_privileged(&self, yes: bool) {
         self.privileged.store(yes, Ordering::Relaxed);
+    }
+
+    /// Whether it was made without a name, and may get one.
+    pub(crate) fn is_linkable(&self) -> bool {
+        self.linkable.load(Ordering::Relaxed)
+    }
+
+    /// Says whether it may.
+    pub(crate) fn set_linkable(&self, yes: bool) {
+        self.linkable.store(yes, Ordering::Relaxed);
     }
 
     /// The disk contradicts itself about this inode. EUCLEAN.

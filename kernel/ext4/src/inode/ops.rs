@@ -53,6 +53,10 @@ impl Inode for Ext4Inode {
         self.fs().clone()
     }
 
+    fn is_linkable(&self) -> bool {
+        Node::is_linkable(self)
+    }
+
     fn as_directory(&self) -> Option<&dyn Directory> {
         (self.kind() == FileType::Directory).then_some(self)
     }

@@ -92,7 +92,7 @@ pub fn symlink(at: &At<'_>, target: &[u8], path: &[u8]) -> Result<()> {
 }
 
 /// linkat(2): one more name for what `old` leads to. EXDEV across mounts, EPERM for a directory,
-/// ENOENT for an inode whose last name is gone. `old_at` and `new_at` differ in their base.
+/// ENOENT for an inode whose last name is gone, unless O_TMPFILE made it. `old_at` and `new_at` differ in their base.
 pub fn link(old_at: &At<'_>, old: &[u8], old_flags: LookupFlags, new_at: &At<'_>, new: &[u8]) -> Result<()> {
     let old = lookup(old_at, old, old_flags)?;
     create(new_at, new, Kind::Other, |dir_path, dir, name| {
@@ -107,7 +107,7 @@ pub fn link(old_at: &At<'_>, old: &[u8], old_flags: LookupFlags, new_at: &At<'_>
             return Err(Errno::EPERM);
         }
         let _held = lock_unless(inode, &[dir_path.inode()?]);
-        if inode.attr().nlink == 0 {
+        if inode.attr().nlink == 0 && !inode.is_linkable() {
             return Err(Errno::ENOENT);
         }
         dir.link(name, inode)?;

@@ -32,11 +32,10 @@ pub fn open(at: &At<'_>, path: &[u8], flags: OpenFlags, mode: u32) -> Result<Arc
     if flags.contains(OpenFlags::PATH) {
         return open_path(at, path, flags);
     }
-    let (place, created) = find_or_make(at, path, flags, mode & S_IALLUGO)?;
     if flags.contains(OpenFlags::TMPFILE_BIT) {
-        // The place is the directory; no file system here makes files without a name yet.
-        return Err(if place.dentry.is_dir() { Errno::EOPNOTSUPP } else { Errno::ENOTDIR });
+        return open_tmpfile(at, path, flags, mode & S_IALLUGO);
     }
+    let (place, created) = find_or_make(at, path, flags, mode & S_IALLUGO)?;
     if created {
         return open_inode(place, flags, true);
     }
@@ -82,6 +81,24 @@ fn open_path(at: &At<'_>, path: &[u8], flags: OpenFlags) -> Result<Arc<File>> {
     how.set(LookupFlags::FOLLOW, !flags.contains(OpenFlags::NOFOLLOW));
     how.set(LookupFlags::DIRECTORY, flags.contains(OpenFlags::DIRECTORY));
     File::new_path(lookup(at, path, how)?, flags)
+}
+
+/// A file without a name in the directory `path` (`do_tmpfile`). ENOTDIR, EROFS, EACCES; EOPNOTSUPP
+/// where the file system has none. What was just made is not asked for its own permissions.
+fn open_tmpfile(at: &At<'_>, path: &[u8], flags: OpenFlags, mode: u32) -> Result<Arc<File>> {
+    let mut how = LookupFlags::DIRECTORY;
+    how.set(LookupFlags::FOLLOW, !flags.contains(OpenFlags::NOFOLLOW));
+    let dir = lookup(at, path, how)?;
+    let _change = dir.mount.want_write()?;
+    let dir_inode = dir.inode()?;
+    permission(&**dir_inode, Want::CHANGE_DIR, at.cred)?;
+    let mode = mode_for_new(&**dir_inode, mode, at.umask)?;
+    let inode = {
+        let _held = dir_inode.rwsem().write();
+        directory(dir_inode)?.tmpfile(mode, !flags.contains(OpenFlags::EXCL), at.cred)?
+    };
+    let dentry = Dentry::nameless(&dir.dentry, inode);
+    open_inode(Path { mount: dir.mount.clone(), dentry }, flags, true)
 }
 
 /// The walk of an open: the place, and whether it was made just now.

@@ -6,6 +6,7 @@
 use alloc::collections::BTreeMap;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
+use core::sync::atomic::Ordering;
 
 use base::{DevId, Errno, Result};
 use sync::{Mutex, MutexGuard};
@@ -144,6 +145,14 @@ impl Directory for Node {
         Ok(self.add(name, FileType::Regular, mode, cred, Body::File(Pages::default()))?)
     }
 
+    fn tmpfile(&self, mode: u32, linkable: bool, cred: &Cred) -> Result<Arc<dyn Inode>> {
+        let owner = cred.init_owner(&self.ownership(), FileType::Regular.mode() | mode);
+        let node = self.sibling(FileType::Regular, owner, Body::File(Pages::default()))?;
+        node.change_links(|_| 0);
+        node.linkable.store(linkable, Ordering::Relaxed);
+        Ok(node)
+    }
+
     fn mkdir(&self, name: &[u8], mode: u32, cred: &Cred) -> Result<Arc<dyn Inode>> {
         let body = Body::Directory(Mutex::new(Entries::new()));
         Ok(self.add(name, FileType::Directory, mode, cred, body)?)
@@ -166,6 +175,7 @@ impl Directory for Node {
         let node = inode.clone() as Arc<dyn core::any::Any + Send + Sync>;
         let node: Arc<Node> = node.downcast().map_err(|_| Errno::EXDEV)?;
         node.change_links(|n| n + 1);
+        node.linkable.store(false, Ordering::Relaxed);
         self.entries()?.insert(name, node);
         self.touch();
         Ok(())

@@ -183,6 +183,8 @@ struct Node {
     rwsem: RwLock<()>,
     meta: SpinLock<Meta>,
     xattrs: xattr::Attributes,
+    /// Made without a name, and may get one.
+    linkable: AtomicBool,
     body: Body,
 }
 
@@ -213,7 +215,8 @@ impl Node {
             btime: now,
         };
         let xattrs = xattr::Attributes::default();
-        Arc::new(Node { ino, kind, fs, rwsem: RwLock::new(()), meta: SpinLock::new(meta), xattrs, body })
+        let (rwsem, meta) = (RwLock::new(()), SpinLock::new(meta));
+        Arc::new(Node { ino, kind, fs, rwsem, meta, xattrs, linkable: AtomicBool::new(false), body })
     }
 
     /// A new inode of the same file system. ENOSPC while the file system goes away.
@@ -305,6 +308,10 @@ impl Inode for Node {
 
     fn rwsem(&self) -> &RwLock<()> {
         &self.rwsem
+    }
+
+    fn is_linkable(&self) -> bool {
+        self.linkable.load(Ordering::Relaxed)
     }
 
     fn superblock(&self) -> Arc<dyn SuperBlock> {

@@ -1,0 +1,62 @@
+//! Names and files without them: O_TMPFILE, orphans in the list and in the file, damaged indexes.
+
+use base::Errno;
+use sim::{Image, Machine, read_all, write_all};
+use vfs::OpenFlags;
+
+const MIB: u64 = 1 << 20;
+
+fn image(mib: u64, args: &[&str]) -> Image {
+    Image::mkfs(mib * MIB, args).unwrap()
+}
+
+fn done(m: Machine) -> Image {
+    let image = m.unmount().unwrap();
+    image.fsck().unwrap();
+    image
+}
+
+const TMP: OpenFlags = OpenFlags::TMPFILE.union(OpenFlags::RDWR);
+
+#[test]
+fn a_file_without_a_name_gets_one_or_goes() {
+    let m = Machine::mount(&image(16, &["-b", "1024"])).unwrap();
+    let free = m.statfs().unwrap();
+    m.mkdir("/d").unwrap();
+    let kept = m.open("/d", TMP, 0o640).unwrap();
+    write_all(&kept, b"kept", 0).unwrap();
+    assert_eq!(kept.inode().attr().nlink, 0);
+    m.link_file(&kept, "/d/kept").unwrap();
+    assert_eq!(m.stat("/d/kept").unwrap().nlink, 1);
+    assert_eq!(m.stat("/d/kept").unwrap().mode, 0o100640);
+    // One more name, now that it has one; with its names its right to come back goes.
+    m.link_file(&kept, "/again").unwrap();
+    m.unlink("/again").unwrap();
+    m.unlink("/d/kept").unwrap();
+    assert_eq!(m.link_file(&kept, "/back"), Err(Errno::ENOENT));
+    assert_eq!(read_all(&kept).unwrap(), b"kept");
+    let secret = m.open("/", TMP | OpenFlags::EXCL, 0o600).unwrap();
+    write_all(&secret, &[7; 5000], 0).unwrap();
+    assert_eq!(m.link_file(&secret, "/secret"), Err(Errno::ENOENT));
+    drop((kept, secret));
+    m.rmdir("/d").unwrap();
+    let after = m.statfs().unwrap();
+    assert_eq!((free.files_free, free.blocks_free), (after.files_free, after.blocks_free));
+    done(m);
+}
+
+#[test]
+fn files_without_a_name_go_at_the_next_mount() {
+    let m = Machine::mount(&image(16, &["-b", "1024"])).unwrap();
+    let free = m.statfs().unwrap().files_free;
+    let files: Vec<_> = (0..20).map(|_| m.open("/", TMP, 0o600).unwrap()).collect();
+    m.link_file(&files[7], "/seven").unwrap();
+    m.sync().unwrap();
+    let cut = m.snapshot();
+    drop(files);
+    done(m);
+    let m = Machine::mount(&cut).unwrap();
+    assert_eq!(m.statfs().unwrap().files_free, free - 1);
+    assert_eq!(m.stat("/seven").unwrap().nlink, 1);
+    done(m);
+}
