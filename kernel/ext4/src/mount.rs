@@ -233,9 +233,6 @@ impl Access {
                 "the journal needs recovery (mount it with Linux, or run e2fsck on it)".into(),
             );
         }
-        if !geometry.has_incompat(Incompat::EXTENTS) {
-            return Access::No("block-mapped files (no extent feature) cannot be written yet".into());
-        }
         if options.is_on(Flag::NORECOVERY, Flag::empty()) {
             return Access::No("the option norecovery asks for it".into());
         }

@@ -12,13 +12,17 @@
 //! ```
 //!
 //! # Locking
-//! The caller holds `rwsem` alone. `data_sem` is taken alone for step 5.
+//! The caller holds `rwsem` alone. `data_sem` is taken alone for step 5, anew for every few hundred runs.
+
+use alloc::vec::Vec;
 
 use base::{Errno, FsBlock, Result};
 use vfs::FileType;
 
 use crate::balloc::{blocks, window};
+use crate::disk::feature::RoCompat;
 use crate::disk::inode::InodeFlags;
+use crate::extent::node::MAX_BLOCKS;
 use crate::extent::tree::Tree;
 use crate::indirect;
 use crate::inode::{Node, Touch};
@@ -66,20 +70,50 @@ impl Node {
         Ok(())
     }
 
-    /// Frees the blocks that lie wholly behind `size`.
+    /// Frees the blocks that lie wholly behind `size`. No page of them is cached any more.
     pub(crate) fn free_behind(&self, size: u64) -> Result<()> {
         if !self.is_mapped() {
             return Ok(());
         }
         window::discard(self);
         let first = size.div_ceil(self.fs().geometry().block_size() as u64);
-        let Ok(first) = u32::try_from(first) else { return Ok(()) };
-        let _alone = self.data_sem().write();
-        if self.flags().contains(InodeFlags::EXTENTS) {
-            Tree::of(self).truncate(first)
-        } else {
-            indirect::truncate(self, first)
+        self.remove_blocks(first, MAX_BLOCKS, || {})
+    }
+
+    /// Takes the file blocks `from..to` out of the map and frees them, some hundred runs at a time.
+    /// `between` is called after some were taken out and before they are freed: who found their
+    /// place before has to be done with them when it returns.
+    pub(crate) fn remove_blocks(&self, from: u64, to: u64, between: impl Fn()) -> Result<()> {
+        loop {
+            let mut gone = Removed::default();
+            let done = {
+                let _alone = self.data_sem().write();
+                // Below 2^32 where there is anything to forget.
+                self.extents.forget(u32::try_from(from).unwrap_or(u32::MAX), to);
+                if self.flags().contains(InodeFlags::EXTENTS) {
+                    Tree::of(self).remove(from, to, &mut gone)
+                } else {
+                    indirect::remove(self, from, to, &mut gone)
+                }
+            };
+            between();
+            // What was taken out is nobody's, even when the rest could not be.
+            for run in &gone.runs {
+                match run.metadata {
+                    true => self.free_pointers(run.first)?,
+                    false => self.free_run(run.first, run.len)?,
+                }
+            }
+            if done? {
+                return Ok(());
+            }
         }
+    }
+
+    /// Frees a block of pointers.
+    fn free_pointers(&self, block: FsBlock) -> Result<()> {
+        self.add_blocks(-1);
+        blocks::free_metadata(self.fs(), self.ino32(), block)
     }
 
     /// Frees a run of the file's blocks and takes it off `i_blocks`. Blocks of directories and symbolic
@@ -99,8 +133,46 @@ impl Node {
         if self.flags().contains(InodeFlags::EXTENTS) {
             return geometry.max_bytes();
         }
-        let pointers = geometry.block_size() as u64 / 4;
-        let blocks = 12 + pointers + pointers.pow(2) + pointers.pow(3);
-        blocks.min(u64::from(u32::MAX)) << geometry.block_bits
+        indirect::limit::max_bytes(geometry.block_bits, geometry.has_ro_compat(RoCompat::HUGE_FILE))
+            .min(geometry.max_bytes())
+    }
+}
+
+/// Runs that were taken out of a file's map and are to be freed.
+#[derive(Default)]
+pub(crate) struct Removed {
+    runs: Vec<Run>,
+}
+
+struct Run {
+    first: FsBlock,
+    len: u64,
+    /// A block of pointers.
+    metadata: bool,
+}
+
+impl Removed {
+    const FULL: usize = 256;
+
+    /// Whether these are enough for one time.
+    pub fn is_full(&self) -> bool {
+        self.runs.len() >= Removed::FULL
+    }
+
+    /// A run of data, joined with the one before it where they touch.
+    pub fn data(&mut self, first: FsBlock, len: u64) {
+        match self.runs.last_mut().filter(|last| !last.metadata) {
+            Some(last) if last.first.0 + last.len == first.0 => last.len += len,
+            Some(last) if first.0 + len == last.first.0 => {
+                last.first = first;
+                last.len += len;
+            }
+            _ => self.runs.push(Run { first, len, metadata: false }),
+        }
+    }
+
+    /// A block of pointers.
+    pub fn metadata(&mut self, block: FsBlock) {
+        self.runs.push(Run { first: block, len: 1, metadata: true });
     }
 }

@@ -200,7 +200,7 @@ fn block_mapped_files_are_read() {
     }
 }
 
-/// The same files on a disk that has extents by now: overwritten, cut and deleted, but not grown.
+/// The same files on a disk that has extents by now: overwritten, grown, cut and deleted.
 #[test]
 fn block_mapped_files_among_extents() {
     let host = tempfile::tempdir().unwrap();
@@ -215,7 +215,9 @@ fn block_mapped_files_among_extents() {
     let free = machine.statfs().unwrap().blocks_free;
     machine.pwrite("/f", 2_000_000, &[5; 100_000]).unwrap();
     bytes[2_000_000..2_100_000].fill(5);
-    assert_eq!(machine.append("/f", &[1; 5000]), Err(Errno::EOPNOTSUPP));
+    machine.append("/f", &[1; 5000]).unwrap();
+    bytes.extend([1; 5000]);
+    assert_eq!(machine.read_file("/f").unwrap(), bytes);
     for size in [4_000_000, 300_000, 270_000, 12 * 1024 + 1, 12 * 1024, 5] {
         machine.truncate("/f", size).unwrap();
         bytes.truncate(size as usize);
@@ -225,4 +227,58 @@ fn block_mapped_files_among_extents() {
     assert!(machine.statfs().unwrap().blocks_free > free + 9000);
     machine.write_file("/new", &[1; 50_000]).unwrap();
     machine.unmount().unwrap().fsck().unwrap();
+}
+
+/// A byte behind each level of pointers, then cut away level by level: blocks of pointers in which
+/// nothing is left go.
+#[test]
+fn pointers_of_three_levels() {
+    let args = ["-t", "ext2", "-b", "1024", "-O", "large_file"];
+    let machine = Machine::mount(&Image::mkfs(8 << 20, &args).unwrap()).unwrap();
+    machine.create("/f", 0o644).unwrap();
+    let sectors = || machine.stat("/f").unwrap().blocks / 2;
+    let places = [0u64, 12, 12 + 256, 12 + 256 + 65_536, 12 + 256 + 65_536 + 16_777_215];
+    for (n, want) in places.into_iter().zip([1, 3, 6, 10, 13]) {
+        machine.pwrite("/f", n << 10, b"x").unwrap();
+        assert_eq!(sectors(), want, "block {n}");
+    }
+    let max = 17_247_252_480;
+    machine.truncate("/f", max).unwrap();
+    assert_eq!(machine.truncate("/f", max + 1), Err(Errno::EFBIG));
+    let file = machine.open("/f", OpenFlags::RDWR, 0).unwrap();
+    assert_eq!(vfs::read_write::kernel_write(&file, b"xy", max - 1), Ok(1));
+    assert_eq!(vfs::read_write::kernel_write(&file, b"x", max), Err(Errno::EFBIG));
+    drop(file);
+    machine.snapshot().fsck().unwrap();
+    for (n, left) in places.into_iter().zip([1, 3, 6, 10, 13]).rev() {
+        machine.truncate("/f", (n << 10) + 1).unwrap();
+        assert_eq!(sectors(), left, "block {n}");
+        let image = machine.snapshot();
+        image.fsck().unwrap();
+    }
+    machine.truncate("/f", 0).unwrap();
+    assert_eq!(sectors(), 0);
+    machine.unmount().unwrap().fsck().unwrap();
+}
+
+/// A disk of block-mapped files that becomes full keeps what was there and gives all of it back.
+#[test]
+fn a_full_disk_of_pointers() {
+    for args in [["-t", "ext2", "-b", "1024"], ["-t", "ext3", "-b", "4096"]] {
+        let machine = Machine::mount(&Image::mkfs(24 << 20, &args).unwrap()).unwrap();
+        let free = machine.statfs().unwrap().blocks_free;
+        machine.create("/f", 0o644).unwrap();
+        let mut rng = Rng::new(5);
+        let mut written = 0;
+        // Here and there, so that the last blocks are wanted by all levels.
+        while machine.pwrite("/f", rng.below(1 << 17) << 12, &[7; 4096]).is_ok() {
+            written += 1;
+            assert!(written < 10_000);
+        }
+        machine.sync().unwrap();
+        machine.snapshot().fsck().unwrap();
+        machine.unlink("/f").unwrap();
+        assert_eq!(machine.statfs().unwrap().blocks_free, free);
+        machine.unmount().unwrap().fsck().unwrap();
+    }
 }

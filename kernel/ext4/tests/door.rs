@@ -77,13 +77,6 @@ fn a_journal_that_needs_recovery_makes_it_read_only() {
 }
 
 #[test]
-fn block_mapped_file_systems_are_read_only() {
-    let (machine, log) = read_only(&image(&["-O", "^extent,^64bit"]));
-    assert!(log.contains("extent"), "{log}");
-    machine.unmount().unwrap().fsck().unwrap();
-}
-
-#[test]
 fn a_read_only_mount_writes_nothing() {
     let made = image(&[]);
     let options = Options { read_only: true, ..Options::default() };

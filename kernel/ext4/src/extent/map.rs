@@ -31,9 +31,8 @@ use vfs::FileType;
 impl Node {
     /// Where the blocks from `first` on lie; at least 1 of the `count >= 1` asked for is answered.
     /// With [`MapMode::Read`] nothing changes. Else the answer is mapped, and `new` when the blocks
-    /// came with this call. ENOSPC, EFBIG, EROFS, EIO, EUCLEAN; EOPNOTSUPP for a block-mapped file that
-    /// would have to grow. After a call that may allocate, the caller brings the inode to its table
-    /// ([`Node::store_if_stale`]).
+    /// came with this call. ENOSPC, EFBIG, EROFS, EIO, EUCLEAN. After a call that may allocate, the caller
+    /// brings the inode to its table ([`Node::store_if_stale`]).
     pub fn map_blocks(&self, first: FileBlock, count: u64, how: MapMode) -> Result<Extent> {
         let Some(block) = u32::try_from(first.0).ok().filter(|&b| u64::from(b) < MAX_BLOCKS) else {
             return match how {
@@ -104,7 +103,7 @@ impl Node {
         // At most the entry's length, a u32.
         let len = left.min(count.max(1)) as u32;
         self.extents.forget(entry.block, entry.end());
-        Tree::of(self).convert(block, len)?;
+        Tree::of(self).convert(block, len, false)?;
         let written = Entry { unwritten: false, ..entry.part(block, len) };
         self.extents.put(written);
         Ok(answer(&written, block, true))
@@ -166,20 +165,36 @@ impl Node {
     }
 
     fn map_indirect(&self, block: u32, count: u64, how: MapMode) -> Result<Extent> {
-        let _shared = self.data_sem().read();
+        let seen = {
+            let _shared = self.data_sem().read();
+            self.look_indirect(block, count)?
+        };
+        if how == MapMode::Read || matches!(seen.kind, ExtentKind::Mapped { .. }) {
+            return Ok(seen);
+        }
+        self.fs().check_writable()?;
+        let _alone = self.data_sem().write();
+        let seen = self.look_indirect(block, count)?;
+        if matches!(seen.kind, ExtentKind::Mapped { .. }) {
+            return Ok(seen);
+        }
+        let (start, len) = indirect::grow(self, block, count, self.claimant())?;
+        self.set_stale();
+        let written = Entry { block, len, start: start.0, unwritten: false };
+        self.extents.put(written);
+        Ok(answer(&written, block, true))
+    }
+
+    /// A look into the blocks of pointers; what is found is remembered.
+    fn look_indirect(&self, block: u32, count: u64) -> Result<Extent> {
         let found = indirect::lookup(self, block, count)?;
-        if how != MapMode::Read && !matches!(found.kind, ExtentKind::Mapped { .. }) {
-            log::warn!(
-                "EXT4-fs ({}): inode #{}: block-mapped files cannot grow yet",
-                self.fs().disk_name(),
-                self.ino()
-            );
-            return Err(Errno::EOPNOTSUPP);
+        if let (ExtentKind::Mapped { block: start }, Ok(len)) = (found.kind, u32::try_from(found.len)) {
+            self.extents.put(Entry { block, len, start: start.0, unwritten: false });
         }
         Ok(found)
     }
 
-    fn claimant(&self) -> Claimant {
+    pub(crate) fn claimant(&self) -> Claimant {
         if self.privileged() { Claimant::Root } else { Claimant::User }
     }
 

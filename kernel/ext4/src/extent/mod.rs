@@ -1,6 +1,7 @@
 //! Extent trees: which run of a file lies where.
 //!
-//! * [`node`]: one node's bytes. * [`tree`]: walking, inserting, removing, converting.
+//! * [`node`]: one node's bytes. * [`tree`]: walking, inserting, converting; `split.rs`, `remove.rs`:
+//!   the tree's other changes.
 //! * [`map`]: what the page cache and directories ask: [`crate::inode::Node::map_blocks`].
 //! * [`cache`], [`verified`]: what makes the common case cheap.
 //!
@@ -10,11 +11,13 @@
 //! leaf holds 340 extents; two levels of blocks hold 115,600.
 //!
 //! # Locking
-//! `data_sem` around everything in [`tree`]; inside it one buffer guard at a time.
+//! `data_sem` around everything in [`tree`] and its parts; inside it one buffer guard at a time.
 
 pub mod cache;
 pub mod map;
 pub mod node;
+mod remove;
+mod split;
 pub mod tree;
 pub mod verified;
 

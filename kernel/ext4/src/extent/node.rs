@@ -280,6 +280,18 @@ pub fn move_tail(bytes: &mut [u8], at: usize, to: &mut [u8]) {
     set_entries(bytes, at);
 }
 
+/// Makes of a node with few entries what `child` is: its level and its entries.
+pub fn absorb(bytes: &mut [u8], child: &[u8]) {
+    let count = entries(child).min(max(bytes));
+    let (space, source) = (bytes.get_mut(ENTRY_SIZE..), child.get(ENTRY_SIZE..(count + 1) * ENTRY_SIZE));
+    let (Some(space), Some(source)) = (space, source) else { return };
+    if let Some(place) = space.get_mut(..source.len()) {
+        place.copy_from_slice(source);
+    }
+    set_entries(bytes, count);
+    set_depth(bytes, depth(child));
+}
+
 /// Moves the entries `from..end` so that the first comes to `to`.
 fn shift(bytes: &mut [u8], from: usize, end: usize, to: usize) {
     let source = (from + 1) * ENTRY_SIZE..(end + 1) * ENTRY_SIZE;
