@@ -112,12 +112,15 @@ echo > set_event
 while read -r line; do echo "$line"; done < set_event
 "#;
 
-/// Files of a disk and their values, from `PATH:VALUE` lines.
+/// Files of a disk and their values, from `PATH:VALUE` lines. The disk's place among all that were ever
+/// there is left out, in uevent too.
 fn values(output: &str) -> BTreeMap<&str, Vec<&str>> {
     let mut all: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
     for line in output.lines() {
         let line = line.strip_prefix("/sys/block/vda/").unwrap_or(line);
-        if let Some((name, value)) = line.split_once(':') {
+        if let Some((name, value)) = line.split_once(':')
+            && !value.starts_with("DISKSEQ=")
+        {
             all.entry(name).or_default().push(value);
         }
     }
