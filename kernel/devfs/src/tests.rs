@@ -88,7 +88,7 @@ impl World {
     }
 
     fn caller(&self) -> Caller<'_> {
-        Caller { memory: &self.user, capable: true }
+        Caller { memory: &self.user, capable: true, uid: 0 }
     }
 
     fn open(&self, path: &str, flags: OpenFlags) -> Arc<File> {

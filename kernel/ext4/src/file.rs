@@ -9,9 +9,10 @@ use alloc::sync::Arc;
 
 use base::{Errno, IovIter, Result};
 use pagecache::{AddressSpace, generic_file_read, generic_perform_write};
-use vfs::{File, FileOperations, Kiocb, KiocbFlags, Mmap, MountFlags, S_IALLUGO, Whence};
+use vfs::{Caller, File, FileOperations, Kiocb, KiocbFlags, Mmap, MountFlags, S_IALLUGO, Whence};
 
 use crate::balloc::window;
+use crate::disk::inode::InodeFlags;
 use crate::inode::{Ext4Inode, Node, Touch};
 use crate::{seek, trace};
 
@@ -51,9 +52,11 @@ impl FileOperations for RegularFile {
 
     fn write_iter(&self, file: &File, iocb: &mut Kiocb, from: &mut IovIter<'_>) -> Result<usize> {
         let start;
+        let flags;
         let done = {
             let _alone = self.inode.rwsem().write();
-            self.inode.write_checks(iocb, from)?;
+            flags = self.inode.flags();
+            self.inode.write_checks(flags, iocb, from)?;
             if from.count() == 0 {
                 return Ok(0);
             }
@@ -61,7 +64,8 @@ impl FileOperations for RegularFile {
             self.inode.write_locked(iocb, from)?
         };
         iocb.pos = start + done as u64;
-        if done > 0 && iocb.flags.intersects(KiocbFlags::DSYNC.union(KiocbFlags::SYNC)) {
+        let synchronous = iocb.flags.intersects(KiocbFlags::DSYNC.union(KiocbFlags::SYNC));
+        if done > 0 && (synchronous || flags.contains(InodeFlags::SYNC)) {
             let datasync = !iocb.flags.contains(KiocbFlags::SYNC);
             vfs::fsync::fsync_range(file, start, iocb.pos - 1, datasync)?;
         }
@@ -74,6 +78,10 @@ impl FileOperations for RegularFile {
             Whence::Hole => seek::hole(&self.inode, offset),
             _ => vfs::lseek::generic_file(file, pos, offset, whence),
         }
+    }
+
+    fn ioctl(&self, file: &File, cmd: u32, arg: u64, caller: &Caller<'_>) -> Result<u64> {
+        crate::ioctl::ioctl(&self.inode, file, cmd, arg, caller)
     }
 
     fn fsync(&self, file: &File, start: u64, end: u64, datasync: bool) -> Result<()> {
@@ -101,8 +109,11 @@ impl FileOperations for RegularFile {
 impl Node {
     /// What a write must pass before its first byte: O_APPEND's position and the limits on size. Cuts
     /// `from` to what may be written.
-    fn write_checks(&self, iocb: &mut Kiocb, from: &mut IovIter<'_>) -> Result<()> {
+    fn write_checks(&self, flags: InodeFlags, iocb: &mut Kiocb, from: &mut IovIter<'_>) -> Result<()> {
         self.fs().check_writable()?;
+        if flags.contains(InodeFlags::IMMUTABLE) {
+            return Err(Errno::EPERM);
+        }
         let count = vfs::generic_write_checks(iocb, from.count(), self.size(), self.max_bytes())?;
         from.truncate(count);
         Ok(())
@@ -114,6 +125,7 @@ impl Node {
         if plain {
             self.remove_privileges();
         }
+        self.drop_capability()?;
         self.set_privileged(!plain);
         if self.touch(Touch::Modified) {
             self.set_stale();
@@ -139,15 +151,19 @@ impl Node {
         }
     }
 
-    /// The content was read: atime, when it is older than the last change or than a day (relatime).
+    /// The content was read: atime, unless the mount or the inode says noatime; under relatime only when
+    /// it is older than the last change or than a day (`touch_atime`).
     pub(crate) fn accessed(&self, mount: MountFlags) {
         const DAY: i64 = 24 * 60 * 60;
         if mount.intersects(MountFlags::NOATIME.union(MountFlags::RDONLY)) || self.fs().read_only() {
             return;
         }
         let now = base::time::coarse_now();
-        let due =
-            self.with_meta(|m| m.atime <= m.mtime || m.atime <= m.ctime || now.sec - m.atime.sec >= DAY);
+        let strict = !mount.contains(MountFlags::RELATIME);
+        let due = self.with_meta(|m| {
+            let old = m.atime <= m.mtime || m.atime <= m.ctime || now.sec - m.atime.sec >= DAY;
+            !m.flags.contains(InodeFlags::NOATIME) && (strict || old)
+        });
         if due && self.touch(Touch::Read) {
             self.mark_dirty();
         }

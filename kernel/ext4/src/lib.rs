@@ -7,7 +7,7 @@
 //!   group.rs  zones.rs  balloc/           groups, where metadata lies, giving out blocks and inodes
 //!   inode/  orphan.rs  truncate.rs        inodes in memory and their end
 //!   extent/  indirect/                    where a file's blocks lie
-//!   aops/  file.rs  seek.rs               a file's pages, a file opened
+//!   aops/  file.rs  seek.rs  ioctl.rs     a file's pages, a file opened
 //!   dir/  namei.rs  symlink.rs            names
 //!   xattr/  acl/                          extended attributes, access control lists
 //!   disk/  checksum.rs                    the bytes
@@ -60,6 +60,7 @@ mod geometry;
 mod group;
 mod indirect;
 mod inode;
+mod ioctl;
 mod mount;
 mod namei;
 mod options;

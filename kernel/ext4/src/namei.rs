@@ -107,6 +107,7 @@ impl Directory for Ext4Inode {
         if inode.flags().intersects(FIXED) {
             return Err(Errno::EPERM);
         }
+        self.check_project(inode)?;
         inode.inc_nlink()?;
         inode.touch(Touch::Changed);
         let added = self.add_entry(name, inode);
@@ -195,6 +196,7 @@ impl Ext4Inode {
             owner.gid = gid;
         }
         let inode = self.fs().new_inode(self, owner, name)?;
+        inode.note_no_xattrs();
         match inode.inherit_acl(self) {
             Ok(()) => Ok(inode),
             Err(error) => Err(discard(&inode, error)),
@@ -249,6 +251,13 @@ impl Ext4Inode {
     /// EPERM for an immutable directory (chattr +i).
     fn check_may_add(&self) -> Result<()> {
         if self.flags().contains(InodeFlags::IMMUTABLE) { Err(Errno::EPERM) } else { Ok(()) }
+    }
+
+    /// EXDEV when this directory hands its project on and the inode is of another: then there is only
+    /// copying.
+    fn check_project(&self, inode: &Ext4Inode) -> Result<()> {
+        let (hands_on, project) = self.with_meta(|m| (m.flags.contains(InodeFlags::PROJINHERIT), m.projid));
+        if hands_on && project != inode.with_meta(|m| m.projid) { Err(Errno::EXDEV) } else { Ok(()) }
     }
 
     /// EPERM when this directory or the inode is immutable or append-only (chattr +i, +a).

@@ -224,3 +224,38 @@ fn too_large_and_off() {
     assert_eq!(machine.get_xattr("/f", "trusted.a"), Ok(Vec::new()));
     machine.unmount().unwrap().fsck().unwrap();
 }
+
+/// A disk with ea_inode, and a file on it with a value of its own inode, by e2fsprogs.
+fn with_value_inode() -> (Image, Vec<u8>) {
+    let machine = Machine::mount(&image(&["-b", "1024", "-O", "ea_inode"])).unwrap();
+    machine.create("/f", 0o644).unwrap();
+    machine.set_xattr("/f", "user.small", b"s", 0).unwrap();
+    let written = machine.unmount().unwrap();
+    let value: Vec<u8> = (0..1024u32).map(|n| (n % 251) as u8).collect();
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), &value).unwrap();
+    let set = format!("ea_set -f {} /f user.large", file.path().display());
+    // debugfs takes one block of the file, and forgets to count it in /f.
+    (written.changed(&set).unwrap().repaired().unwrap(), value)
+}
+
+#[test]
+fn a_value_in_an_inode_of_its_own() {
+    let (made, value) = with_value_inode();
+    made.fsck().unwrap();
+    assert!(made.debugfs("ea_list /f").unwrap().contains("user.large (1024)"));
+    let machine = Machine::mount(&made).unwrap();
+    assert_eq!(machine.list_xattrs("/f").unwrap(), ["user.large", "user.small"]);
+    assert!(machine.get_xattr("/f", "user.large").unwrap() == value);
+    machine.set_xattr("/f", "user.small", b"changed", 0).unwrap();
+    assert!(machine.get_xattr("/f", "user.large").unwrap() == value);
+    let written = machine.unmount().unwrap();
+    written.fsck().unwrap();
+    let machine = Machine::mount(&written).unwrap();
+    machine.remove_xattr("/f", "user.large").unwrap();
+    assert_eq!(machine.get_xattr("/f", "user.large"), Err(Errno::ENODATA));
+    machine.unmount().unwrap().fsck().unwrap();
+    let machine = Machine::mount(&written).unwrap();
+    machine.unlink("/f").unwrap();
+    machine.unmount().unwrap().fsck().unwrap();
+}

@@ -107,7 +107,8 @@ pub fn ioctl(cx: &mut Cx<'_>, args: Args) -> Result<u64> {
             file.set_flags(flags).map(|()| 0)
         }
         _ => {
-            let caller = Caller { memory: cx.memory(), capable: cx.process.cred().capable() };
+            let cred = cx.process.cred();
+            let caller = Caller { memory: cx.memory(), capable: cred.capable(), uid: cred.fsuid };
             file.ops().ioctl(&file, cmd, args.ulong(2), &caller)
         }
     }

@@ -15,7 +15,7 @@ use sync::{Mutex, MutexGuard};
 use crate::attr::FileType;
 use crate::file_ops::{FileOperations, KiocbFlags};
 use crate::flags::{FMode, OpenFlags};
-use crate::inode::Inode;
+use crate::inode::{Fixed, Inode};
 use crate::mount::Path;
 
 /// An open file.
@@ -142,6 +142,10 @@ impl File {
     /// F_SETFL: changes the flags that can change. EINVAL for O_DIRECT where it is not honoured.
     pub fn set_flags(&self, new: OpenFlags) -> Result<()> {
         let mut changeable = OpenFlags::SETFL;
+        let appends = (self.flags() ^ new).contains(OpenFlags::APPEND);
+        if appends && self.inode().fixed().contains(Fixed::APPEND) {
+            return Err(Errno::EPERM);
+        }
         if new.contains(OpenFlags::DIRECT) && !self.ops.direct() {
             return Err(Errno::EINVAL);
         }

@@ -105,6 +105,8 @@ pub struct Caller<'a> {
     pub memory: &'a dyn UserMemory,
     /// Whether it may do what the superuser may ([`crate::Cred::capable`]).
     pub capable: bool,
+    /// The user that file access goes by.
+    pub uid: u32,
 }
 
 impl Caller<'_> {

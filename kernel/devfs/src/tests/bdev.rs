@@ -200,7 +200,7 @@ fn the_commands_and_their_checks() {
         assert_eq!(command(&file, 0x125d), Ok(()));
         assert_eq!(w.write(&file, b"x"), answer);
     }
-    let nobody = Caller { memory: &w.user, capable: false };
+    let nobody = Caller { memory: &w.user, capable: false, uid: 1 };
     for cmd in [0x125d, 0x125f, 0x1261, 0x1262, 0x4008_1271] {
         assert_eq!(file.ops().ioctl(&file, cmd, BUF, &nobody), Err(Errno::EACCES));
     }

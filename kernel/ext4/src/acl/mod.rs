@@ -60,6 +60,11 @@ impl AclCache {
         }
     }
 
+    /// There are none.
+    pub fn note_none(&self) {
+        self.0.lock().lists = [Some(None), Some(None)];
+    }
+
     /// A list has changed.
     fn set(&self, kind: AclKind, acl: Option<Arc<Acl>>) {
         let mut cached = self.0.lock();

@@ -142,7 +142,7 @@ fn make(fs: &Ext4Fs, number: u32, parent: &Node, owner: Ownership, kind: FileTyp
 
 fn fresh(fs: &Ext4Fs, parent: &Node, owner: Ownership, kind: FileType) -> Meta {
     let geometry = fs.geometry();
-    let now = base::time::coarse_now();
+    let now = geometry.timestamp(base::time::coarse_now());
     let parent_flags = parent.flags();
     let mut flags = parent_flags & InodeFlags::INHERITED;
     match kind {
@@ -171,6 +171,11 @@ fn fresh(fs: &Ext4Fs, parent: &Node, owner: Ownership, kind: FileType) -> Meta {
         generation: fs.random(),
         file_acl: 0,
         version: 1,
+        projid: if parent_flags.contains(InodeFlags::PROJINHERIT) {
+            parent.with_meta(|m| m.projid)
+        } else {
+            0
+        },
         extra_isize: geometry.want_extra_isize,
         block,
     }

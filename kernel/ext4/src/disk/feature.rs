@@ -55,7 +55,7 @@ bitflags! {
         /// What Quill can mount. RECOVER is here because the mount turns it into "read-only".
         const SUPPORTED = Self::FILETYPE.bits() | Self::RECOVER.bits() | Self::META_BG.bits()
             | Self::EXTENTS.bits() | Self::BIT64.bits() | Self::FLEX_BG.bits() | Self::CSUM_SEED.bits()
-            | Self::LARGEDIR.bits();
+            | Self::LARGEDIR.bits() | Self::EA_INODE.bits();
         /// What an ext2 may have, and what an ext3 may have besides.
         const EXT2 = Self::FILETYPE.bits() | Self::META_BG.bits();
         const EXT3 = Self::EXT2.bits() | Self::RECOVER.bits();
@@ -87,7 +87,7 @@ bitflags! {
         /// What Quill can write beside.
         const SUPPORTED = Self::SPARSE_SUPER.bits() | Self::LARGE_FILE.bits() | Self::HUGE_FILE.bits()
             | Self::GDT_CSUM.bits() | Self::DIR_NLINK.bits() | Self::EXTRA_ISIZE.bits()
-            | Self::METADATA_CSUM.bits();
+            | Self::METADATA_CSUM.bits() | Self::PROJECT.bits();
         /// What an ext2 or ext3 that is written may have.
         const EXT3 = Self::SPARSE_SUPER.bits() | Self::LARGE_FILE.bits() | Self::BTREE_DIR.bits();
     }

@@ -54,6 +54,16 @@ bitflags! {
         /// Which inherited flags have a meaning only for directories.
         const DIRECTORY_ONLY = Self::DIRSYNC.bits() | Self::TOPDIR.bits() | Self::CASEFOLD.bits()
             | Self::PROJINHERIT.bits();
+        /// What FS_IOC_SETFLAGS may set (`EXT4_FL_USER_MODIFIABLE`), EOFBLOCKS of old among it.
+        const USER_MODIFIABLE = Self::SECRM.bits() | Self::UNRM.bits() | Self::COMPR.bits()
+            | Self::SYNC.bits() | Self::IMMUTABLE.bits() | Self::APPEND.bits() | Self::NODUMP.bits()
+            | Self::NOATIME.bits() | Self::JOURNAL_DATA.bits() | Self::NOTAIL.bits()
+            | Self::DIRSYNC.bits() | Self::TOPDIR.bits() | Self::EXTENTS.bits() | 0x40_0000
+            | Self::DAX.bits() | Self::PROJINHERIT.bits() | Self::CASEFOLD.bits();
+        /// What FS_IOC_GETFLAGS shows (`EXT4_FL_USER_VISIBLE`).
+        const USER_VISIBLE = Self::USER_MODIFIABLE.bits() | Self::DIRTY.bits() | Self::COMPRBLK.bits()
+            | Self::NOCOMPR.bits() | Self::ENCRYPT.bits() | Self::INDEX.bits() | Self::VERITY.bits()
+            | Self::INLINE_DATA.bits();
         /// What a file that is neither directory nor regular may have.
         const ANY_FILE = Self::NODUMP.bits() | Self::NOATIME.bits();
     }

@@ -23,7 +23,7 @@
 mod check;
 mod error;
 
-use base::{FsBlock, Ino};
+use base::{FsBlock, Ino, Timespec};
 
 use crate::disk::feature::{Compat, Incompat, RoCompat};
 use crate::disk::superblock as raw;
@@ -111,6 +111,17 @@ impl Geometry {
     /// Bytes of a block.
     pub fn block_size(&self) -> usize {
         1 << self.block_bits
+    }
+
+    /// A moment as the inodes of this disk can keep it (`timestamp_truncate`): with 128 bytes they have
+    /// whole seconds, and none past 2038.
+    pub fn timestamp(&self, t: Timespec) -> Timespec {
+        const FIRST: i64 = -(1 << 31);
+        const LAST: i64 = (3i64 << 32) + (1 << 31) - 1;
+        let long = self.inode_size > crate::disk::inode::BASE_SIZE;
+        let last = if long { LAST } else { i64::from(i32::MAX) };
+        let nsec = if long && (FIRST + 1..last).contains(&t.sec) { t.nsec } else { 0 };
+        Timespec { sec: t.sec.clamp(FIRST, last), nsec }
     }
 
     /// Whether a feature is on.

@@ -55,6 +55,8 @@ impl Node {
         if let Some(size) = new.size {
             self.truncate(size)?;
         }
+        let geometry = self.fs.geometry();
+        let time = |t| geometry.timestamp(t);
         let now = base::time::coarse_now();
         self.with_meta(|m| {
             if let Some(mode) = new.mode {
@@ -63,9 +65,10 @@ impl Node {
             }
             m.uid = new.uid.unwrap_or(m.uid);
             m.gid = new.gid.unwrap_or(m.gid);
-            m.atime = new.atime.unwrap_or(m.atime);
-            m.mtime = new.mtime.unwrap_or(m.mtime);
-            m.ctime = new.ctime.unwrap_or(now);
+            m.atime = new.atime.map_or(m.atime, time);
+            m.mtime = new.mtime.map_or(m.mtime, time);
+            m.ctime = time(new.ctime.unwrap_or(now));
+            m.version = m.version.wrapping_add(1);
         });
         self.mark_dirty();
         Ok(())

@@ -241,15 +241,15 @@ impl Node {
     /// Sets times to the present tick. Returns whether any of them moved: if not, the inode stays
     /// clean.
     pub fn touch(&self, what: Touch) -> bool {
-        let now = base::time::coarse_now();
-        self.with_meta(|m| match what {
-            Touch::Read => set_time(&mut m.atime, now),
-            Touch::Changed => set_time(&mut m.ctime, now),
-            Touch::Modified => {
-                let moved = set_time(&mut m.mtime, now) | set_time(&mut m.ctime, now);
-                m.version = m.version.wrapping_add(u64::from(moved));
-                moved
-            }
+        let now = self.fs.geometry().timestamp(base::time::coarse_now());
+        self.with_meta(|m| {
+            let moved = match what {
+                Touch::Read => return set_time(&mut m.atime, now),
+                Touch::Changed => set_time(&mut m.ctime, now),
+                Touch::Modified => set_time(&mut m.mtime, now) | set_time(&mut m.ctime, now),
+            };
+            m.version = m.version.wrapping_add(u64::from(moved));
+            moved
         })
     }
 

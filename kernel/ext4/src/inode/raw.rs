@@ -93,6 +93,8 @@ pub struct Meta {
     pub file_acl: u64,
     /// Counts changes (i_version).
     pub version: u64,
+    /// The project (`i_projid`), 0 where there is no room for one.
+    pub projid: u32,
     /// Bytes of the extra fields in use.
     pub extra_isize: u16,
     /// The block map's root, a fast symbolic link's target, or a device number.
@@ -150,6 +152,7 @@ pub fn decode(geo: &Geometry, ino: u32, raw: &[u8]) -> Result<Decoded, InodeErro
         generation: base.i_generation.get(),
         file_acl,
         version: join32(base.i_version_lo, if extra_isize >= 28 { extra.i_version_hi } else { 0.into() }),
+        projid: if has_project(extra_isize) { extra.i_projid.get() } else { 0 },
         extra_isize,
         block: base.i_block,
     };
@@ -169,12 +172,14 @@ pub fn encode(geo: &Geometry, ino: u32, meta: &Meta, size: u64, raw: &mut [u8]) 
     base.i_file_acl_high = lo16((meta.file_acl >> 32) as u32);
     (base.i_version_lo, base.i_block) = (lo32(meta.version), meta.block);
     base.i_flags = encode_blocks(geo, &mut base, meta).bits().into();
-    let (atime, ctime, mtime) = (encode_time(meta.atime), encode_time(meta.ctime), encode_time(meta.mtime));
+    let time =
+        |t: Timespec, end: u16| if meta.extra_isize >= end { encode_time(t) } else { encode_short_time(t) };
+    let (ctime, mtime, atime) = (time(meta.ctime, 8), time(meta.mtime, 12), time(meta.atime, 16));
     (base.i_atime, base.i_ctime, base.i_mtime) = (atime.0, ctime.0, mtime.0);
     raw[..BASE_SIZE].copy_from_slice(base.as_bytes());
     let used = usize::from(meta.extra_isize).min(EXTRA_SIZE).min(raw.len() - BASE_SIZE);
     if used > 0 {
-        let crtime = meta.crtime.map(encode_time).unwrap_or_default();
+        let crtime = meta.crtime.map(|t| time(t, 24)).unwrap_or_default();
         let extra = InodeExtra {
             i_extra_isize: meta.extra_isize.into(),
             i_checksum_hi: 0.into(),
@@ -184,7 +189,7 @@ pub fn encode(geo: &Geometry, ino: u32, meta: &Meta, size: u64, raw: &mut [u8]) 
             i_crtime: crtime.0,
             i_crtime_extra: crtime.1,
             i_version_hi: hi32(meta.version),
-            i_projid: projid(raw),
+            i_projid: meta.projid.into(),
         };
         raw[BASE_SIZE..BASE_SIZE + used].copy_from_slice(&extra.as_bytes()[..used]);
     }
@@ -205,6 +210,11 @@ pub fn set_tail(geo: &Geometry, ino: u32, generation: u32, tail: &[u8], raw: &mu
         raw[at..].copy_from_slice(tail);
         seal(geo, ino, generation, raw);
     }
+}
+
+/// Whether so many bytes of extra fields reach past `i_projid`.
+pub fn has_project(extra_isize: u16) -> bool {
+    usize::from(extra_isize) >= EXTRA_SIZE
 }
 
 /// Whether so many bytes of extra fields reach past `i_crtime`.
@@ -279,10 +289,6 @@ fn has_checksum_hi(raw: &[u8]) -> bool {
     matches!(read_extra(raw), Ok((_, size)) if size >= 4)
 }
 
-fn projid(raw: &[u8]) -> U32 {
-    read_extra(raw).map_or(0.into(), |(extra, _)| extra.i_projid)
-}
-
 fn check_flags(flags: InodeFlags) -> Result<(), InodeError> {
     // Each of these changes what the content means, and its feature is refused at mount.
     let foreign = InodeFlags::INLINE_DATA | InodeFlags::ENCRYPT;
@@ -342,6 +348,12 @@ fn encode_time(t: Timespec) -> (U32, U32) {
     let low = lo32(sec.cast_unsigned());
     let epoch = (sec - i64::from(low.get().cast_signed())) >> 32;
     (low, U32::new(((epoch & 3) as u32) | (t.nsec << 2)))
+}
+
+/// `i_xtime` without extra bits: the nearest moment that 32 can say.
+fn encode_short_time(t: Timespec) -> (U32, U32) {
+    let sec = t.sec.clamp(i64::from(i32::MIN), i64::from(i32::MAX));
+    (lo32(sec.cast_unsigned()), U32::ZERO)
 }
 
 /// The device number in `i_block`: the old 16-bit form in the first word, or the new in the second.

@@ -17,6 +17,7 @@ fn meta() -> Meta {
         generation: 0xdead_beef,
         file_acl: 77,
         version: 1 << 40,
+        projid: 0x1234_5678,
         extra_isize: 32,
         block: [9; BLOCK_SIZE],
     }

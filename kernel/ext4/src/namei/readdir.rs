@@ -4,7 +4,7 @@ use alloc::sync::Arc;
 
 use base::{Ino, Result};
 use sync::Mutex;
-use vfs::{DirContext, File, FileOperations, FileType};
+use vfs::{Caller, DirContext, File, FileOperations, FileType};
 
 use super::blocks::NodeDir;
 use crate::dir::{self, Cursor, Visit};
@@ -24,7 +24,7 @@ impl DirFile {
 }
 
 impl FileOperations for DirFile {
-    fn iterate(&self, _file: &File, ctx: &mut DirContext<'_>) -> Result<()> {
+    fn iterate(&self, file: &File, ctx: &mut DirContext<'_>) -> Result<()> {
         let mut cursor = self.cursor.lock();
         let mut pos = ctx.pos;
         let done =
@@ -32,7 +32,12 @@ impl FileOperations for DirFile {
                 ctx.emit(visit.name, Ino(u64::from(visit.ino)), kind_of(visit.file_type), visit.next)
             });
         ctx.pos = pos;
+        self.inode.accessed(file.path().mount.flags());
         done
+    }
+
+    fn ioctl(&self, file: &File, cmd: u32, arg: u64, caller: &Caller<'_>) -> Result<u64> {
+        crate::ioctl::ioctl(&self.inode, file, cmd, arg, caller)
     }
 
     fn fsync(&self, _file: &File, _start: u64, _end: u64, datasync: bool) -> Result<()> {

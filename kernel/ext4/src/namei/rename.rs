@@ -34,6 +34,7 @@ pub(super) fn rename(
     }
     let is_dir = inode.kind() == FileType::Directory;
     let moves = old_dir.ino32() != new_dir.ino32();
+    new_dir.check_project(&inode)?;
     old_dir.check_may_remove(&inode)?;
     match &victim {
         Some(victim) => new_dir.check_may_remove(victim)?,
@@ -79,6 +80,8 @@ pub(super) fn exchange(a_dir: &Ext4Inode, a_name: &[u8], b_dir: &Ext4Inode, b_na
     if a.ino32() == b.ino32() {
         return Ok(());
     }
+    a_dir.check_project(&b)?;
+    b_dir.check_project(&a)?;
     a_dir.check_may_remove(&a)?;
     b_dir.check_may_remove(&b)?;
     let moves = a_dir.ino32() != b_dir.ino32();

@@ -26,6 +26,11 @@ fn header(bytes: &[u8]) -> core::result::Result<BlockHeader, XattrError> {
     BlockHeader::read_from_prefix(bytes).map(|(header, _)| header).map_err(|_| XattrError::Magic(0))
 }
 
+/// Whether more than one inode uses a block.
+pub(super) fn is_shared(block: &Buffer) -> bool {
+    header(&block.read()).is_ok_and(|head| head.h_refcount.get() > 1)
+}
+
 impl Node {
     /// The inode's block of attributes, with its head and all entries checked. EUCLEAN, EIO.
     pub(super) fn xattr_block(&self) -> Result<Option<Buffer>> {
@@ -72,13 +77,10 @@ impl Node {
         if list.entries().is_empty() {
             return old.map_or(Ok(()), |old| self.leave_xattr_block(old.block()));
         }
-        if let Some(old) = old {
-            let alone = header(&old.read()).is_ok_and(|head| head.h_refcount.get() == 1);
-            if alone {
-                self.seal_xattr_block(old.block(), &mut bytes, 1);
-                old.write().copy_from_slice(&bytes);
-                return Ok(());
-            }
+        if let Some(old) = old.filter(|old| !is_shared(old)) {
+            self.seal_xattr_block(old.block(), &mut bytes, 1);
+            old.write().copy_from_slice(&bytes);
+            return Ok(());
         }
         let new = self.new_xattr_block()?;
         self.seal_xattr_block(new, &mut bytes, 1);

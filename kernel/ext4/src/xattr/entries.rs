@@ -216,6 +216,11 @@ impl<'a> List<'a> {
         self.entries.retain(|e| !e.is(index, name));
     }
 
+    /// Whether a value lies in an inode of its own.
+    pub fn has_value_inodes(&self) -> bool {
+        self.entries.iter().any(|e| matches!(e.value, Value::Inode { .. }))
+    }
+
     /// Bytes that entries, their end and values need behind the header.
     fn needed(&self) -> usize {
         self.entries.iter().map(|e| e.head_len() + e.value_len()).sum::<usize>() + PAD

@@ -20,7 +20,8 @@ impl Node {
     /// is none is no error. EIO, EUCLEAN.
     pub(crate) fn grow_extra_isize(&self) -> Result<()> {
         let want = self.fs().geometry().want_extra_isize;
-        if self.with_meta(|m| m.extra_isize) >= want {
+        let old = self.with_meta(|m| m.extra_isize);
+        if old >= want {
             return Ok(());
         }
         let _alone = self.xattr_sem().write();
@@ -30,8 +31,9 @@ impl Node {
         if !body.entries().is_empty() && !body.fits(room) && !self.move_to_block(&mut body, room)? {
             return Ok(());
         }
-        let tail =
-            if body.entries().is_empty() { alloc::vec![0; room] } else { self.encode_body(&body, room)? };
+        // The new fields are zeros, and so is what lies between them and a larger i_extra_isize.
+        let mut tail = alloc::vec![0; usize::from(want - old)];
+        tail.extend(self.encode_body(&body, room)?);
         self.widen(want, &tail);
         Ok(())
     }

@@ -93,11 +93,17 @@ impl Node {
             (Some(Value::Here(old)), Some(new)) if old == new => return Ok(()),
             _ => {}
         }
+        if block.as_ref().is_some_and(block::is_shared) && change.block.has_value_inodes() {
+            // A copy of the block would be one more user of each such inode.
+            return Err(Errno::EOPNOTSUPP);
+        }
         match value {
             Some(value) => self.place_value(change, block.as_ref(), value)?,
             None => self.remove_entry(change, block.as_ref())?,
         }
-        if let Some(Value::Inode { ino, .. }) = old {
+        if let Some(Value::Inode { ino, size, .. }) = old {
+            // Its blocks were counted here too.
+            self.add_blocks(-i64::from(size.div_ceil(1 << self.fs().geometry().block_bits)));
             self.leave_value_inode(ino)?;
         }
         self.touch(Touch::Changed);
@@ -154,6 +160,22 @@ impl Node {
         Ok(())
     }
 
+    /// A new inode has none, so nobody need look.
+    pub(crate) fn note_no_xattrs(&self) {
+        self.set_no_capability(true);
+        self.acls.note_none();
+    }
+
+    /// Takes a program's capabilities away, since its content changes. Looks once: then it is known
+    /// that there are none. The caller holds `rwsem` alone.
+    pub(crate) fn drop_capability(&self) -> Result<()> {
+        if !self.no_capability() {
+            self.set_xattr(name::SECURITY, CAPABILITY.rest, None, XattrFlags::empty())?;
+            self.set_no_capability(true);
+        }
+        Ok(())
+    }
+
     /// The inode goes for good: its share of the block, and inodes that hold values.
     pub(crate) fn free_xattrs(&self) -> Result<()> {
         let _alone = self.xattr_sem().write();
@@ -195,8 +217,8 @@ impl Xattrs for Ext4Inode {
 
     fn set(&self, name: Name<'_>, value: Option<&[u8]>, flags: XattrFlags) -> Result<()> {
         self.check_space(name)?;
-        if name == CAPABILITY && value.is_none() && self.no_capability() {
-            return if flags.contains(XattrFlags::REPLACE) { Err(Errno::ENODATA) } else { Ok(()) };
+        if name == CAPABILITY && value.is_none() && flags.is_empty() {
+            return self.drop_capability();
         }
         self.set_xattr(name::index(name.space), name.rest, value, flags)?;
         if name == CAPABILITY {

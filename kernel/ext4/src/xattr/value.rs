@@ -1,7 +1,9 @@
 //! Values: beside their entry, or in an inode of their own (ea_inode).
 //!
 //! Such an inode has no name. It says in `i_atime` the crc32c of its content, and in `i_ctime` and
-//! `i_version` how many entries lead to it; the last that goes takes it along.
+//! `i_version` how many entries lead to it; the last that goes takes it along. Its blocks are counted
+//! in `i_blocks` of the inode that has the attribute, as well as in its own. Changes of a block that is
+//! shared and has such entries are refused (EOPNOTSUPP).
 //!
 //! Source: ext4 documentation, "Extended Attributes" (`e_value_inum`); e2fsck's rules for such inodes.
 
@@ -83,12 +85,12 @@ impl Node {
     pub(super) fn leave_all_value_inodes(&self) -> Result<()> {
         let mut inodes = Vec::new();
         let body = self.body_bytes();
+        // The inodes of a shared block stay with its other users.
         let block = match self.xattr_block()? {
-            Some(block) => block.read().to_vec(),
-            None => Vec::new(),
+            Some(block) if !super::block::is_shared(&block) => block.read().to_vec(),
+            _ => Vec::new(),
         };
-        let shared = block.get(4..8).is_some_and(|count| count != [1, 0, 0, 0]);
-        let lists = [self.body_list(&body)?, self.block_list(if shared { &[] } else { &block })?];
+        let lists = [self.body_list(&body)?, self.block_list(&block)?];
         for entry in lists.iter().flat_map(|list| list.entries()) {
             if let Value::Inode { ino, .. } = entry.value {
                 inodes.push(ino);
