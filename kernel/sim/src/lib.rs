@@ -7,6 +7,7 @@
 //!   operation that goes through the vfs as a system call would.
 //! * [`FaultDisk`], [`Tracer`]: disks that wrap a disk, to fail chosen requests or to write them down.
 //! * [`MATRIX`]: every kind of disk that the random sequences run on.
+//! * [`hostile`]: disks that were damaged on purpose.
 //! * [`Model`] and [`Run`]: a file system of maps and vectors, and random operations done to both.
 //!
 //! # How to use it
@@ -26,6 +27,7 @@
 
 mod clock;
 mod faults;
+pub mod hostile;
 mod image;
 mod logger;
 mod machine;
