@@ -11,7 +11,7 @@ use base::{Errno, IovIter, Result};
 use pagecache::{AddressSpace, generic_file_read, generic_perform_write};
 use vfs::{Caller, File, FileOperations, Kiocb, KiocbFlags, Mmap, MountFlags, S_IALLUGO, Whence};
 
-use crate::balloc::window;
+use crate::balloc::{trim, window};
 use crate::disk::inode::InodeFlags;
 use crate::inode::{Ext4Inode, Node, Touch};
 use crate::{seek, trace};
@@ -176,10 +176,13 @@ impl Node {
         if !fs.has_begun() {
             return Ok(());
         }
+        let freed = trim::take_freed(fs);
         let pages = fs.bdi().write_inode_now(self, start..end.saturating_add(1), datasync);
         self.store_if_stale();
         let metadata = fs.device().sync();
         pages.and(metadata)?;
-        fs.device().flush()
+        fs.device().flush()?;
+        trim::discard_freed(fs, freed);
+        Ok(())
     }
 }

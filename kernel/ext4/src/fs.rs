@@ -24,6 +24,7 @@ use sync::SpinLock;
 use writeback::Bdi;
 use zerocopy::{FromBytes, IntoBytes};
 
+use crate::balloc::trim::Freed;
 use crate::balloc::window::Kept;
 use crate::disk::feature::{Compat, RoCompat};
 use crate::disk::superblock::{SIZE, Superblock};
@@ -61,6 +62,8 @@ pub struct Ext4Fs {
     pub(crate) free_inodes: AtomicU32,
     /// Free blocks that are kept for growing files.
     pub(crate) kept: Kept,
+    /// Freed blocks that are to be discarded.
+    pub(crate) freed: Freed,
     /// Sectors the disk had written when it was mounted, for `s_kbytes_written`.
     pub(crate) sectors_at_mount: u64,
     kbytes_at_mount: u64,
@@ -112,6 +115,7 @@ impl Ext4Fs {
             free_blocks: AtomicU64::new(free_blocks),
             free_inodes: AtomicU32::new(free_inodes),
             kept: Kept::default(),
+            freed: Freed::default(),
             sectors_at_mount,
             kbytes_at_mount,
             state_at_mount: AtomicU16::new(0),

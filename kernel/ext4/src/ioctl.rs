@@ -5,6 +5,7 @@
 //!   FS_IOC_FSGETXATTR, FSSETXATTR      the same in XFS's words, and the project
 //!   FS_IOC_GETVERSION, SETVERSION      i_generation (also EXT4_IOC_*)
 //!   FS_IOC_GETFSLABEL                  s_volume_name
+//!   FITRIM                             fstrim(8): balloc/trim.rs
 //! ```
 //! Which flags may be set on what, and by whom, is in [`Node::set_user_flags`].
 //!
@@ -20,6 +21,7 @@
 use base::{Errno, Result};
 use vfs::{Caller, File, FileType};
 
+use crate::balloc::trim;
 use crate::disk::feature::RoCompat;
 use crate::disk::inode::{BASE_SIZE, InodeFlags};
 use crate::inode::{Ext4Inode, Node, Touch};
@@ -33,6 +35,7 @@ const EXT4_IOC_SETVERSION: u32 = 0x4008_6604;
 const FS_IOC_FSGETXATTR: u32 = 0x801c_581f;
 const FS_IOC_FSSETXATTR: u32 = 0x401c_5820;
 const FS_IOC_GETFSLABEL: u32 = 0x8100_9431;
+const FITRIM: u32 = 0xc018_5879;
 
 /// Bytes of `struct fsxattr`: xflags, extsize, nextents, projid, cowextsize, 8 of padding.
 const FSXATTR: usize = 28;
@@ -75,6 +78,7 @@ pub(crate) fn ioctl(inode: &Ext4Inode, file: &File, cmd: u32, arg: u64, caller: 
             label[..16].copy_from_slice(&inode.fs().superblock().s_volume_name);
             caller.put(arg, &label)
         }
+        FITRIM => trim::fitrim(inode.fs(), arg, caller),
         _ => Err(Errno::ENOTTY),
     }
 }

@@ -26,6 +26,7 @@ use vfs::{FileSystemType, FileType, MountFlags, SuperBlock};
 use writeback::Bdi;
 use zerocopy::FromBytes;
 
+use crate::balloc::trim;
 use crate::disk::feature::{Compat, Incompat, RoCompat, incompat_names, ro_compat_names};
 use crate::disk::inode::ROOT_INO;
 use crate::disk::superblock::{OFFSET, SIZE, Superblock};
@@ -180,6 +181,9 @@ fn start(fs: &Arc<Ext4Fs>) -> Result<()> {
     if !fs.read_only() {
         begin(fs)?;
         orphan::clean_up(fs)?;
+    }
+    if fs.is_on(Flag::DISCARD) && !trim::supported(fs) {
+        log::warn!("EXT4-fs ({}): mounted with \"discard\", but the disk cannot discard", fs.disk_name());
     }
     let mode = if fs.read_only() { "ro" } else { "r/w" };
     fs.say(format_args!(

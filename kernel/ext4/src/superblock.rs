@@ -6,12 +6,14 @@
 
 use alloc::string::String;
 use alloc::sync::Arc;
+use alloc::vec::Vec;
 use core::sync::atomic::Ordering;
 
 use base::{DevId, Errno, Result};
 use vfs::{Inode, MountFlags, StatFs, SuperBlock};
 
 use crate::balloc::blocks::kept_for_metadata;
+use crate::balloc::trim;
 use crate::dead::DeadRoot;
 use crate::disk::feature::Compat;
 use crate::disk::superblock::{STATE_ERROR, STATE_VALID};
@@ -59,12 +61,17 @@ impl SuperBlock for Ext4Fs {
         if !self.has_begun() {
             return Ok(());
         }
+        let freed = if wait { trim::take_freed(self) } else { Vec::new() };
         self.inodes.all().iter().for_each(|node| node.store_if_stale());
         if !self.read_only() {
             self.update_superblock();
         }
         self.bdi().sync(wait)?;
-        if wait { self.device().flush() } else { Ok(()) }
+        if wait {
+            self.device().flush()?;
+            trim::discard_freed(self, freed);
+        }
+        Ok(())
     }
 
     fn unmount(&self) -> Result<()> {

@@ -68,12 +68,7 @@ fn make_blocks(fs: &Ext4Fs, group: &mut GroupGuard<'_>) -> Result<Buffer> {
     let free = {
         let mut block = buffer.write();
         block.fill(0);
-        let first = geometry.group_first_block(group.number);
-        for (start, len) in fs.zones.within(first, u64::from(blocks)) {
-            // Both lie within the group, so they fit.
-            bits::force_set(&mut block, start as u32, len as u32);
-        }
-        pad(&mut block, blocks);
+        fill_unused(fs, group.number, &mut block);
         group.seal_block_bitmap(geometry, &block);
         bits::count_clear(&block, blocks)
     };
@@ -84,6 +79,17 @@ fn make_blocks(fs: &Ext4Fs, group: &mut GroupGuard<'_>) -> Result<Buffer> {
     // The descriptor's count was an estimate only if it lied; keep the sum true all the same.
     adjust(&fs.free_blocks, claimed, free);
     Ok(buffer)
+}
+
+/// What the block bitmap of a group says in which no file has a block yet; `bits` are zeros before.
+pub fn fill_unused(fs: &Ext4Fs, number: u32, bits: &mut [u8]) {
+    let first = fs.geometry().group_first_block(number);
+    let blocks = fs.geometry().group_blocks(number);
+    for (start, len) in fs.zones.within(first, u64::from(blocks)) {
+        // Both lie within the group, so they fit.
+        bits::force_set(bits, start as u32, len as u32);
+    }
+    pad(bits, blocks);
 }
 
 fn check_blocks(fs: &Ext4Fs, group: &mut GroupGuard<'_>, buffer: &Buffer) -> Result<()> {

@@ -41,6 +41,7 @@ use base::{Errno, FsBlock, Result};
 use super::bitmap;
 use super::bits::{self, Run};
 use super::buddy::Buddy;
+use super::trim;
 use super::window::{self, Window};
 use crate::disk::feature::Incompat;
 use crate::error::Site;
@@ -342,6 +343,7 @@ fn free_in_group(fs: &Ext4Fs, ino: u32, number: u32, bit: u32, len: u32) -> Resu
     }
     group.publish_largest();
     group.store(fs)?;
+    trim::note(fs, number, Run { start: bit, len });
     fs.free_blocks.fetch_add(u64::from(len), Ordering::Relaxed);
     Ok(())
 }

@@ -158,7 +158,6 @@ impl Buddy {
     }
 
     /// The first free run from `from` on.
-    #[cfg(test)]
     pub fn next_run(&self, from: u32) -> Option<Run> {
         let start = (0..ORDERS as u32).filter_map(|order| self.next_chunk(order, from, self.end)).min();
         let inside = self.chunk_of(from).map(|_| from);

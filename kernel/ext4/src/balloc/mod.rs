@@ -2,7 +2,7 @@
 //!
 //! * [`bits`]: runs of free bits in a bitmap's bytes; no I/O. [`buddy`]: a group's free runs by size.
 //! * [`bitmap`]: a group's bitmap, read, checked or made up (UNINIT groups).
-//! * [`blocks`]: the block allocator. [`window`]: what is kept for files that grow.
+//! * [`blocks`]: the block allocator. [`window`]: what is kept for files that grow. [`trim`]: discards.
 //! * [`inodes`]: the inode allocator. [`orlov`]: where a new inode goes.
 //!
 //! # Locking
@@ -24,4 +24,5 @@ pub mod blocks;
 pub mod buddy;
 pub mod inodes;
 pub mod orlov;
+pub mod trim;
 pub mod window;
