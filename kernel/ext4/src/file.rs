@@ -9,7 +9,7 @@ use alloc::sync::Arc;
 
 use base::{Errno, IovIter, Result};
 use pagecache::{AddressSpace, generic_file_read, generic_perform_write};
-use vfs::{Caller, File, FileOperations, Kiocb, KiocbFlags, Mmap, MountFlags, S_IALLUGO, Whence};
+use vfs::{Caller, FMode, File, FileOperations, Kiocb, KiocbFlags, Mmap, MountFlags, S_IALLUGO, Whence};
 
 use crate::balloc::{trim, window};
 use crate::disk::inode::InodeFlags;
@@ -102,6 +102,11 @@ impl FileOperations for RegularFile {
     fn mmap(&self, file: &File) -> Result<Mmap> {
         self.inode.accessed(file.path().mount.flags());
         let ops = self.inode.arc().ok_or(Errno::EIO)?;
+        if self.inode.is_inline() && file.mode().contains(FMode::WRITE) && !self.inode.fs().read_only() {
+            // A page that a program writes needs a block to be written to.
+            let _alone = self.inode.rwsem().write();
+            self.inode.convert_inline()?;
+        }
         Ok(Mmap::Pages { mapping: self.inode.mapping().clone(), ops })
     }
 }
@@ -129,6 +134,9 @@ impl Node {
         self.set_privileged(!plain);
         if self.touch(Touch::Modified) {
             self.set_stale();
+        }
+        if let Some(done) = self.write_inline(iocb.pos, from)? {
+            return Ok(done);
         }
         let wanted = from.count();
         let done = generic_perform_write(self.mapping(), self, iocb.pos, from);

@@ -6,7 +6,7 @@
 //!   fs.rs  superblock.rs  error.rs        what a mounted file system shares; sync, statfs, unmount; errors=
 //!   group.rs  zones.rs  balloc/           groups, where metadata lies, giving out blocks and inodes
 //!   inode/  orphan.rs  truncate.rs        inodes in memory and their end
-//!   extent/  indirect/                    where a file's blocks lie
+//!   extent/  indirect/  inline/           where a file's blocks lie
 //!   aops/  file.rs  seek.rs  ioctl.rs     a file's pages, a file opened
 //!   dir/  namei.rs  symlink.rs            names
 //!   xattr/  acl/                          extended attributes, access control lists
@@ -59,6 +59,7 @@ mod fs;
 mod geometry;
 mod group;
 mod indirect;
+mod inline;
 mod inode;
 mod ioctl;
 mod mount;

@@ -21,6 +21,10 @@ pub fn hole(node: &Node, offset: i64) -> Result<u64> {
 fn find(node: &Node, offset: i64, data: bool) -> Result<Option<u64>> {
     let size = node.size();
     let offset = u64::try_from(offset).ok().filter(|&o| o < size).ok_or(Errno::ENXIO)?;
+    if node.is_inline() {
+        // One piece of data, and the end.
+        return Ok(data.then_some(offset));
+    }
     let bits = node.fs().geometry().block_bits;
     let mut at = offset;
     while at < size {

@@ -44,7 +44,9 @@ pub(crate) fn write_target(inode: &Ext4Inode, target: &[u8]) -> Result<()> {
 impl Symlink for Ext4Inode {
     fn readlink(&self) -> Result<Vec<u8>> {
         let size = usize::try_from(self.size()).map_err(|_| Errno::EUCLEAN)?;
-        let target = if self.is_fast_symlink() {
+        let target = if let Some(bytes) = self.inline_bytes()? {
+            Some(bytes).filter(|bytes| bytes.len() == size)
+        } else if self.is_fast_symlink() {
             let block = self.with_meta(|m| m.block);
             block.get(..size).filter(|_| size <= FAST_MAX).map(<[u8]>::to_vec)
         } else {

@@ -34,6 +34,11 @@ impl Node {
         if size > self.max_bytes() {
             return Err(Errno::EFBIG);
         }
+        if self.truncate_inline(size)? {
+            self.touch(Touch::Modified);
+            self.mark_dirty();
+            return Ok(());
+        }
         let old = self.size();
         if size < old {
             self.shrink(size)?;

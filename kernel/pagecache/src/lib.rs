@@ -47,6 +47,7 @@ mod direct;
 mod errseq;
 mod filemap;
 pub mod head;
+mod inline;
 mod invalidate;
 mod io;
 mod mapping;
@@ -68,6 +69,7 @@ pub use errseq::{ErrSeq, ErrSeqCursor, ErrSeqMark};
 pub use filemap::{
     filemap_fdatawait_range, filemap_fdatawrite_range, filemap_flush, filemap_write_and_wait_range,
 };
+pub use inline::{leave_inline_page, update_inline_page};
 pub use mapping::AddressSpace;
 pub use ops::{AddressSpaceOperations, Extent, ExtentKind, MapMode, SyncMode, WritebackControl};
 pub use page::{LockedPage, Page};

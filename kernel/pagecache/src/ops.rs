@@ -15,6 +15,7 @@
 //! (`i_data_sem`) but must never lock a page of the same file.
 
 use alloc::sync::Arc;
+use alloc::vec::Vec;
 use core::ops::Range;
 
 use base::{FileBlock, FsBlock, Result};
@@ -136,6 +137,12 @@ pub trait AddressSpaceOperations: Send + Sync {
     /// file's map cannot be read, ENOSPC when nothing can be allocated.
     fn map(&self, first: FileBlock, count: u64, how: MapMode) -> Result<Extent>;
 
+    /// The file's bytes, when they lie in its inode and not in blocks ([`crate::update_inline_page`]).
+    /// Called with the first page locked. EIO or EUCLEAN when they cannot be read.
+    fn inline_data(&self) -> Result<Option<Vec<u8>>> {
+        Ok(None)
+    }
+
     /// Readies the page of byte `pos` for `len` bytes (within that page) to be copied in; not asked for
     /// bytes that are cached already, on blocks that are mapped. `rest >=
     /// len` bytes is what the whole write call still wants to write from `pos` on.
@@ -177,6 +184,9 @@ impl<T: AddressSpaceOperations + ?Sized> AddressSpaceOperations for &T {
     }
     fn map(&self, first: FileBlock, count: u64, how: MapMode) -> Result<Extent> {
         (**self).map(first, count, how)
+    }
+    fn inline_data(&self) -> Result<Option<Vec<u8>>> {
+        (**self).inline_data()
     }
     fn write_begin(&self, mapping: &AddressSpace, pos: u64, len: usize, rest: usize) -> Result<LockedPage> {
         (**self).write_begin(mapping, pos, len, rest)

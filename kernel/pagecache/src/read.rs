@@ -21,6 +21,7 @@ use base::{Errno, FileBlock, FsBlock, IovIter, PAGE_SIZE, PageIndex, Result};
 use block::BioFlags;
 
 use crate::head;
+use crate::inline;
 use crate::io::{BioBuilder, Then};
 use crate::mapping::{AddressSpace, page_range};
 use crate::ops::{AddressSpaceOperations, Extent, ExtentKind, MapMode};
@@ -228,7 +229,11 @@ impl<'a> Fill<'a> {
     fn page(&mut self, page: LockedPage) -> Result<()> {
         // One part of its own, so that the read is not over before all parts are in.
         page.get_read();
-        let done = self.blocks(&page);
+        let done = match inline::fill(&page, self.ops) {
+            Ok(true) => Ok(()),
+            Ok(false) => self.blocks(&page),
+            Err(e) => Err(e),
+        };
         self.pages = self.pages.saturating_sub(1);
         let page = page.into_read();
         if page.put_read() {

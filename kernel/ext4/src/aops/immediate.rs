@@ -8,6 +8,7 @@
 //! [`crate::file`].
 
 use alloc::sync::Arc;
+use alloc::vec::Vec;
 
 use base::{FileBlock, Result};
 use block::Disk;
@@ -33,11 +34,18 @@ impl AddressSpaceOperations for Node {
         if matches!(how, MapMode::Write { .. }) {
             self.fs().bdi().check_alive()?;
         }
-        let extent = self.map_blocks(first, count, how);
+        let extent = match how {
+            MapMode::Write { .. } if self.is_inline() => self.map_leaving_inline(first, count, how),
+            _ => self.map_blocks(first, count, how),
+        };
         if how == MapMode::Writeback {
             self.store_if_stale();
         }
         extent
+    }
+
+    fn inline_data(&self) -> Result<Option<Vec<u8>>> {
+        self.inline_bytes()
     }
 
     fn write_begin(&self, mapping: &AddressSpace, pos: u64, len: usize, rest: usize) -> Result<LockedPage> {

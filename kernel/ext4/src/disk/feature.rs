@@ -55,7 +55,7 @@ bitflags! {
         /// What Quill can mount. RECOVER is here because the mount turns it into "read-only".
         const SUPPORTED = Self::FILETYPE.bits() | Self::RECOVER.bits() | Self::META_BG.bits()
             | Self::EXTENTS.bits() | Self::BIT64.bits() | Self::FLEX_BG.bits() | Self::CSUM_SEED.bits()
-            | Self::LARGEDIR.bits() | Self::EA_INODE.bits();
+            | Self::LARGEDIR.bits() | Self::EA_INODE.bits() | Self::INLINE_DATA.bits();
         /// What an ext2 may have, and what an ext3 may have besides.
         const EXT2 = Self::FILETYPE.bits() | Self::META_BG.bits();
         const EXT3 = Self::EXT2.bits() | Self::RECOVER.bits();

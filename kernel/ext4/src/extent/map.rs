@@ -45,7 +45,15 @@ impl Node {
         {
             return Ok(answer(&entry, block, false));
         }
-        if !self.flags().contains(InodeFlags::EXTENTS) {
+        let flags = self.flags();
+        if flags.contains(InodeFlags::INLINE_DATA) {
+            return match how {
+                // What an inline file has is in its first page already: behind it are zeros.
+                MapMode::Read => Ok(Extent { kind: ExtentKind::Hole, len: count.max(1), new: false }),
+                _ => Err(Errno::EIO),
+            };
+        }
+        if !flags.contains(InodeFlags::EXTENTS) {
             return self.map_indirect(block, count, how);
         }
         trace::map_blocks_enter(self, block, count, how);
@@ -201,8 +209,8 @@ impl Node {
     /// Whether `i_block` maps blocks: files, directories and symbolic links that are not fast ones.
     pub(crate) fn is_mapped(&self) -> bool {
         match self.kind() {
-            FileType::Regular | FileType::Directory => true,
-            FileType::Symlink => !self.is_fast_symlink(),
+            FileType::Regular | FileType::Directory => !self.is_inline(),
+            FileType::Symlink => !self.is_inline() && !self.is_fast_symlink(),
             _ => false,
         }
     }

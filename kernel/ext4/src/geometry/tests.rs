@@ -82,8 +82,8 @@ fn every_check_has_its_word() {
     assert_eq!(refused(|s| s.s_reserved_gdt_blocks = 257.into()), SuperError::ReservedGdt(257));
     let both = RoCompat::METADATA_CSUM | RoCompat::GDT_CSUM;
     assert_eq!(refused(|s| s.s_feature_ro_compat = both.bits().into()), SuperError::TwoChecksums);
-    let inline = Incompat::INLINE_DATA.bits();
-    assert_eq!(refused(|s| s.s_feature_incompat = inline.into()), SuperError::Incompat("inline_data".into()));
+    let casefold = Incompat::CASEFOLD.bits();
+    assert_eq!(refused(|s| s.s_feature_incompat = casefold.into()), SuperError::Incompat("casefold".into()));
 }
 
 #[test]

@@ -235,6 +235,7 @@ fn load(fs: &Arc<Ext4Fs>, number: u32, purpose: Purpose) -> Result<Arc<Node>> {
     }
     let node = Made { decoded, table, offset }.into_node(fs, number);
     crate::extent::check_root(&node)?;
+    crate::inline::check(&node)?;
     Ok(node)
 }
 

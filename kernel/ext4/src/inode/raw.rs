@@ -58,7 +58,9 @@ impl fmt::Display for InodeError {
             InodeError::Mode(v) => write!(f, "i_mode {v:#o} names no type"),
             InodeError::Size(v) => write!(f, "i_size {v} is impossible for this type"),
             InodeError::FileAcl(v) => write!(f, "i_file_acl {v} lies outside the file system"),
-            InodeError::Flags(v) => write!(f, "i_flags {v:#x} needs a feature that is off"),
+            InodeError::Flags(v) => {
+                write!(f, "i_flags {v:#x} contradict themselves, the type or the features")
+            }
             InodeError::Free => f.write_str("the inode is not in use"),
         }
     }
@@ -129,7 +131,7 @@ pub fn decode(geo: &Geometry, ino: u32, raw: &[u8]) -> Result<Decoded, InodeErro
     let mode = base.i_mode.get();
     let kind = FileType::of_mode(u32::from(mode)).ok_or(InodeError::Mode(mode))?;
     let flags = InodeFlags::from_bits_retain(base.i_flags.get());
-    check_flags(flags)?;
+    check_flags(geo, flags, kind)?;
     let size = read_size(geo, &base, kind)?;
     let file_acl = u64::from(base.i_file_acl_lo.get()) | (u64::from(base.i_file_acl_high.get()) << 32);
     if file_acl != 0 && geo.locate(base::FsBlock(file_acl)).is_none() {
@@ -289,10 +291,13 @@ fn has_checksum_hi(raw: &[u8]) -> bool {
     matches!(read_extra(raw), Ok((_, size)) if size >= 4)
 }
 
-fn check_flags(flags: InodeFlags) -> Result<(), InodeError> {
-    // Each of these changes what the content means, and its feature is refused at mount.
-    let foreign = InodeFlags::INLINE_DATA | InodeFlags::ENCRYPT;
-    if flags.intersects(foreign) { Err(InodeError::Flags(flags.bits())) } else { Ok(()) }
+fn check_flags(geo: &Geometry, flags: InodeFlags, kind: FileType) -> Result<(), InodeError> {
+    // It changes what the content means, and its feature is refused at mount.
+    let foreign = flags.contains(InodeFlags::ENCRYPT);
+    let sized = matches!(kind, FileType::Regular | FileType::Directory | FileType::Symlink);
+    let inline = flags.contains(InodeFlags::INLINE_DATA)
+        && (!geo.has_incompat(Incompat::INLINE_DATA) || flags.contains(InodeFlags::EXTENTS) || !sized);
+    if foreign || inline { Err(InodeError::Flags(flags.bits())) } else { Ok(()) }
 }
 
 /// The largest `i_size` that any inode may say.

@@ -9,6 +9,7 @@ use crate::disk::dir::{DirError, Layout};
 use crate::disk::dir_view::View;
 use crate::disk::feature::{Compat, Incompat};
 use crate::disk::inode::InodeFlags;
+use crate::inline;
 use crate::inode::Node;
 
 /// A directory while one operation works on it.
@@ -58,6 +59,10 @@ impl DirBlocks for NodeDir<'_> {
     }
 
     fn read<R>(&self, block: u32, f: impl FnOnce(&View<'_>) -> R) -> Result<R> {
+        if let Some(bytes) = inline::dir::block(self.node, &self.shape.layout)? {
+            // Made from checked entries a moment ago.
+            return Ok(f(&View::new(&bytes, true)));
+        }
         let buffer = self.buffer(block)?;
         let bytes = buffer.read();
         let known = buffer.is_checked();
@@ -70,12 +75,20 @@ impl DirBlocks for NodeDir<'_> {
     }
 
     fn modify<R>(&self, block: u32, f: impl FnOnce(&mut [u8]) -> R) -> Result<R> {
+        if let Some(mut bytes) = inline::dir::block(self.node, &self.shape.layout)? {
+            let done = f(&mut bytes);
+            inline::dir::store(self.node, &self.shape.layout, &bytes)?;
+            return Ok(done);
+        }
         let buffer = self.buffer(block)?;
         let mut bytes = buffer.write();
         Ok(f(&mut bytes))
     }
 
     fn append(&self, bytes: &[u8]) -> Result<u32> {
+        if inline::dir::create(self.node, &self.shape.layout, bytes)? {
+            return Ok(0);
+        }
         let (block, buffer) = self.node.append_dir_block()?;
         buffer.write().copy_from_slice(bytes);
         u32::try_from(block.0).map_err(|_| Errno::EFBIG)

@@ -145,6 +145,11 @@ impl Entry<'_> {
         }
     }
 
+    /// Bytes that it takes of an area.
+    pub(super) fn len(&self) -> usize {
+        self.head_len() + self.value_len()
+    }
+
     /// A block's order: by namespace, length of the name, name.
     fn order(&self) -> (u8, usize, &[u8]) {
         (self.index, self.name.len(), self.name)
@@ -223,7 +228,7 @@ impl<'a> List<'a> {
 
     /// Bytes that entries, their end and values need behind the header.
     fn needed(&self) -> usize {
-        self.entries.iter().map(|e| e.head_len() + e.value_len()).sum::<usize>() + PAD
+        self.entries.iter().map(Entry::len).sum::<usize>() + PAD
     }
 
     /// Whether they fit an area of `len` bytes.

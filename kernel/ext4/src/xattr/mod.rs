@@ -10,6 +10,7 @@
 //!   body.rs     in the inode              hash.rs     hashes and checksum
 //!   block.rs    in a block, shared        name.rs     namespaces
 //!   value.rs    in an inode of its own    expand.rs   room for more extra fields
+//!   system_data.rs  the rest of an inline file
 //! ```
 //!
 //! # Order of the steps
@@ -32,6 +33,7 @@ mod entries;
 mod expand;
 mod hash;
 pub mod name;
+mod system_data;
 mod value;
 
 use alloc::vec::Vec;
