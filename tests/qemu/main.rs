@@ -19,6 +19,7 @@ mod sysfs;
 mod trace;
 mod virtio;
 mod wild;
+mod xattr;
 
 use libtest_mimic::{Arguments, Failed, Trial};
 use qemu_tests::Verdict;
@@ -37,6 +38,7 @@ fn main() {
         programs::trials(),
         machines::trials(),
         wild::trials(),
+        xattr::trials(),
         bad_input::trials(),
         bdev::trials(),
         busybox::trials(),

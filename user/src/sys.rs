@@ -26,12 +26,14 @@ pub const EPERM: isize = -1;
 pub const ENOENT: isize = -2;
 pub const ESRCH: isize = -3;
 pub const ENXIO: isize = -6;
+pub const E2BIG: isize = -7;
 pub const EBADF: isize = -9;
 pub const ENOMEM: isize = -12;
 pub const EACCES: isize = -13;
 pub const EFAULT: isize = -14;
 pub const EBUSY: isize = -16;
 pub const EEXIST: isize = -17;
+pub const EXDEV: isize = -18;
 pub const ENOTDIR: isize = -20;
 pub const EISDIR: isize = -21;
 pub const EINVAL: isize = -22;
@@ -46,6 +48,8 @@ pub const ENAMETOOLONG: isize = -36;
 pub const ENOSYS: isize = -38;
 pub const ENOTEMPTY: isize = -39;
 pub const ELOOP: isize = -40;
+pub const ENODATA: isize = -61;
+pub const EOPNOTSUPP: isize = -95;
 
 /// A system call with up to six arguments.
 #[inline(always)]
@@ -105,6 +109,18 @@ impl Word for &CStr {
 }
 
 calls! {
+    setxattr(path: &CStr, name: &CStr, value: usize, size: usize, flags: i32) = 5;
+    lsetxattr(path: &CStr, name: &CStr, value: usize, size: usize, flags: i32) = 6;
+    fsetxattr(fd: i32, name: &CStr, value: usize, size: usize, flags: i32) = 7;
+    getxattr(path: &CStr, name: &CStr, value: usize, size: usize) = 8;
+    lgetxattr(path: &CStr, name: &CStr, value: usize, size: usize) = 9;
+    fgetxattr(fd: i32, name: &CStr, value: usize, size: usize) = 10;
+    listxattr(path: &CStr, list: usize, size: usize) = 11;
+    llistxattr(path: &CStr, list: usize, size: usize) = 12;
+    flistxattr(fd: i32, list: usize, size: usize) = 13;
+    removexattr(path: &CStr, name: &CStr) = 14;
+    lremovexattr(path: &CStr, name: &CStr) = 15;
+    fremovexattr(fd: i32, name: &CStr) = 16;
     getcwd(buf: usize, size: usize) = 17;
     dup(fd: i32) = 23;
     dup3(old: i32, new: i32, flags: i32) = 24;
