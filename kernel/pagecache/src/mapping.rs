@@ -190,6 +190,11 @@ impl AddressSpace {
         tree.range(from, last, tag).take(BATCH).map(|(_, page)| page.clone()).collect()
     }
 
+    /// The first page of `from..=last`.
+    pub(crate) fn first_from(&self, from: u64, last: u64) -> Option<u64> {
+        self.tree.lock().range(from, last, None).next().map(|(index, _)| index)
+    }
+
     /// How many pages in a row from `index` on are dirty, at most `max`.
     pub(crate) fn dirty_run(&self, index: u64, max: u64) -> u64 {
         let tree = self.tree.lock();

@@ -23,7 +23,7 @@ use block::BioFlags;
 use crate::head;
 use crate::inline;
 use crate::io::{BioBuilder, Then};
-use crate::mapping::{AddressSpace, page_range};
+use crate::mapping::{AddressSpace, BATCH, Batch, page_range};
 use crate::ops::{AddressSpaceOperations, Extent, ExtentKind, MapMode};
 use crate::page::{self, LockedPage, Page};
 use crate::readahead::{self, Window};
@@ -38,12 +38,15 @@ pub fn generic_file_read(
 ) -> Result<usize> {
     let mut at = pos;
     let mut status = Ok(());
+    let mut ahead = Ahead::default();
     while iter.count() > 0 && at < ops.size() {
         let index = PageIndex::of(at);
         // Below the page size, so it fits.
         let offset = (at % PAGE_SIZE as u64) as usize;
         let want = (offset + iter.count()).div_ceil(PAGE_SIZE) as u64;
-        let page = match uptodate_page(mapping, ops, index, want) {
+        let found =
+            ahead.take(mapping, index, want).map_or_else(|| uptodate_page(mapping, ops, index, want), Ok);
+        let page = match found {
             Ok(page) => page,
             // A truncate came in between.
             Err(_) if at >= ops.size() => break,
@@ -68,6 +71,33 @@ pub fn generic_file_read(
     }
     mapping.last_read.store((at - 1) / PAGE_SIZE as u64, Ordering::Relaxed);
     usize::try_from(at - pos).map_err(|_| Errno::EOVERFLOW)
+}
+
+/// Pages that a read of several will come to, found under one hold of the tree lock
+/// (`filemap_get_read_batch`).
+#[derive(Default)]
+struct Ahead {
+    /// The last one comes first.
+    pages: Batch,
+}
+
+impl Ahead {
+    /// The page, if it is cached, uptodate and no mark for readahead; `want` pages from it on will be
+    /// read.
+    fn take(&mut self, mapping: &AddressSpace, index: PageIndex, want: u64) -> Option<Arc<Page>> {
+        const ASKED: u32 = page::UPTODATE | page::ATTACHED | page::READAHEAD;
+        if self.pages.is_empty() {
+            if want == 1 {
+                return None;
+            }
+            let most = want.min(BATCH as u64) - 1;
+            self.pages = mapping.batch(index.0, index.0.saturating_add(most), None);
+            self.pages.reverse();
+        }
+        let page = self.pages.pop()?;
+        let usable = page.state().load(Ordering::Acquire) & ASKED == page::UPTODATE | page::ATTACHED;
+        (usable && page.index() == index).then_some(page)
+    }
 }
 
 /// The page, read in and uptodate. EIO when it cannot be read; EINVAL when it lies wholly past
@@ -186,8 +216,11 @@ pub(crate) fn read_pages(
 ) -> Result<()> {
     let end = ops.size().div_ceil(PAGE_SIZE as u64).min(window.start.saturating_add(window.count));
     let mut pages = Vec::new();
+    // Most windows are fresh, and looked at once.
+    let mut there = mapping.first_from(window.start, end.saturating_sub(1));
     for index in window.start..end {
-        if mapping.find_get_page(PageIndex(index)).is_some() {
+        if there == Some(index) {
+            there = mapping.first_from(index + 1, end - 1);
             continue;
         }
         match mapping.add_page(PageIndex(index), ops.block_bits()) {

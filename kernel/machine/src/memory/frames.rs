@@ -14,6 +14,7 @@
 //! [`arena`], whose lock is the only one taken inside.
 
 use core::ptr::NonNull;
+use core::sync::atomic::{AtomicU64, Ordering};
 
 use arrayvec::ArrayVec;
 use base::{FrameSource, PAGE_SHIFT, PhysAddr};
@@ -36,6 +37,9 @@ struct Frames {
     total: u64,
 }
 
+/// How many are free, for who asks before each page he takes: the lock is not needed for that.
+static FREE: AtomicU64 = AtomicU64::new(0);
+
 static FRAMES: SpinLock<Frames> =
     SpinLock::new(Frames { buddy: Buddy::new(), stack: ArrayVec::new_const(), total: 0 });
 
@@ -49,6 +53,7 @@ pub unsafe fn add(start: PhysAddr, end: PhysAddr) {
     if from < to {
         arena::serve(|| frames.buddy.add(from as usize, to as usize));
         frames.total += to - from;
+        frames.tell();
     }
 }
 
@@ -68,6 +73,7 @@ pub fn alloc_block(order: usize) -> Option<PhysAddr> {
         frames.flush(0);
         frames.take(order)
     })?;
+    frames.tell();
     Some(phys(block))
 }
 
@@ -82,6 +88,7 @@ pub unsafe fn free(phys: PhysAddr, order: usize) {
         frames.push(block);
     } else {
         frames.give(block, order);
+        frames.tell();
     }
 }
 
@@ -109,6 +116,10 @@ impl Frames {
         self.buddy.free_frames() + self.stack.len() as u64
     }
 
+    fn tell(&self) {
+        FREE.store(self.free(), Ordering::Relaxed);
+    }
+
     fn take(&mut self, order: usize) -> Option<usize> {
         arena::serve(|| self.buddy.alloc(order))
     }
@@ -124,7 +135,9 @@ impl Frames {
         if self.stack.is_empty() {
             self.fill();
         }
-        self.stack.pop().map(phys)
+        let page = self.stack.pop()?;
+        self.tell();
+        Some(phys(page))
     }
 
     /// Puts half a stack of pages into the empty stack, or what there is. Where memory is short, single
@@ -147,6 +160,7 @@ impl Frames {
             self.flush(STACK / 2);
         }
         self.stack.push(page);
+        self.tell();
     }
 
     /// Moves pages from the stack to the lists until `keep` are left.
@@ -180,6 +194,6 @@ unsafe impl FrameSource for MachineFrames {
 
     fn free_frames(&self) -> usize {
         // Without the reserve: what others may have.
-        FRAMES.lock().free().saturating_sub(RESERVE) as usize
+        FREE.load(Ordering::Relaxed).saturating_sub(RESERVE) as usize
     }
 }
