@@ -29,7 +29,7 @@ use alloc::vec::Vec;
 use core::ops::Range;
 use core::sync::atomic::{AtomicBool, Ordering};
 
-use base::{DevId, Errno, Result, Sector};
+use base::{DevId, Errno, RateLimit, Result, Sector};
 use sync::SpinLock;
 
 use crate::bio::{Bio, BioOp, Direction};
@@ -42,6 +42,9 @@ use crate::split::split;
 use crate::stats::DiskStats;
 use crate::trace;
 use crate::wait::Completion;
+
+/// A file system on a disk that has shrunk, or must no longer be written, has much to say.
+static REFUSED: RateLimit = RateLimit::new();
 
 /// A disk or a partition.
 pub struct Disk {
@@ -247,15 +250,16 @@ impl Disk {
     fn check(&self, bio: &Bio) -> Result<()> {
         bio.check(self.logical_block_size())?;
         if bio.op().direction() == Direction::Write && self.read_only() && bio.op() != BioOp::Flush {
-            log::error!("{}: write to a read-only disk, {bio:?}", self.name);
+            if let Some(missed) = REFUSED.admit() {
+                log::error!("{}: write to a read-only disk, {bio:?}{missed}", self.name);
+            }
             return Err(Errno::EIO);
         }
         if bio.end() > self.capacity() {
-            log::error!(
-                "{}: attempt to access beyond the end, {bio:?}, {} sectors",
-                self.name,
-                self.capacity()
-            );
+            if let Some(missed) = REFUSED.admit() {
+                let (name, end) = (&self.name, self.capacity());
+                log::error!("{name}: attempt to access beyond the end, {bio:?}, {end} sectors{missed}");
+            }
             return Err(Errno::EIO);
         }
         Ok(())

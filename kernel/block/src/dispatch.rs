@@ -20,9 +20,10 @@ use base::{Errno, RateLimit, Result};
 use crate::bio::Direction;
 use crate::driver::TimedOut;
 use crate::flush::{Flushed, Stage};
+use crate::in_flight::InFlight;
 use crate::pool::RequestId;
 use crate::queue::{RequestQueue, State};
-use crate::request::{InFlight, Request};
+use crate::request::Request;
 use crate::tags::Overdue;
 use crate::trace;
 

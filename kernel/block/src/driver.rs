@@ -20,7 +20,7 @@ use alloc::string::String;
 use base::units::SECTOR_SIZE;
 use base::{Errno, Result, Sector};
 
-use crate::request::InFlight;
+use crate::in_flight::InFlight;
 
 /// What a device can take in one request, and what it is.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

@@ -15,7 +15,7 @@
 //!        ▼
 //!   driver.queue_request(InFlight)   driver.commit()            driver.rs; ramdisk.rs, machine/virtio
 //!        ┆
-//!   in_flight.complete(result)  ── each bio's end_io, next requests go out     request.rs, dispatch.rs
+//!   in_flight.complete(result)  ── each bio's end_io, next requests go out     in_flight.rs, dispatch.rs
 //! ```
 //! Beside the path: what may be set on a queue (attributes.rs), the thread that asks a queue again when
 //! time has come (kblockd.rs), the requests that the driver has had for too long (tags.rs).
@@ -53,6 +53,7 @@ mod driver;
 pub mod elevator;
 mod flush;
 mod genhd;
+mod in_flight;
 pub mod ioprio;
 pub mod kblockd;
 mod lookup;
@@ -63,6 +64,7 @@ mod pool;
 pub mod queue;
 mod ramdisk;
 mod request;
+mod segments;
 mod split;
 mod stats;
 mod tags;
@@ -87,11 +89,13 @@ pub use bio::{Bio, BioFlags, BioOp, BioVec, Direction};
 pub use disk::Disk;
 pub use driver::{DEFAULT_MAX_SECTORS, Driver, Geometry, Limits, TimedOut};
 pub use genhd::{Claim, DiskKind, Gendisk, Opened, devices, disks, find, register};
+pub use in_flight::{InFlight, complete_all};
 pub use lookup::early_lookup;
 pub use plug::{PlugGuard, plug};
 pub use queue::RequestQueue;
 pub use ramdisk::RamDisk;
-pub use request::{InFlight, Origin, Request, Segment, complete_all};
+pub use request::{Origin, Request};
+pub use segments::Segment;
 pub use stats::{DirectionStats, DiskStats};
 pub use tags::Overdue;
 pub use wait::Completion;

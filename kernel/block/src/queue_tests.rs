@@ -9,7 +9,7 @@ use base::{DevId, Errno, Result, Sector};
 use crate::bio::{Bio, BioFlags, BioOp};
 use crate::disk::Disk;
 use crate::driver::{Driver, Limits};
-use crate::request::InFlight;
+use crate::in_flight::InFlight;
 use crate::testing::{BAD, LateDisk, page_bio};
 use crate::{Completion, RamDisk};
 

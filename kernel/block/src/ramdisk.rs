@@ -40,7 +40,8 @@ use sync::SpinLock;
 
 use crate::bio::BioOp;
 use crate::driver::{Driver, Limits};
-use crate::request::{InFlight, Request};
+use crate::in_flight::InFlight;
+use crate::request::Request;
 
 /// Pages in a chunk of the tree: a page of handles.
 const CHUNK: u64 = 512;

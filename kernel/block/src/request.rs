@@ -1,5 +1,5 @@
-//! A request: bios whose sectors follow one another, on their way to the driver; and the request in
-//! flight, which only the driver holds.
+//! A request: bios whose sectors follow one another, on their way to the driver. What the driver then
+//! holds is in in_flight.rs, how a device sees the memory in segments.rs.
 //!
 //! ```text
 //!   Bio ──Request::new──▶ Request ──queue──▶ InFlight ──complete──▶ each bio's end_io
@@ -11,23 +11,20 @@
 //! 1. The bios of a request are of one operation, contiguous and in order; only discards may lie
 //!    apart, where the device takes several ranges at once.
 //! 2. `segments` is at least what [`Request::segments`] yields, and within the queue's limits.
-//! 3. An [`InFlight`] is completed exactly once; dropped, it completes with EIO.
 
 use alloc::boxed::Box;
 use alloc::collections::VecDeque;
-use alloc::sync::Arc;
 use core::fmt;
-use core::ops::Deref;
 
-use base::{DevId, Errno, PhysAddr, Result, Sector};
+use base::{Result, Sector};
 use sync::thread::{self, ThreadId};
 
 use crate::bio::{Bio, BioFlags, BioOp, BioVec};
 use crate::driver::Limits;
 use crate::flush::Stage;
 use crate::ioprio::{self, IoPrio};
-use crate::queue::RequestQueue;
-use crate::split::{count_segments, room};
+use crate::segments::{Segment, Segments};
+use crate::split::count_segments;
 
 /// What merging looks at, of a bio or of a request.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -230,7 +227,7 @@ impl Request {
     /// The same for a device whose pieces must not cross a boundary
     /// ([`Limits::seg_boundary_mask`]).
     pub fn segments_within(&self, max_size: u32, boundary: u64) -> impl Iterator<Item = Segment> {
-        Segments { vecs: self.vecs(), next: None, max_size, boundary }
+        Segments::new(self.vecs(), max_size, boundary)
     }
 
     /// The runs of sectors it covers, in the order of its bios: one, but for a discard on a device that
@@ -301,174 +298,5 @@ impl fmt::Debug for Request {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let s = &self.body.shape;
         write!(f, "{:?} {}+{} of {} bios", s.op, s.sector, s.sectors, self.body.bios.len())
-    }
-}
-
-/// A run of bytes as a device sees it.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Segment {
-    /// Its first byte.
-    pub phys: PhysAddr,
-    /// Its length.
-    pub len: u32,
-}
-
-struct Segments<'a, I: Iterator<Item = &'a BioVec>> {
-    vecs: I,
-    /// What was taken from `vecs` and not yet given out.
-    next: Option<Segment>,
-    max_size: u32,
-    boundary: u64,
-}
-
-impl<'a, I: Iterator<Item = &'a BioVec>> Segments<'a, I> {
-    fn piece(&mut self) -> Option<Segment> {
-        self.next.take().or_else(|| {
-            let vec = self.vecs.next()?;
-            Some(Segment { phys: PhysAddr(vec.phys()), len: vec.len })
-        })
-    }
-}
-
-impl<'a, I: Iterator<Item = &'a BioVec>> Iterator for Segments<'a, I> {
-    type Item = Segment;
-
-    fn next(&mut self) -> Option<Segment> {
-        let mut piece = self.piece()?;
-        let mut run = Segment { phys: piece.phys, len: 0 };
-        loop {
-            let end = run.phys.0 + u64::from(run.len);
-            let taken = piece.len.min(room(end, run.len, self.max_size, self.boundary));
-            run.len += taken;
-            if taken < piece.len {
-                let rest = PhysAddr(piece.phys.0 + u64::from(taken));
-                self.next = Some(Segment { phys: rest, len: piece.len - taken });
-                return Some(run);
-            }
-            match self.piece() {
-                Some(more) if more.phys.0 == end + u64::from(taken) => piece = more,
-                other => {
-                    self.next = other;
-                    return Some(run);
-                }
-            }
-        }
-    }
-}
-
-/// A request that the driver has begun, or is about to.
-pub struct InFlight {
-    /// None only while it is being taken apart.
-    request: Option<Request>,
-    queue: Arc<RequestQueue>,
-}
-
-impl InFlight {
-    pub(crate) fn new(request: Request, queue: Arc<RequestQueue>) -> InFlight {
-        InFlight { request: Some(request), queue }
-    }
-
-    /// The number of the disk it is for.
-    pub fn dev(&self) -> DevId {
-        self.queue.dev()
-    }
-
-    /// The device is done: ends every bio, and sends out what waited for the room. May be called in
-    /// an interrupt. Several at once are cheaper by [`complete_all`].
-    pub fn complete(self, result: Result<()>) {
-        let queue = self.finish(result);
-        queue.run();
-    }
-
-    /// Ends every bio and leaves the queue standing.
-    fn finish(mut self, result: Result<()>) -> Arc<RequestQueue> {
-        self.end(result);
-        self.queue.clone()
-    }
-
-    fn end(&mut self, result: Result<()>) {
-        if let Some(request) = self.request.take() {
-            self.queue.finished(request, result);
-        }
-    }
-
-    /// The driver had no room.
-    pub(crate) fn take_back(mut self) -> Option<Request> {
-        self.request.take()
-    }
-}
-
-impl Deref for InFlight {
-    type Target = Request;
-
-    fn deref(&self) -> &Request {
-        match &self.request {
-            Some(request) => request,
-            // It is None only between a `take` and the end of the function that took it, all of
-            // which own or are dropping the InFlight.
-            None => unreachable!("a request in flight is whole as long as it can be borrowed"),
-        }
-    }
-}
-
-impl Drop for InFlight {
-    fn drop(&mut self) {
-        if self.request.is_some() {
-            log::error!("the driver lost a request: {:?}", **self);
-            self.end(Err(Errno::EIO));
-            self.queue.run();
-        }
-    }
-}
-
-impl fmt::Debug for InFlight {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Debug::fmt(&self.request, f)
-    }
-}
-
-/// Completes several requests, and then sends out what waited for their room, with one notify.
-pub fn complete_all(done: impl IntoIterator<Item = (InFlight, Result<()>)>) {
-    let mut last: Option<Arc<RequestQueue>> = None;
-    for (request, result) in done {
-        let queue = request.finish(result);
-        match last.replace(queue) {
-            Some(before) if !last.as_ref().is_some_and(|q| Arc::ptr_eq(q, &before)) => before.run(),
-            _ => {}
-        }
-    }
-    if let Some(queue) = last {
-        queue.run();
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use base::frame;
-    use std::vec::Vec;
-
-    #[test]
-    fn adjacent_memory_is_one_segment() {
-        let limits = Limits::default();
-        let page = frame::alloc_zeroed().unwrap();
-        let bio = |sector: u64, offset| {
-            let mut bio = Bio::new(BioOp::Read, Sector(sector));
-            bio.add(&page, offset, 1024);
-            bio
-        };
-        let (a, b, c) = (bio(0, 0), bio(2, 1024), bio(4, 3072));
-        let shapes = [&a, &b, &c].map(|x| Shape::of(x, &limits));
-        let mut request = Request::new(a, shapes[0], 0);
-        request.push_back(b, shapes[1]);
-        request.push_back(c, shapes[2]);
-        let phys = page.phys().0;
-        let got: Vec<_> = request.segments(65536).map(|s| (s.phys.0 - phys, s.len)).collect();
-        assert_eq!(got, [(0, 2048), (3072, 1024)]);
-        let cut: Vec<_> = request.segments(512).map(|s| (s.phys.0 - phys, s.len)).collect();
-        assert_eq!(cut, [(0, 512), (512, 512), (1024, 512), (1536, 512), (3072, 512), (3584, 512)]);
-        let odd: Vec<_> = request.segments(1536).map(|s| (s.phys.0 - phys, s.len)).collect();
-        assert_eq!(odd, [(0, 1536), (1536, 512), (3072, 1024)]);
-        request.end_bios(Ok(()));
     }
 }

@@ -13,11 +13,13 @@ use sync::thread::ThreadId;
 use crate::bio::{Bio, BioFlags, BioOp};
 use crate::driver::{Driver, Limits, TimedOut};
 use crate::elevator::Elevator;
+use crate::in_flight::InFlight;
 use crate::ioprio::IoPrio;
 use crate::kblockd::Timer;
 use crate::pool::{Pool, RequestId};
 use crate::queue::RequestQueue;
-use crate::request::{InFlight, Origin, Request, Segment, Shape};
+use crate::request::{Origin, Request, Shape};
+use crate::segments::Segment;
 use crate::split::{room, split};
 
 /// Eight sectors of reading ('r') or writing ('w') by this thread; writes are not waited for.
