@@ -7,6 +7,7 @@ mod busybox;
 mod disk_events;
 mod disks;
 mod elevators;
+mod ext4_linux;
 mod launcher;
 mod libc;
 mod machines;
@@ -47,6 +48,7 @@ fn main() {
         speed::trials(),
         storage::trials(),
         elevators::trials(),
+        ext4_linux::trials(),
         sysfs::trials(),
         trace::trials(),
         virtio::trials(),
