@@ -152,3 +152,80 @@ fn fill_and_empty(machine: &Machine, rng: &mut Rng) {
     }
     machine.unlink("/last").unwrap();
 }
+
+/// More groups than summaries are kept of: they come and go, and nothing is given out twice.
+#[test]
+fn many_small_groups() {
+    let args = ["-b", "1024", "-g", "256", "-N", "512", "-O", "^has_journal,^resize_inode", "-m", "0"];
+    let machine = Machine::mount(&disk(100, &args)).unwrap();
+    let free = machine.statfs().unwrap().blocks_free;
+    for round in 0..2 {
+        let bytes = Rng::new(round).bytes(40_000_000);
+        grow(&machine, &["/a", "/b"], 65_536, 4 * MIB);
+        machine.write_file("/big", &bytes).unwrap();
+        assert_eq!(machine.read_file("/big").unwrap(), bytes);
+        for path in ["/a", "/big", "/b"] {
+            machine.unlink(path).unwrap();
+        }
+        assert_eq!(machine.statfs().unwrap().blocks_free, free);
+    }
+    // Eight inodes a group: the reserved ones reach into the second.
+    (0..100).for_each(|n| machine.write_file(format!("/f{n}"), &[1; 1000]).unwrap());
+    machine.unmount().unwrap().fsck().unwrap();
+}
+
+/// A disk with very few blocks left: whatever an operation lacks in its middle, what it leaves is
+/// whole, and nothing is lost.
+#[test]
+fn out_of_space_at_every_step() {
+    let rows: [&[&str]; 2] = [
+        &["-b", "1024", "-O", "^has_journal", "-m", "0"],
+        &["-b", "1024", "-O", "^has_journal,^dir_index", "-m", "0", "-I", "128"],
+    ];
+    for args in rows {
+        let machine = Machine::mount(&disk(4, args)).unwrap();
+        let free = machine.statfs().unwrap().blocks_free;
+        // Spread over the file, so that its tree is as deep as it can be.
+        machine.create("/holes", 0o644).unwrap();
+        let full = machine.open("/full", OpenFlags::CREAT | OpenFlags::WRONLY, 0o644).unwrap();
+        let mut at = 0;
+        while write_all(&full, &[1; 1024], at).is_ok() {
+            at += 1024;
+        }
+        drop(full);
+        for left in 0..12u64 {
+            machine.truncate("/full", at - left * 1024).unwrap();
+            let before = machine.statfs().unwrap().blocks_free;
+            starve(&machine, left);
+            assert_eq!(machine.statfs().unwrap().blocks_free, before, "{args:?} {left} blocks left");
+            machine.sync().unwrap();
+            machine.snapshot().fsck().unwrap();
+        }
+        machine.unlink("/full").unwrap();
+        machine.unlink("/holes").unwrap();
+        assert_eq!(machine.statfs().unwrap().blocks_free, free, "{args:?}");
+        machine.unmount().unwrap().fsck().unwrap();
+    }
+}
+
+/// Operations that want more than there may be; afterwards what they made goes again.
+fn starve(machine: &Machine, left: u64) {
+    for n in 0..20 {
+        let _ = machine.pwrite("/holes", n * 7 * 4096 * 1024, &[3; 1024]);
+    }
+    machine.truncate("/holes", 0).unwrap();
+    let made = (0..8).take_while(|n| machine.mkdir(format!("/dir{n}")).is_ok()).count();
+    assert!(made as u64 <= left);
+    for n in 0..made {
+        machine.rmdir(format!("/dir{n}")).unwrap();
+    }
+    let target = vec![b'x'; 900];
+    if machine.symlink(&target, "/link").is_ok() {
+        assert_eq!(machine.readlink("/link").unwrap(), target);
+        machine.unlink("/link").unwrap();
+    }
+    let _ = machine.write_file("/file", &[4; 6000]);
+    let _ = machine.set_xattr("/full", "user.large", &[5; 600], 0);
+    let _ = machine.remove_xattr("/full", "user.large");
+    machine.unlink("/file").unwrap();
+}

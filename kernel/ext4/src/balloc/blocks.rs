@@ -110,6 +110,7 @@ fn claimed(
     let found = find(claimed);
     let used = found.as_ref().map_or(0, |(_, len)| *len);
     fs.free_blocks.fetch_add(u64::from(claimed - used.min(claimed)), Ordering::Relaxed);
+    window::shed(fs);
     found
 }
 
@@ -259,6 +260,7 @@ pub fn summary<'a>(fs: &Ext4Fs, group: &'a mut GroupGuard<'_>) -> Result<&'a Bud
         let bitmap = bitmap::blocks(fs, group)?;
         let buddy = Buddy::build(&bitmap.read(), fs.geometry().group_blocks(group.number));
         group.summary = Some(Box::new(buddy));
+        fs.kept.summaries.fetch_add(1, Ordering::Relaxed);
         group.publish_largest();
     }
     group.summary.as_deref().ok_or(Errno::EIO)

@@ -86,7 +86,8 @@ fn take_in_group(fs: &Ext4Fs, group: &mut GroupGuard<'_>, directory: bool) -> Re
     if group.blocks_uninit(geometry) {
         bitmap::blocks(fs, group)?;
     }
-    let first = if group.number == 0 { geometry.first_ino - 1 } else { 0 };
+    // The reserved inodes may fill more than one group of 8.
+    let first = (geometry.first_ino - 1).saturating_sub(group.number * geometry.inodes_per_group);
     let Some(index) = bits::next_clear(&buffer.read(), first, geometry.inodes_per_group) else {
         return Ok(None);
     };

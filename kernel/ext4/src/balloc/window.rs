@@ -32,6 +32,8 @@ use crate::inode::Node;
 
 /// The most that is kept for one file, in bytes.
 const MOST: u64 = 8 << 20;
+/// Summaries that stay in memory: 8 KiB each with 4 KiB blocks.
+const SUMMARIES: u32 = 256;
 /// A share of what is free is kept for one file.
 const SHARE: u64 = 8;
 
@@ -55,6 +57,10 @@ pub struct Kept {
     blocks: AtomicU64,
     /// The group that the last window was made in: where the next one begins to look.
     pub stream: AtomicU32,
+    /// Groups that have a summary in memory.
+    pub summaries: AtomicU32,
+    /// The group that is asked next to give its summary up.
+    hand: AtomicU32,
 }
 
 /// How large a window a growing file gets now: a share of what nobody has or keeps.
@@ -123,6 +129,22 @@ pub fn steal_all(fs: &Ext4Fs) -> bool {
         }
     }
     any
+}
+
+/// Drops a summary or two when there are many: they are made again from the bitmap when they are needed.
+/// How large a run the group can have stays known. The caller holds no group.
+pub fn shed(fs: &Ext4Fs) {
+    // One may have been made since the last call; two tries keep pace even past groups with windows.
+    for _ in 0..2 {
+        if fs.kept.summaries.load(Ordering::Relaxed) <= SUMMARIES {
+            return;
+        }
+        let number = fs.kept.hand.fetch_add(1, Ordering::Relaxed) % fs.geometry().groups;
+        let Some(mut group) = fs.groups.lock(number) else { return };
+        if group.windows.is_empty() && group.summary.take().is_some() {
+            fs.kept.summaries.fetch_sub(1, Ordering::Relaxed);
+        }
+    }
 }
 
 fn put_back(fs: &Ext4Fs, group: &mut GroupGuard<'_>, window: &Window) {

@@ -214,7 +214,7 @@ fn check_first_ino(sb: &Superblock) -> Result<u32, SuperError> {
         return Ok(raw::GOOD_OLD_FIRST_INO);
     }
     let first = sb.s_first_ino.get();
-    let fits = (raw::GOOD_OLD_FIRST_INO..=sb.s_inodes_per_group.get()).contains(&first);
+    let fits = (raw::GOOD_OLD_FIRST_INO..=sb.s_inodes_count.get()).contains(&first);
     if fits { Ok(first) } else { Err(SuperError::FirstIno(first)) }
 }
 
