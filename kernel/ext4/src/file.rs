@@ -91,6 +91,16 @@ impl FileOperations for RegularFile {
         done
     }
 
+    fn fallocate(&self, file: &File, mode: u32, offset: u64, len: u64) -> Result<()> {
+        self.inode.fallocate(mode, offset, len)?;
+        let asked = file.kiocb_flags();
+        if asked.intersects(KiocbFlags::DSYNC.union(KiocbFlags::SYNC)) {
+            let datasync = !asked.contains(KiocbFlags::SYNC);
+            vfs::fsync::fsync_range(file, offset, offset.saturating_add(len - 1), datasync)?;
+        }
+        Ok(())
+    }
+
     fn release(&self, _file: &File) {
         window::discard(&self.inode);
     }

@@ -8,6 +8,7 @@
 //!   inode/  orphan.rs  truncate.rs        inodes in memory and their end
 //!   extent/  indirect/  inline/           where a file's blocks lie
 //!   aops/  file.rs  seek.rs  ioctl.rs     a file's pages, a file opened
+//!   fallocate/                            blocks for a range, holes, ranges taken out and put in
 //!   dir/  namei.rs  symlink.rs            names
 //!   xattr/  acl/                          extended attributes, access control lists
 //!   disk/  checksum.rs                    the bytes
@@ -32,6 +33,7 @@
 //! | **create** | | | | | | group, then the cache slot | cache slot | buffer |
 //! | **evict** | | | | | | | begun once (cache slot) | buffer |
 //!
+//! fallocate is ordered as truncate is, and collapsing or inserting a range as both.
 //! ¹ nobody uses an inode that is evicted. ² pages are gone, and I/O on them over, before blocks are freed.
 //!
 //! # Errors
@@ -54,6 +56,7 @@ mod dir;
 mod disk;
 mod error;
 mod extent;
+mod fallocate;
 mod file;
 mod fs;
 mod geometry;

@@ -95,6 +95,11 @@ impl BufferHead {
     pub fn discard(&self) {
         self.0.fetch_and(WRITING, Ordering::AcqRel);
     }
+
+    /// The block's bytes are known, if they were, but it has no place any more and nothing to write.
+    pub fn forget_place(&self) {
+        self.0.fetch_and(WRITING | UPTODATE, Ordering::AcqRel);
+    }
 }
 
 #[cfg(test)]

@@ -74,6 +74,35 @@ impl AddressSpace {
         });
     }
 
+    /// The blocks of a byte range, whole blocks, go or become unwritten: what is cached of them becomes
+    /// zeros without a place, dirty or not. Pages that are wholly in the range are dropped, unless a
+    /// program has mapped them: it sees the zeros. Waits for I/O on all of them
+    /// (`truncate_pagecache_range`).
+    pub fn truncate_pagecache_range(&self, range: Range<u64>) {
+        // Before any page goes.
+        self.forget_places();
+        let Some((first, last)) = page_range(&range) else { return };
+        // The closure never fails.
+        let _ = self.for_each_idle(first, last, |page| {
+            let begin = page.index().byte();
+            // Both at most the page size, so they fit.
+            let from = range.start.saturating_sub(begin) as usize;
+            let to = range.end.saturating_sub(begin).min(PAGE_SIZE as u64) as usize;
+            let whole = from == 0 && to == PAGE_SIZE;
+            if whole && !is_mapped(page) {
+                self.detach(page);
+                return Ok(());
+            }
+            page.zero(from, to);
+            let bits = page.block_bits();
+            page.heads()[from >> bits..to >> bits].iter().for_each(head::BufferHead::forget_place);
+            if whole {
+                self.cancel_dirty(page);
+            }
+            Ok(())
+        });
+    }
+
     /// Drops the clean pages that nobody uses (`invalidate_bdev`).
     pub fn drop_unused(&self) {
         self.drop_idle(0, u64::MAX);

@@ -76,7 +76,8 @@ pub use page::{LockedPage, Page};
 pub use read::{force_readahead, generic_file_read, read_mapping_page};
 pub use reclaim::{alloc_page, drop_caches, reclaim, set_pressure_hook};
 pub use write::{
-    block_truncate_page, block_write_begin, block_write_end, generic_perform_write, set_fatal_signal_hook,
+    block_truncate_page, block_write_begin, block_write_end, block_zero_range, generic_perform_write,
+    set_fatal_signal_hook,
 };
 pub use writepages::mpage_writepages;
 

@@ -317,12 +317,17 @@ impl AddressSpace {
         Ok(())
     }
 
+    /// Places of blocks that were learned before are worth nothing: who still carries one looks again.
+    pub(crate) fn forget_places(&self) {
+        self.generation.fetch_add(1, Ordering::AcqRel);
+    }
+
     /// The file now ends at byte `from`; i_size already says so. Drops all pages behind it, dirty
     /// ones too, zeroes the rest of the page it lies in and forgets the places of the blocks behind
     /// it. Waits for I/O on all of them: afterwards the blocks may be freed.
     pub fn truncate_pagecache(&self, from: u64) {
-        // Before any page goes: who still carries an extent looks again.
-        self.generation.fetch_add(1, Ordering::AcqRel);
+        // Before any page goes.
+        self.forget_places();
         let whole = from.div_ceil(PAGE_SIZE as u64);
         // The closure never fails.
         let _ = self.for_each_idle(whole, u64::MAX, |page| {

@@ -332,21 +332,31 @@ pub fn block_write_end(
     copied
 }
 
-/// Zeroes from byte `from` to the end of its block, in the cache and so, later, on the disk: the block
-/// is read first if need be and becomes dirty. A hole stays one; a block that begins at `from` is
-/// left alone. A file system calls this when it lowers i_size to `from`, before it does so.
+/// Zeroes from byte `from` to the end of its block ([`block_zero_range`]). A file system calls this when
+/// it lowers i_size to `from`, before it does so.
 pub fn block_truncate_page(
     mapping: &AddressSpace,
     ops: &dyn AddressSpaceOperations,
     from: u64,
 ) -> Result<()> {
-    let bits = ops.block_bits();
-    // Both below the page size, so they fit.
-    let offset = (from % PAGE_SIZE as u64) as usize;
-    let end = (offset >> bits << bits) + (1 << bits);
-    if offset.is_multiple_of(1 << bits) {
+    block_zero_range(mapping, ops, from, from.next_multiple_of(1 << ops.block_bits()))
+}
+
+/// Zeroes the bytes `[from, to)` of one block, in the cache and so, later, on the disk: the block is read
+/// first if need be and becomes dirty. A hole or an unwritten block stays one.
+pub fn block_zero_range(
+    mapping: &AddressSpace,
+    ops: &dyn AddressSpaceOperations,
+    from: u64,
+    to: u64,
+) -> Result<()> {
+    if from >= to {
         return Ok(());
     }
+    let bits = ops.block_bits();
+    // Both at most the page size, so they fit.
+    let offset = (from % PAGE_SIZE as u64) as usize;
+    let end = offset + (to - from).min((PAGE_SIZE - offset) as u64) as usize;
     let page = mapping.grab_page(PageIndex::of(from), bits)?;
     let head = &page.heads()[offset >> bits];
     if head.state() & (head::MAPPED | head::DELAY) == 0 {

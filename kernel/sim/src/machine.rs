@@ -204,6 +204,13 @@ impl Machine {
         Ok(self.place(path)?.inode()?.attr())
     }
 
+    /// fallocate(2), with FALLOC_FL_* in `mode`.
+    pub fn fallocate(&self, path: impl AsRef<[u8]>, mode: u32, offset: u64, len: u64) -> Result<()> {
+        let file = self.open(path, OpenFlags::RDWR, 0)?;
+        let signed = |n: u64| i64::try_from(n).map_err(|_| Errno::EINVAL);
+        attr_ops::fallocate(&file, mode, signed(offset)?, signed(len)?, u64::MAX, &self.cred)
+    }
+
     /// truncate(2).
     pub fn truncate(&self, path: impl AsRef<[u8]>, len: u64) -> Result<()> {
         let len = i64::try_from(len).map_err(|_| Errno::EINVAL)?;

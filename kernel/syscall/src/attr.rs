@@ -108,5 +108,6 @@ pub fn ftruncate(cx: &mut Cx<'_>, args: Args) -> Result<u64> {
 /// fallocate(2).
 pub fn fallocate(cx: &mut Cx<'_>, args: Args) -> Result<u64> {
     let file = cx.process.files().get_io(args.int(0))?;
-    attr_ops::fallocate(&file, args.uint(1), args.long(2), args.long(3)).map(|()| 0)
+    let (limit, cred) = (cx.process.file_size_limit(), cx.process.cred());
+    attr_ops::fallocate(&file, args.uint(1), args.long(2), args.long(3), limit, &cred).map(|()| 0)
 }

@@ -232,12 +232,10 @@ pub fn truncate_to(inode: &Arc<dyn Inode>, len: u64, by: TruncateBy, cred: &Cred
     inode.setattr(&SetAttr { size: Some(len), mode, mtime, ctime: now, ..SetAttr::default() })
 }
 
-/// fallocate(2): checks in Linux's order, then the file system. EINVAL, EOPNOTSUPP for an unknown
-/// mode, EBADF when not open for writing, ESPIPE, EISDIR, ENODEV, EFBIG.
-pub fn fallocate(file: &File, mode: u32, offset: i64, len: i64) -> Result<()> {
-    const KEEP_SIZE: u32 = 1;
-    const PUNCH_HOLE: u32 = 2;
-    const KNOWN: u32 = 0x7b;
+/// fallocate(2): checks in Linux's order, then the file system. EINVAL, EOPNOTSUPP for a mode that is
+/// unknown or no whole, EBADF when not open for writing, EPERM, ESPIPE, EISDIR, ENODEV, EFBIG. Set-id
+/// bits go unless root does it.
+pub fn fallocate(file: &File, mode: u32, offset: i64, len: i64, fsize_limit: u64, cred: &Cred) -> Result<()> {
     file.check_open_for_io()?;
     let (Ok(start), Ok(count)) = (u64::try_from(offset), u64::try_from(len)) else {
         return Err(Errno::EINVAL);
@@ -245,21 +243,55 @@ pub fn fallocate(file: &File, mode: u32, offset: i64, len: i64) -> Result<()> {
     if count == 0 {
         return Err(Errno::EINVAL);
     }
-    if mode & !KNOWN != 0 || mode & (PUNCH_HOLE | KEEP_SIZE) == PUNCH_HOLE {
-        return Err(Errno::EOPNOTSUPP);
-    }
+    check_fallocate_mode(mode)?;
     if !file.mode().contains(FMode::WRITE) {
         return Err(Errno::EBADF);
     }
-    match file.inode().file_type() {
+    let inode = file.inode();
+    let fixed = inode.fixed();
+    if fixed.contains(Fixed::IMMUTABLE) || (fixed.contains(Fixed::APPEND) && mode & !KEEP_SIZE != 0) {
+        return Err(Errno::EPERM);
+    }
+    match inode.file_type() {
         FileType::Fifo => return Err(Errno::ESPIPE),
         FileType::Directory => return Err(Errno::EISDIR),
         FileType::Regular | FileType::BlockDevice => {}
         _ => return Err(Errno::ENODEV),
     }
-    if start.checked_add(count).is_none_or(|end| end > file.max_bytes()) {
-        return Err(Errno::EFBIG);
-    }
+    let end = start.checked_add(count).filter(|&end| end <= file.max_bytes()).ok_or(Errno::EFBIG)?;
     let _write = file.path().mount.start_write();
-    file.ops().fallocate(file, mode, start, count)
+    if mode & !ZERO_RANGE == 0 && inode.file_type() == FileType::Regular {
+        check_size(&**inode, end, fsize_limit, file.max_bytes())?;
+    }
+    file.ops().fallocate(file, mode, start, count)?;
+    if inode.file_type() == FileType::Regular && !cred.capable() {
+        let _held = inode.rwsem().write();
+        if let Some(mode) = mode_after_write(&inode.ownership()) {
+            let ctime = Some(time::coarse_now());
+            inode.setattr(&SetAttr { mode: Some(mode), ctime, ..SetAttr::default() })?;
+        }
+    }
+    Ok(())
+}
+
+const KEEP_SIZE: u32 = 0x01;
+const PUNCH_HOLE: u32 = 0x02;
+const COLLAPSE_RANGE: u32 = 0x08;
+const ZERO_RANGE: u32 = 0x10;
+const INSERT_RANGE: u32 = 0x20;
+const UNSHARE_RANGE: u32 = 0x40;
+
+/// Which flags of fallocate(2) go together (`vfs_fallocate`).
+fn check_fallocate_mode(mode: u32) -> Result<()> {
+    const KNOWN: u32 = KEEP_SIZE | PUNCH_HOLE | COLLAPSE_RANGE | ZERO_RANGE | INSERT_RANGE | UNSHARE_RANGE;
+    let has = |flag: u32| mode & flag != 0;
+    let alone = |flag: u32, with: u32| !has(flag) || mode & !(flag | with) == 0;
+    if mode & !KNOWN != 0 || (has(PUNCH_HOLE) && (has(ZERO_RANGE) || !has(KEEP_SIZE))) {
+        return Err(Errno::EOPNOTSUPP);
+    }
+    if alone(COLLAPSE_RANGE, 0) && alone(INSERT_RANGE, 0) && alone(UNSHARE_RANGE, KEEP_SIZE) {
+        Ok(())
+    } else {
+        Err(Errno::EINVAL)
+    }
 }

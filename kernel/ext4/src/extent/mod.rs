@@ -1,7 +1,7 @@
 //! Extent trees: which run of a file lies where.
 //!
-//! * [`node`]: one node's bytes. * [`tree`]: walking, inserting, converting; `split.rs`, `remove.rs`:
-//!   the tree's other changes.
+//! * [`node`]: one node's bytes. * [`tree`]: walking, inserting, converting; `split.rs`, `remove.rs`,
+//!   `shift.rs`: the tree's other changes.
 //! * [`map`]: what the page cache and directories ask: [`crate::inode::Node::map_blocks`].
 //! * [`cache`], [`verified`]: what makes the common case cheap.
 //!
@@ -17,6 +17,7 @@ pub mod cache;
 pub mod map;
 pub mod node;
 mod remove;
+mod shift;
 mod split;
 pub mod tree;
 pub mod verified;

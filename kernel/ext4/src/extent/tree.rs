@@ -1,5 +1,5 @@
 //! The extent tree of one inode: walk, look up, insert, convert. Making room for that is in
-//! `split.rs`, taking away in `remove.rs`.
+//! `split.rs`, taking away in `remove.rs`, moving in `shift.rs`.
 //!
 //! # How it changes
 //! Every change is one edit of one leaf ([`node::replace`]), which happens whole or not at all. When
@@ -54,8 +54,10 @@ pub(super) struct Step {
     pub pos: Option<usize>,
     pub entries: usize,
     pub max: usize,
-    /// Where this node's range begins.
+    /// Where this node's range begins …
     pub low: u64,
+    /// … and ends.
+    pub high: u64,
     /// The key of the entry after `pos`, or the end of this node's range.
     pub next: u64,
 }
@@ -138,7 +140,7 @@ impl<'a> Tree<'a> {
                 let entries = node::entries(b);
                 let next = if after < entries { u64::from(node::key(b, after)) } else { high };
                 let child = (levels > 0).then(|| node::index(b, pos.unwrap_or(0)));
-                (Step { at, pos, entries, max: node::max(b), low, next }, child)
+                (Step { at, pos, entries, max: node::max(b), low, high, next }, child)
             })?;
             high = step.next;
             if path.try_push(step).is_err() {

@@ -171,12 +171,20 @@ fn set_id_bits_go_with_the_content() {
 fn fallocate_checks() {
     let w = tree();
     let (rw, rd) = (w.open("f", OpenFlags::RDWR).unwrap(), w.open("f", OpenFlags::empty()).unwrap());
+    let root = Cred::ROOT;
+    let fallocate = |file: &_, mode, offset, len| fallocate(file, mode, offset, len, 1 << 20, &root);
     answers! {
         fallocate(&rw, 0, 0, 0) => err(Errno::EINVAL),
         fallocate(&rw, 0, -1, 10) => err(Errno::EINVAL),
         fallocate(&rd, 0, 0, 10) => err(Errno::EBADF),
         fallocate(&rw, 2, 0, 10) => err(Errno::EOPNOTSUPP),
         fallocate(&rw, 0x100, 0, 10) => err(Errno::EOPNOTSUPP),
+        fallocate(&rw, 0x12, 0, 10) => err(Errno::EOPNOTSUPP),
+        fallocate(&rw, 0x13, 0, 10) => err(Errno::EOPNOTSUPP),
+        fallocate(&rw, 0x09, 0, 10) => err(Errno::EINVAL),
+        fallocate(&rw, 0x21, 0, 10) => err(Errno::EINVAL),
+        fallocate(&rw, 0x48, 0, 10) => err(Errno::EINVAL),
+        fallocate(&rw, 0, 1 << 20, 10) => err(Errno::EFBIG),
         fallocate(&rw, 0, i64::MAX, 10) => err(Errno::EFBIG),
         fallocate(&rw, 0, 0, 10) => err(Errno::EOPNOTSUPP),
     }

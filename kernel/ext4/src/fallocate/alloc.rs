@@ -1,0 +1,64 @@
+//! Unwritten blocks for a range of a file.
+
+use base::Result;
+
+use super::Node;
+use crate::balloc::blocks::{self, Request};
+use crate::disk::extent::MAX_UNWRITTEN;
+use crate::extent::node::Entry;
+use crate::extent::tree::{Lookup, Tree};
+
+impl Node {
+    /// Fills the holes among the blocks `first..end` with unwritten ones; with `zero` written ones
+    /// become unwritten too. i_size follows up to `new_size`. ENOSPC: what was done stays.
+    pub(super) fn reserve_blocks(
+        &self,
+        first: u64,
+        end: u64,
+        new_size: Option<u64>,
+        zero: bool,
+    ) -> Result<()> {
+        let bits = self.fs().geometry().block_bits;
+        let mut at = first;
+        while at < end {
+            // The vfs has checked the range against the largest file: below 2^32.
+            let done = self.reserve_run(at as u32, end - at, zero);
+            self.set_stale();
+            at += u64::from(done?);
+            if let Some(size) = new_size {
+                self.set_size(self.size().max(size.min(at << bits)));
+            }
+        }
+        Ok(())
+    }
+
+    /// One run of it, of at most `count` blocks; how many blocks are as they should be now, at least 1.
+    fn reserve_run(&self, block: u32, count: u64, zero: bool) -> Result<u32> {
+        let _alone = self.data_sem().write();
+        let tree = Tree::of(self);
+        // At most MAX_UNWRITTEN, a u32.
+        let most = |len: u64| len.min(count).clamp(1, u64::from(MAX_UNWRITTEN)) as u32;
+        match tree.lookup(block)? {
+            Lookup::Found(e) => {
+                let len = most(e.end() - u64::from(block));
+                if zero && !e.unwritten {
+                    self.extents.forget(e.block, e.end());
+                    tree.convert(block, len, true)?;
+                }
+                Ok(len)
+            }
+            Lookup::Hole { before, next } => {
+                let want = most(next.saturating_sub(u64::from(block)));
+                let request = Request { goal: tree.goal(block, before), want, who: self.claimant() };
+                let (start, len) = blocks::allocate(self.fs(), &request)?;
+                let new = Entry { block, len, start: start.0, unwritten: true };
+                if let Err(e) = tree.insert(new) {
+                    blocks::free(self.fs(), self.ino32(), start, u64::from(len))?;
+                    return Err(e);
+                }
+                self.add_blocks(i64::from(len));
+                Ok(len)
+            }
+        }
+    }
+}
