@@ -96,6 +96,19 @@ fn against_bytes_in_memory() {
     }
 }
 
+/// A file whose bytes lie in its inode gets blocks first, as in Linux.
+#[test]
+fn inline_files() {
+    for seed in 0..2 {
+        sequence(seed, &["-b", "1024", "-I", "512", "-O", "inline_data"], 1024, true);
+    }
+    let machine = Machine::mount(&Image::mkfs(8 << 20, &["-O", "inline_data"]).unwrap()).unwrap();
+    machine.write_file("/f", b"few bytes").unwrap();
+    machine.fallocate("/f", PUNCH, 4, 100).unwrap();
+    assert_eq!(machine.read_file("/f").unwrap(), b"few \0\0\0\0\0");
+    machine.unmount().unwrap().fsck().unwrap();
+}
+
 #[test]
 fn block_mapped_files_are_only_punched() {
     for seed in 0..3 {

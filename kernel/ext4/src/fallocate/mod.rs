@@ -70,6 +70,9 @@ impl Node {
         let bytes = Bytes { start: offset, end };
         let _alone = self.rwsem().write();
         self.fs().check_writable()?;
+        if self.is_inline() {
+            self.convert_inline()?;
+        }
         let done = if mode.contains(Mode::PUNCH_HOLE) {
             self.punch_hole(bytes)
         } else if !self.flags().contains(InodeFlags::EXTENTS) {
