@@ -5,7 +5,7 @@
 //!   mount.rs  geometry/  options/  state.rs   the door: superblock to Geometry to Ext4Fs; in use, clean
 //!   fs.rs  superblock.rs  error.rs        what a mounted file system shares; sync, statfs, unmount; errors=
 //!   group.rs  zones.rs  balloc/           groups, where metadata lies, giving out blocks and inodes
-//!   inode/  orphan.rs  truncate.rs        inodes in memory and their end
+//!   inode/  orphan/  truncate.rs          inodes in memory and their end
 //!   extent/  indirect/  inline/           where a file's blocks lie
 //!   aops/  file.rs  seek.rs  ioctl.rs     a file's pages, a file opened
 //!   fallocate/                            blocks for a range, holes, ranges taken out and put in
@@ -20,7 +20,7 @@
 //! # Locks
 //! ```text
 //!   i_rwsem (per inode) → xattr_sem (per inode) → page lock → data_sem (per inode) → group lock (one) → buffer guard (one) → spin
-//!   orphan chain → buffer guard          inode cache slots: held alone
+//!   orphans → buffer guard               inode cache slots: held alone
 //! ```
 //! Which lock orders a pair of operations:
 //!

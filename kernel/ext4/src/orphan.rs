@@ -4,15 +4,20 @@
 //! A list on the disk, so that a mount after a crash finds them: `s_last_orphan` names the newest,
 //! each inode's `i_dtime` the one before it. [`Orphans`] keeps the same list in memory, newest last.
 //!
+//! A disk with the `orphan_file` feature has a table for them instead ([`file`]); when that is full, the
+//! list serves.
+//!
 //! ```text
 //!   s_last_orphan = 14,  inode 14: i_dtime = 12,  inode 12: i_dtime = 0        chain = [12, 14]
 //! ```
 //!
 //! # Locking
-//! `chain` around each change; inside it one buffer guard at a time (an inode table's, or the
+//! `known` around each change; inside it one buffer guard at a time (an inode table's, or the
 //! superblock's). Nothing else is taken under it.
 //!
 //! Source: ext4 documentation, "Orphan list" under "Index Nodes" and `s_last_orphan`.
+
+mod file;
 
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -25,16 +30,23 @@ use crate::error::Site;
 use crate::fs::Ext4Fs;
 use crate::inode::cache::{InodeCache, table_place};
 use crate::inode::{Node, raw};
+use file::OrphanFile;
 
-/// The orphan list in memory.
+/// The orphan list in memory, and the orphan file.
 pub struct Orphans {
-    chain: Mutex<Vec<u32>>,
+    known: Mutex<Known>,
+}
+
+#[derive(Default)]
+struct Known {
+    chain: Vec<u32>,
+    file: Option<OrphanFile>,
 }
 
 impl Orphans {
     /// An empty one.
     pub fn new() -> Orphans {
-        Orphans { chain: Mutex::new(Vec::new()) }
+        Orphans { known: Mutex::new(Known::default()) }
     }
 }
 
@@ -43,8 +55,14 @@ impl Node {
     pub fn add_orphan(&self) -> Result<()> {
         let fs = self.fs();
         fs.check_writable()?;
-        let mut chain = fs.orphans.chain.lock();
+        let mut known = fs.orphans.known.lock();
+        let Known { chain, file } = &mut *known;
         if chain.contains(&self.ino32()) {
+            return Ok(());
+        }
+        if let Some(file) = file
+            && (file.contains(self.ino32()) || file.add(self.ino32()))
+        {
             return Ok(());
         }
         self.set_dtime(chain.last().copied().unwrap_or(0));
@@ -56,7 +74,11 @@ impl Node {
     /// Takes the inode off the list, if it is there.
     pub fn del_orphan(&self) -> Result<()> {
         let fs = self.fs();
-        let mut chain = fs.orphans.chain.lock();
+        let mut known = fs.orphans.known.lock();
+        let Known { chain, file } = &mut *known;
+        if file.as_mut().is_some_and(|file| file.remove(self.ino32())) {
+            return Ok(());
+        }
         let Some(at) = chain.iter().position(|&n| n == self.ino32()) else { return Ok(()) };
         let older = at.checked_sub(1).and_then(|i| chain.get(i)).copied().unwrap_or(0);
         match chain.get(at + 1) {
@@ -80,11 +102,16 @@ fn link(fs: &Ext4Fs, ino: u32, older: u32) -> Result<()> {
     Ok(())
 }
 
-/// Deletes or cuts short what a crash left on the list. At a mount that may write.
+/// Deletes or cuts short what a crash left on the list and in the file. At a mount that may write.
 pub fn clean_up(fs: &Arc<Ext4Fs>) -> Result<()> {
+    let file = OrphanFile::load(fs)?;
+    let numbers = file.as_ref().map(OrphanFile::numbers).unwrap_or_default();
+    if file.is_some() {
+        file::mark_present(fs, true);
+    }
+    fs.orphans.known.lock().file = file;
     let sb = fs.superblock();
-    let head = sb.s_last_orphan.get();
-    if head == 0 {
+    if sb.s_last_orphan.get() == 0 && numbers.is_empty() {
         return Ok(());
     }
     if sb.s_state.get() & STATE_ERROR != 0 {
@@ -92,27 +119,83 @@ pub fn clean_up(fs: &Arc<Ext4Fs>) -> Result<()> {
         fs.with_superblock(|sb| sb.s_last_orphan = 0.into());
         return Ok(());
     }
-    let Some(found) = read_chain(fs, head)? else {
-        fs.with_superblock(|sb| sb.s_last_orphan = 0.into());
-        return Ok(());
-    };
-    *fs.orphans.chain.lock() = found.iter().rev().copied().collect();
-    let (mut deleted, mut cut) = (0u32, 0u32);
-    for ino in found {
-        let inode = InodeCache::get_orphan(fs, Ino(u64::from(ino)))?;
-        if inode.nlink() == 0 {
-            deleted += 1;
-        } else {
-            inode.trim()?;
-            inode.del_orphan()?;
-            inode.mark_dirty();
-            cut += 1;
+    let mut done = Done::default();
+    match read_chain(fs, sb.s_last_orphan.get())? {
+        Some(found) => {
+            fs.orphans.known.lock().chain = found.iter().rev().copied().collect();
+            for ino in found {
+                let inode = InodeCache::get_orphan(fs, Ino(u64::from(ino)))?;
+                done.end(&inode)?;
+            }
         }
-        // The last use of an inode without names deletes it, here.
-        drop(inode);
+        None => fs.with_superblock(|sb| sb.s_last_orphan = 0.into()),
     }
-    log::info!("EXT4-fs ({}): {deleted} orphan inodes deleted, {cut} truncated", fs.disk_name());
+    clean_up_file(fs, numbers, &mut done)?;
+    log::info!(
+        "EXT4-fs ({}): {} orphan inodes deleted, {} truncated",
+        fs.disk_name(),
+        done.deleted,
+        done.cut
+    );
     Ok(())
+}
+
+/// The entries of the file. One that leads to no inode stays for e2fsck, as with Linux.
+fn clean_up_file(fs: &Arc<Ext4Fs>, numbers: Vec<u32>, done: &mut Done) -> Result<()> {
+    for ino in numbers {
+        if !may_be_orphan(fs, ino) {
+            let _told = fs.corrupt(Site::inode(ino), "is in the orphan file, and can be no orphan");
+            continue;
+        }
+        let inode = match InodeCache::get_orphan(fs, Ino(u64::from(ino))) {
+            Ok(inode) => inode,
+            Err(Errno::ESTALE | Errno::EUCLEAN) => continue,
+            Err(e) => return Err(e),
+        };
+        let adopted = fs.orphans.known.lock().file.as_mut().is_some_and(|file| file.adopt(ino));
+        if adopted {
+            done.end(&inode)?;
+        }
+    }
+    Ok(())
+}
+
+/// What a clean-up did.
+#[derive(Default)]
+struct Done {
+    deleted: u32,
+    cut: u32,
+}
+
+impl Done {
+    /// Cuts an inode that has names to its size. One without goes with its last use, which the caller
+    /// drops.
+    fn end(&mut self, inode: &Node) -> Result<()> {
+        if inode.nlink() == 0 {
+            self.deleted += 1;
+            return Ok(());
+        }
+        inode.trim()?;
+        inode.del_orphan()?;
+        inode.mark_dirty();
+        self.cut += 1;
+        Ok(())
+    }
+}
+
+/// At a clean unmount: with nothing in the file, `orphan_present` goes.
+pub(crate) fn note_unmount(fs: &Ext4Fs) {
+    if fs.orphans.known.lock().file.as_ref().is_some_and(OrphanFile::is_empty) {
+        file::mark_present(fs, false);
+    }
+}
+
+/// Whether an inode of this number can be an orphan.
+fn may_be_orphan(fs: &Ext4Fs, ino: u32) -> bool {
+    let geometry = fs.geometry();
+    ino >= geometry.first_ino
+        && geometry.locate_inode(Ino(u64::from(ino))).is_some()
+        && fs.groups.inode_may_be_used(fs, ino)
 }
 
 /// The list from its head on. None, told in the log, when it is no list: a number out of range or one
@@ -122,9 +205,8 @@ fn read_chain(fs: &Arc<Ext4Fs>, head: u32) -> Result<Option<Vec<u32>>> {
     let mut chain: Vec<u32> = Vec::new();
     let mut ino = head;
     while ino != 0 {
-        let known = ino >= geometry.first_ino && geometry.locate_inode(Ino(u64::from(ino))).is_some();
         // Sorted look-ups are not worth it: a list of thousands means a crash with thousands of open files.
-        if !known || chain.contains(&ino) || !fs.groups.inode_may_be_used(fs, ino) {
+        if !may_be_orphan(fs, ino) || chain.contains(&ino) {
             let _told = fs.corrupt(Site::inode(ino), "is on the orphan list, which is damaged");
             return Ok(None);
         }

@@ -22,7 +22,7 @@ use crate::fs::Ext4Fs;
 use crate::inode::cache::table_place;
 use crate::inode::raw;
 use crate::options::Flag;
-use crate::orphan::clean_up;
+use crate::orphan::{clean_up, note_unmount};
 use crate::state::{begin, sectors_written, split_time};
 
 /// `f_type` of statfs.
@@ -140,6 +140,7 @@ impl Ext4Fs {
             let state = sb.s_state.get() | if bad { 0 } else { valid };
             sb.s_state = state.into();
         });
+        note_unmount(self);
         self.update_superblock();
         self.superblock_buffer().sync()?;
         self.device().flush()

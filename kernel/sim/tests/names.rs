@@ -60,3 +60,61 @@ fn files_without_a_name_go_at_the_next_mount() {
     assert_eq!(m.stat("/seven").unwrap().nlink, 1);
     done(m);
 }
+
+/// A machine that stopped with files open and unlinked, and one that was being cut.
+fn stopped_with_orphans(args: &[&str], count: usize) -> Image {
+    let m = Machine::mount(&image(24, args)).unwrap();
+    m.write_file("/stays", b"stays").unwrap();
+    let mut open = Vec::new();
+    for i in 0..count {
+        let path = format!("/orphan{i}");
+        m.write_file(&path, &vec![i as u8; 3000]).unwrap();
+        open.push(m.open(&path, OpenFlags::RDWR, 0).unwrap());
+        m.unlink(&path).unwrap();
+    }
+    m.sync().unwrap();
+    let cut = m.snapshot();
+    drop(open);
+    done(m);
+    cut
+}
+
+#[test]
+fn orphans_of_both_kinds_go_at_the_next_mount() {
+    let old = ["-b", "1024", "-O", "^orphan_file"];
+    let file = ["-b", "1024", "-O", "orphan_file"];
+    let plain = ["-b", "4096", "-O", "orphan_file,^metadata_csum"];
+    for args in [&old[..], &file, &plain] {
+        let image = stopped_with_orphans(args, 40);
+        let m = Machine::mount(&image).unwrap();
+        assert_eq!(m.read_file("/stays").unwrap(), b"stays");
+        let image = done(m);
+        assert!(!image.debugfs("stats").unwrap().contains("orphan_present"));
+        // Nothing is left to do for the next one.
+        done(Machine::mount(&image).unwrap());
+    }
+}
+
+#[test]
+fn a_full_orphan_file_goes_on_in_the_list() {
+    // mke2fs gives it 32 blocks of 254 entries.
+    let m = Machine::mount(&image(24, &["-b", "1024", "-N", "9000", "-O", "orphan_file"])).unwrap();
+    let free = m.statfs().unwrap().files_free;
+    let open: Vec<_> = (0..32 * 254 + 50).map(|_| m.open("/", TMP, 0o600).unwrap()).collect();
+    m.sync().unwrap();
+    let cut = m.snapshot();
+    drop(open);
+    done(m);
+    assert_ne!(cut.stat_field("First orphan inode").unwrap(), "0");
+    let m = Machine::mount(&cut).unwrap();
+    assert_eq!(m.statfs().unwrap().files_free, free);
+    done(m);
+}
+
+#[test]
+fn entries_of_an_orphan_file_are_where_e2fsck_finds_them() {
+    let image = stopped_with_orphans(&["-b", "1024", "-O", "orphan_file"], 5);
+    assert!(image.debugfs("stats").unwrap().contains("orphan_present"));
+    // e2fsck deletes them by itself, and is content then.
+    image.repaired().unwrap().fsck().unwrap();
+}

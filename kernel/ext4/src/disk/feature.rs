@@ -87,7 +87,7 @@ bitflags! {
         /// What Quill can write beside.
         const SUPPORTED = Self::SPARSE_SUPER.bits() | Self::LARGE_FILE.bits() | Self::HUGE_FILE.bits()
             | Self::GDT_CSUM.bits() | Self::DIR_NLINK.bits() | Self::EXTRA_ISIZE.bits()
-            | Self::METADATA_CSUM.bits() | Self::PROJECT.bits();
+            | Self::METADATA_CSUM.bits() | Self::PROJECT.bits() | Self::ORPHAN_PRESENT.bits();
         /// What an ext2 or ext3 that is written may have.
         const EXT3 = Self::SPARSE_SUPER.bits() | Self::LARGE_FILE.bits() | Self::BTREE_DIR.bits();
     }

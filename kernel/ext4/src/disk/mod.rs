@@ -16,6 +16,7 @@ pub mod extent;
 pub mod feature;
 pub mod group_desc;
 pub mod inode;
+pub(crate) mod orphan;
 pub mod superblock;
 pub mod xattr;
 
