@@ -71,6 +71,11 @@ impl DirBlocks for FakeDir {
         self.indexed.set(indexed);
     }
 
+    fn drop_index(&self, error: DirError) {
+        self.damage.set(Some(error));
+        self.indexed.set(false);
+    }
+
     fn corrupt(&self, _block: u32, error: DirError) -> Errno {
         self.damage.set(Some(error));
         Errno::EUCLEAN

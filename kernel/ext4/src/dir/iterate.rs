@@ -63,7 +63,7 @@ pub(crate) fn iterate(
     pos: &mut u64,
     visit: &mut dyn FnMut(&Visit<'_>) -> bool,
 ) -> Result<()> {
-    if dir.shape().dir_index && (dir.is_indexed() || dir.count() == 1) {
+    if uses_index(dir) || (dir.shape().dir_index && dir.count() == 1) {
         by_hash(dir, cursor, pos, visit)
     } else {
         by_offset(dir, pos, visit)

@@ -35,7 +35,7 @@ use base::{Errno, Result};
 
 use crate::disk::dir::{self as disk, DirError, Layout};
 use crate::disk::dir_view::View;
-use crate::disk::dx::{IndexKind, IndexMut, is_node};
+use crate::disk::dx::{Index, IndexKind, IndexMut, is_node};
 use hash::Hasher;
 
 pub(crate) use iterate::{Cursor, Visit, iterate};
@@ -64,6 +64,10 @@ pub(crate) trait DirBlocks {
 
     /// Sets or clears that flag.
     fn set_indexed(&self, indexed: bool);
+
+    /// Tells the log that the index is no good, and reads the directory as a linear one from now on. The
+    /// flag on the disk stays until a name is added.
+    fn drop_index(&self, error: DirError);
 
     /// Tells the log, and whoever counts errors, what is wrong with a block; gives EUCLEAN.
     fn corrupt(&self, block: u32, error: DirError) -> Errno;
@@ -229,9 +233,24 @@ pub(crate) fn first_block(shape: &Shape, ino: u32, parent: u32) -> alloc::vec::V
 /// `EXT4_FT_DIR`.
 pub(crate) const DIRECTORY: u8 = 2;
 
-/// Whether the directory is to be read through its index.
+/// Whether the directory is to be read through its index. Where there are no checksums, a root that
+/// makes no sense is passed over, as Linux does; with them it is damage, and told by who reads it.
 fn uses_index(dir: &impl DirBlocks) -> bool {
-    dir.shape().dir_index && dir.is_indexed()
+    let shape = dir.shape();
+    if !shape.dir_index || !dir.is_indexed() {
+        return false;
+    }
+    if shape.layout.csum_seed.is_some() || dir.count() == 0 {
+        return true;
+    }
+    let look = dir.read(0, |bytes| Index::root(&shape.layout, bytes, shape.max_levels()).err());
+    match look {
+        Ok(Some(error)) if error.spoils_index() => {
+            dir.drop_index(error);
+            false
+        }
+        _ => true,
+    }
 }
 
 fn first_dots(dir: &impl DirBlocks) -> Result<disk::Dots> {
@@ -242,7 +261,7 @@ fn first_dots(dir: &impl DirBlocks) -> Result<disk::Dots> {
     }
     dir.read(0, |bytes| {
         if indexed {
-            crate::disk::dx::Index::root(layout, bytes, dir.shape().max_levels())?;
+            Index::root(layout, bytes, dir.shape().max_levels())?;
             return disk::dots(disk::root_entries(layout, bytes));
         }
         bytes.check_tail(layout)?;

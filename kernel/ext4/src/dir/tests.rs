@@ -256,6 +256,34 @@ fn eexist_and_bad_names() {
     });
 }
 
+#[test]
+fn a_bad_root_is_passed_over_where_there_are_no_checksums() {
+    // Hash version, flags, levels, limit, count.
+    for (at, byte) in [(28, 9), (31, 1), (30, 7), (32, 1), (34, 0)] {
+        let dir = FakeDir::new(1024, false, true);
+        for i in 0..400u32 {
+            add(&dir, format!("name{i}").as_bytes(), 20 + i, 1).unwrap();
+        }
+        dir.blocks.borrow_mut()[0][at] = byte;
+        if at == 34 {
+            dir.blocks.borrow_mut()[0][35] = 0;
+        }
+        assert_eq!(find(&dir, b"name17").unwrap().map(|found| found.ino), Some(37));
+        assert_eq!(parent(&dir).unwrap(), 2);
+        assert_eq!(list(&dir).into_iter().collect::<BTreeSet<_>>().len(), 402);
+        add(&dir, b"one more", 9, 1).unwrap();
+        assert!(!dir.indexed.get() && dir.damage.get().is_some());
+        assert_eq!(find(&dir, b"one more").unwrap().map(|found| found.ino), Some(9));
+        assert_eq!(list(&dir).len(), 403);
+    }
+    let dir = FakeDir::new(1024, true, true);
+    for i in 0..400u32 {
+        add(&dir, format!("name{i}").as_bytes(), 20 + i, 1).unwrap();
+    }
+    dir.blocks.borrow_mut()[0][28] = 9;
+    assert_eq!(find(&dir, b"name17"), Err(Errno::EUCLEAN));
+}
+
 /// Damaged blocks give EUCLEAN or work; they never hang and never panic.
 #[test]
 fn flipped_bytes_do_no_harm() {

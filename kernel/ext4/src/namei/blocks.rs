@@ -103,6 +103,14 @@ impl DirBlocks for NodeDir<'_> {
         self.node.mark_dirty();
     }
 
+    fn drop_index(&self, error: DirError) {
+        let (disk, ino) = (self.node.fs().disk_name(), self.node.ino32());
+        log::warn!(
+            "EXT4-fs warning ({disk}): inode #{ino}: {error}; the directory is read without its index"
+        );
+        self.node.set_flags(InodeFlags::INDEX, false);
+    }
+
     fn corrupt(&self, block: u32, error: DirError) -> Errno {
         self.node.corrupt_file_block(FileBlock(u64::from(block)), error)
     }
