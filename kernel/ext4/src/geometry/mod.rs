@@ -115,10 +115,14 @@ impl Geometry {
 
     /// A moment as the inodes of this disk can keep it (`timestamp_truncate`): with 128 bytes they have
     /// whole seconds, and none past 2038.
+    #[inline]
     pub fn timestamp(&self, t: Timespec) -> Timespec {
         const FIRST: i64 = -(1 << 31);
         const LAST: i64 = (3i64 << 32) + (1 << 31) - 1;
         let long = self.inode_size > crate::disk::inode::BASE_SIZE;
+        if long && (0..LAST).contains(&t.sec) {
+            return t;
+        }
         let last = if long { LAST } else { i64::from(i32::MAX) };
         let nsec = if long && (FIRST + 1..last).contains(&t.sec) { t.nsec } else { 0 };
         Timespec { sec: t.sec.clamp(FIRST, last), nsec }

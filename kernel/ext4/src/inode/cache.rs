@@ -249,6 +249,7 @@ pub(crate) struct Made {
 impl Made {
     fn into_node(self, fs: &Arc<Ext4Fs>, number: u32) -> Arc<Node> {
         let Decoded { meta, size, kind, .. } = self.decoded;
+        let flags = meta.flags.bits();
         let mapping = AddressSpace::new();
         mapping.set_host(fs.device().disk().dev(), number.into());
         Arc::new_cyclic(|me| Node {
@@ -275,6 +276,7 @@ impl Made {
             window: AtomicU32::new(0),
             privileged: AtomicBool::new(true),
             linkable: AtomicBool::new(false),
+            write_flags: AtomicU32::new(flags),
             no_capability: AtomicBool::new(false),
         })
     }

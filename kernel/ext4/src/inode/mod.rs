@@ -96,6 +96,8 @@ pub struct Node {
     privileged: AtomicBool,
     /// Made without a name, and may get one.
     linkable: AtomicBool,
+    /// The flags that every write asks for (IMMUTABLE, SYNC), beside `meta` so that it takes no lock.
+    write_flags: AtomicU32,
     /// There is no `security.capability`: a write need not look (S_NOSEC).
     no_capability: AtomicBool,
 }
@@ -193,6 +195,17 @@ impl Node {
     /// `i_flags`.
     pub fn flags(&self) -> InodeFlags {
         self.with_meta(|m| m.flags)
+    }
+
+    /// The flags that chattr sets, as a write looks at them: see [`Node::note_write_flags`].
+    #[inline]
+    pub(crate) fn write_flags(&self) -> InodeFlags {
+        InodeFlags::from_bits_retain(self.write_flags.load(Ordering::Relaxed))
+    }
+
+    /// chattr has changed `i_flags`. The caller holds `rwsem` alone, so no write is under way.
+    pub(crate) fn note_write_flags(&self, flags: InodeFlags) {
+        self.write_flags.store(flags.bits(), Ordering::Relaxed);
     }
 
     /// Sets or clears flags.
