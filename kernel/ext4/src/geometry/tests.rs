@@ -70,10 +70,11 @@ fn every_check_has_its_word() {
     assert_eq!(refused(|s| s.s_first_data_block = 0.into()), SuperError::FirstDataBlock(0));
     assert_eq!(refused(|s| s.s_blocks_count_lo = 1.into()), SuperError::BlocksCount(1));
     assert_eq!(refused(|s| s.s_blocks_count_lo = 65537.into()), SuperError::Truncated(65537, 65536));
-    assert_eq!(refused(|s| s.s_inodes_count = 5.into()), SuperError::InodesCount(5, 16384));
+    assert_eq!(refused(|s| s.s_inodes_count = 12.into()), SuperError::InodesCount(12, 16384));
     assert_eq!(refused(|s| s.s_inode_size = 200.into()), SuperError::InodeSize(200));
     assert_eq!(refused(|s| s.s_inode_size = 2048.into()), SuperError::InodeSize(2048));
     assert_eq!(refused(|s| s.s_first_ino = 2.into()), SuperError::FirstIno(2));
+    assert_eq!(refused(|s| s.s_first_ino = 16385.into()), SuperError::FirstIno(16385));
     assert_eq!(refused(|s| s.s_desc_size = 32.into()), SuperError::DescSize(32));
     assert_eq!(refused(|s| s.s_r_blocks_count_hi = 1.into()), SuperError::ReservedBlocks(1 << 32));
     assert_eq!(refused(|s| s.s_free_blocks_count_lo = 70000.into()), SuperError::FreeBlocks(70000));
