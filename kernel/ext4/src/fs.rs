@@ -207,6 +207,11 @@ impl Ext4Fs {
         options.is_on(flag, options::defaults(self.geometry.default_mount_opts, options.flavor))
     }
 
+    /// The largest directory in KiB; 0 for no limit.
+    pub(crate) fn max_dir_size_kb(&self) -> u32 {
+        self.options.lock().max_dir_size_kb
+    }
+
     /// The type this was mounted as.
     pub fn flavor(&self) -> Flavor {
         self.options.lock().flavor

@@ -12,6 +12,7 @@
 
 use base::{Errno, FileBlock, FsBlock, Result};
 use pagecache::{Buffer, ExtentKind, MapMode};
+use vfs::FileType;
 
 use super::Node;
 
@@ -38,10 +39,18 @@ impl Node {
         }
     }
 
+    /// ENOSPC when a directory has reached `max_dir_size_kb`.
+    fn check_dir_size(&self) -> Result<()> {
+        let limit = u64::from(self.fs.max_dir_size_kb());
+        let full = limit != 0 && self.kind == FileType::Directory && self.size() >> 10 >= limit;
+        if full { Err(Errno::ENOSPC) } else { Ok(()) }
+    }
+
     /// Makes the file one block longer: the new block, zeroed, for the caller to fill. The inode is
     /// marked dirty. ENOSPC, EFBIG.
     pub fn append_dir_block(&self) -> Result<(FileBlock, Buffer)> {
         let size = self.fs.geometry().block_size() as u64;
+        self.check_dir_size()?;
         let block = FileBlock(self.block_count());
         let extent =
             self.map_blocks(block, 1, MapMode::Write { ahead: 0 }).inspect_err(|_| self.store_if_stale())?;

@@ -69,8 +69,6 @@ impl Options {
                 out.push_str(word);
             }
         }
-        number(&mut out, "resuid", self.reserved_uid, geometry.reserved_uid);
-        number(&mut out, "resgid", self.reserved_gid, geometry.reserved_gid);
         if let Some(policy) = self.errors.filter(|&p| p != geometry.errors) {
             out.push_str(match policy {
                 ErrorPolicy::Continue => ",errors=continue",

@@ -58,8 +58,8 @@ pub(super) const ROWS: &[(&str, Meaning)] = &[
     ("bsdgroups", On(Flag::GRPID)),
     ("nogrpid", Off(Flag::GRPID)),
     ("sysvgroups", Off(Flag::GRPID)),
-    ("resuid=", Number(|o, n| store(&mut o.reserved_uid, n))),
-    ("resgid=", Number(|o, n| store(&mut o.reserved_gid, n))),
+    ("resuid=", Number(|_, n| root_only(n))),
+    ("resgid=", Number(|_, n| root_only(n))),
     ("sb=", Refused("is not supported: restore the superblock with e2fsck -b")),
     ("errors=continue", Errors(ErrorPolicy::Continue)),
     ("errors=remount-ro", Errors(ErrorPolicy::RemountReadOnly)),
@@ -151,6 +151,11 @@ pub(super) const ROWS: &[(&str, Meaning)] = &[
 fn store(field: &mut Option<u32>, n: u32) -> Result<(), &'static str> {
     *field = Some(n);
     Ok(())
+}
+
+/// Who may use the last blocks: root, by CAP_FSETID; others cannot be told apart yet.
+fn root_only(id: u32) -> Result<(), &'static str> {
+    if id == 0 { Ok(()) } else { Err("is not supported: the reserved blocks are root's") }
 }
 
 /// `commit=0` is the default, 5 seconds.
