@@ -33,6 +33,7 @@ struct Inode {
     nlink: u32,
     owner: (u32, u32),
     mtime: Timespec,
+    xattrs: BTreeMap<String, Vec<u8>>,
 }
 
 /// The whole file system.
@@ -59,6 +60,7 @@ impl Default for Model {
             nlink: 2,
             owner: (0, 0),
             mtime: Timespec::default(),
+            xattrs: BTreeMap::new(),
         };
         Model { inodes: vec![root], now: Timespec::default() }
     }
@@ -155,7 +157,14 @@ impl Model {
         let is_dir = matches!(node, ModelNode::Directory(_));
         let id = self.inodes.len();
         let nlink = if is_dir { 2 } else { 1 };
-        self.inodes.push(Inode { node, mode, nlink, owner: (0, 0), mtime: self.now });
+        self.inodes.push(Inode {
+            node,
+            mode,
+            nlink,
+            owner: (0, 0),
+            mtime: self.now,
+            xattrs: BTreeMap::new(),
+        });
         self.names(dir)?.insert(name.to_vec(), id);
         self.inodes[dir].nlink += u32::from(is_dir);
         self.touch(dir);
@@ -327,6 +336,19 @@ impl Model {
         Ok(())
     }
 
+    /// lsetxattr(2) without flags.
+    pub fn set_xattr(&mut self, path: &[u8], name: &str, value: &[u8]) -> Result<()> {
+        let id = self.find(path)?;
+        self.inodes[id].xattrs.insert(name.into(), value.into());
+        Ok(())
+    }
+
+    /// lremovexattr(2).
+    pub fn remove_xattr(&mut self, path: &[u8], name: &str) -> Result<()> {
+        let id = self.find(path)?;
+        self.inodes[id].xattrs.remove(name).map(|_| ()).ok_or(Errno::ENODATA)
+    }
+
     /// utimensat(2) of the modification time alone, not through a link.
     pub fn set_mtime(&mut self, path: &[u8], mtime: Timespec) -> Result<()> {
         let id = self.find(path)?;
@@ -367,6 +389,7 @@ impl Model {
                 nlink: inode.nlink,
                 same_as,
                 mtime: Some((inode.mtime.sec, inode.mtime.nsec)),
+                xattrs: inode.xattrs.clone(),
             };
             tree.0.insert(path, entry);
         }

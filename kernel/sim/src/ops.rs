@@ -153,7 +153,9 @@ impl Run {
 
     /// One operation on names.
     pub(crate) fn names(&mut self) {
-        match self.rng.below(19) {
+        match self.rng.below(21) {
+            19 => self.set_xattr(),
+            20 => self.remove_xattr(),
             16 => self.mknod(),
             17 => self.chown(),
             18 => self.utimens(),
@@ -208,6 +210,38 @@ impl Run {
         self.note(format!("utimens {} {sec} s", brief(&path)));
         let real = self.machine().utimens(&path, TimeUpdate::Omit, TimeUpdate::To(time));
         let expected = self.model.set_mtime(&path, time);
+        self.same(real, expected);
+    }
+
+    /// A path and the name of an attribute that it may have: of links and devices, trusted ones only.
+    fn place_of_xattr(&mut self) -> Option<(Vec<u8>, String)> {
+        let trusted = self.rng.one_in(3);
+        let path = self.existing(if trusted { "dfls" } else { "df" })?;
+        let space = if trusted { "trusted" } else { "user" };
+        let number = self.rng.below(6);
+        Some((path, format!("{space}.{}{number}", "n".repeat(number as usize * 3))))
+    }
+
+    /// ENOSPC is the file system's to say: how much fits is the format's business.
+    fn set_xattr(&mut self) {
+        let Some((path, name)) = self.place_of_xattr() else { return };
+        let max = if self.rng.one_in(3) { 900 } else { 90 };
+        let len = self.rng.length(max) as usize;
+        let value = self.rng.bytes(len);
+        self.note(format!("setxattr {} {name}, {len} bytes", brief(&path)));
+        let real = self.machine().set_xattr(&path, &name, &value, 0);
+        if real == Err(Errno::ENOSPC) {
+            return;
+        }
+        let expected = self.model.set_xattr(&path, &name, &value);
+        self.same(real, expected);
+    }
+
+    fn remove_xattr(&mut self) {
+        let Some((path, name)) = self.place_of_xattr() else { return };
+        self.note(format!("removexattr {} {name}", brief(&path)));
+        let real = self.machine().remove_xattr(&path, &name);
+        let expected = self.model.remove_xattr(&path, &name);
         self.same(real, expected);
     }
 

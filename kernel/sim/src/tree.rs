@@ -41,6 +41,8 @@ pub struct Entry {
     pub same_as: Vec<u8>,
     /// Seconds and nanoseconds of mtime, where they are known.
     pub mtime: Option<(i64, u32)>,
+    /// Extended attributes.
+    pub xattrs: BTreeMap<String, Vec<u8>>,
 }
 
 /// All names below a root, by path from there.
@@ -104,6 +106,7 @@ impl Tree {
                     nlink: meta.nlink() as u32,
                     same_as: first[&meta.ino()].clone(),
                     mtime: Some((meta.mtime(), meta.mtime_nsec() as u32)),
+                    xattrs: BTreeMap::new(),
                 };
                 tree.0.insert(path, entry);
             }
@@ -131,15 +134,24 @@ impl Tree {
         self
     }
 
-    /// Names, contents and targets alone: what debugfs's rdump keeps of an image.
+    /// Names, contents and targets alone: what debugfs's rdump keeps of an image. A file that lives in
+    /// its inode it reads to the end of the room there, so zeroes at the end of small files do not count.
     pub fn contents_only(mut self) -> Tree {
+        const ROOM: usize = 1024;
         for (path, entry) in &mut self.0 {
+            if let Kind::File(bytes) = &mut entry.kind
+                && bytes.len() <= ROOM
+            {
+                let len = bytes.iter().rposition(|&byte| byte != 0).map_or(0, |last| last + 1);
+                bytes.truncate(len);
+            }
             *entry = Entry {
                 mode: 0,
                 owner: (0, 0),
                 nlink: 0,
                 same_as: path.clone(),
                 mtime: None,
+                xattrs: BTreeMap::new(),
                 kind: entry.kind.clone(),
             };
         }
@@ -172,9 +184,15 @@ fn brief(entry: Option<&Entry>) -> String {
         Kind::Special(kind, rdev) => format!("special {kind:o} {rdev:#x}"),
     };
     let same = String::from_utf8_lossy(&e.same_as);
+    let xattrs: Vec<String> =
+        e.xattrs.iter().map(|(name, value)| format!("{name}={}", value.len())).collect();
     format!(
-        "{kind}, mode {:o}, owner {:?}, {} names, as {same}, mtime {:?}",
-        e.mode, e.owner, e.nlink, e.mtime
+        "{kind}, mode {:o}, owner {:?}, {} names, as {same}, mtime {:?}, {}",
+        e.mode,
+        e.owner,
+        e.nlink,
+        e.mtime,
+        xattrs.join(" ")
     )
 }
 
@@ -210,5 +228,11 @@ fn entry_of(machine: &Machine, path: &[u8], first: &mut BTreeMap<u64, Vec<u8>>) 
         nlink: attr.nlink,
         same_as,
         mtime: Some((attr.mtime.sec, attr.mtime.nsec)),
+        xattrs: xattrs_of(machine, path)?,
     })
+}
+
+fn xattrs_of(machine: &Machine, path: &[u8]) -> Result<BTreeMap<String, Vec<u8>>> {
+    let names = machine.list_xattrs(path)?;
+    names.into_iter().map(|name| machine.get_xattr(path, &name).map(|value| (name, value))).collect()
 }
