@@ -1,7 +1,5 @@
 //! The whole stack, one story a test; e2fsck and debugfs have the last word.
 
-use std::collections::BTreeSet;
-
 use base::{DevId, Errno};
 use sim::{Image, Machine, Rng, read_all, write_all};
 use vfs::{Cred, OpenFlags};
@@ -40,36 +38,6 @@ fn fsync_alone_brings_a_file_to_the_disk() {
     m.fsync("/f").unwrap();
     assert_eq!(m.snapshot().cat("/f").unwrap(), b"durable");
     done(m);
-}
-
-/// `QUILL_FILES` says how many; 5,000 unless it does.
-#[test]
-fn thousands_of_files_in_a_directory() {
-    let count: usize = std::env::var("QUILL_FILES").ok().and_then(|n| n.parse().ok()).unwrap_or(5000);
-    let inodes = (count + 1000).to_string();
-    for more in [&["-b", "1024"][..], &["-b", "4096"], &["-b", "1024", "-O", "^metadata_csum"]] {
-        let args = [more, &["-N", &inodes]].concat();
-        let m = Machine::mount(&image(20 + count as u64 / 1000, &args)).unwrap();
-        m.mkdir("/d").unwrap();
-        let name = |i: usize| format!("/d/a file with number {i}");
-        for i in 0..count {
-            m.create(name(i), 0o644).unwrap();
-        }
-        assert_eq!(m.create(name(77), 0o644), Err(Errno::EEXIST));
-        let image = done(m);
-        assert!(image.debugfs("htree_dump /d").unwrap().contains("Indirect levels"));
-        let m = Machine::mount(&image).unwrap();
-        let names: BTreeSet<_> = m.read_dir_by("/d", 7).unwrap().into_iter().map(|(name, ..)| name).collect();
-        assert_eq!(names.len(), count + 2);
-        for i in (0..count).step_by(61) {
-            assert_eq!(m.stat(name(i)).unwrap().size, 0);
-        }
-        for i in 0..count {
-            m.unlink(name(i)).unwrap();
-        }
-        m.rmdir("/d").unwrap();
-        done(m);
-    }
 }
 
 #[test]
