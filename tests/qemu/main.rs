@@ -4,6 +4,7 @@
 mod bad_input;
 mod bdev;
 mod busybox;
+mod crowd;
 mod disk_events;
 mod disks;
 mod elevators;
@@ -43,6 +44,7 @@ fn main() {
         bad_input::trials(),
         bdev::trials(),
         busybox::trials(),
+        crowd::trials(),
         libc::trials(),
         launcher::trials(),
         speed::trials(),
