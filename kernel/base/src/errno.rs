@@ -83,6 +83,7 @@ errnos! {
     ENOSYS "Function not implemented",
     ENOTEMPTY "Directory not empty",
     ELOOP "Too many levels of symbolic links",
+    EBADR "Invalid request descriptor",
     ENODATA "No data available",
     ETIME "Timer expired",
     EPROTO "Protocol error",

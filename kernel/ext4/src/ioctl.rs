@@ -6,6 +6,8 @@
 //!   FS_IOC_GETVERSION, SETVERSION      i_generation (also EXT4_IOC_*)
 //!   FS_IOC_GETFSLABEL                  s_volume_name
 //!   FITRIM                             fstrim(8): balloc/trim.rs
+//!   FS_IOC_FIEMAP, FIBMAP              filefrag(8): fiemap.rs
+//!   FIGETBSZ                           the size of a block
 //! ```
 //! Which flags may be set on what, and by whom, is in [`Node::set_user_flags`].
 //!
@@ -24,8 +26,12 @@ use vfs::{Caller, File, FileType};
 use crate::balloc::trim;
 use crate::disk::feature::RoCompat;
 use crate::disk::inode::{BASE_SIZE, InodeFlags};
+use crate::fiemap;
 use crate::inode::{Ext4Inode, Node, Touch};
 
+const FIBMAP: u32 = 0x1;
+const FIGETBSZ: u32 = 0x2;
+const FS_IOC_FIEMAP: u32 = 0xc020_660b;
 const FS_IOC_GETFLAGS: u32 = 0x8008_6601;
 const FS_IOC_SETFLAGS: u32 = 0x4008_6602;
 const FS_IOC_GETVERSION: u32 = 0x8008_7601;
@@ -78,6 +84,10 @@ pub(crate) fn ioctl(inode: &Ext4Inode, file: &File, cmd: u32, arg: u64, caller: 
             label[..16].copy_from_slice(&inode.fs().superblock().s_volume_name);
             caller.put(arg, &label)
         }
+        FS_IOC_FIEMAP => fiemap::fiemap(inode, arg, caller),
+        FIBMAP => fiemap::fibmap(inode, arg, caller),
+        // 65536 at most.
+        FIGETBSZ => caller.put(arg, &(inode.fs().geometry().block_size() as u32).to_ne_bytes()),
         FITRIM => trim::fitrim(inode.fs(), arg, caller),
         _ => Err(Errno::ENOTTY),
     }

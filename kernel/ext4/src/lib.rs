@@ -9,6 +9,7 @@
 //!   extent/  indirect/  inline/           where a file's blocks lie
 //!   aops/  file.rs  seek.rs  ioctl.rs     a file's pages, a file opened
 //!   fallocate/                            blocks for a range, holes, ranges taken out and put in
+//!   fiemap.rs                             where a file lies, told to programs
 //!   dir/  namei.rs  symlink.rs            names
 //!   xattr/  acl/                          extended attributes, access control lists
 //!   disk/  checksum.rs                    the bytes
@@ -57,6 +58,7 @@ mod disk;
 mod error;
 mod extent;
 mod fallocate;
+mod fiemap;
 mod file;
 mod fs;
 mod geometry;

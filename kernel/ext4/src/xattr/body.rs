@@ -36,6 +36,12 @@ impl Node {
         .unwrap_or_default()
     }
 
+    /// Whether there are attributes in the inode.
+    pub(crate) fn has_body_attributes(&self) -> bool {
+        let _shared = self.xattr_sem().read();
+        !self.body_bytes().is_empty()
+    }
+
     /// The attributes in [`Node::body_bytes`]. EUCLEAN.
     pub(super) fn body_list<'a>(&self, bytes: &'a [u8]) -> Result<List<'a>> {
         if bytes.is_empty() {
