@@ -33,7 +33,7 @@ use base::{DevId, Errno, Ino, Result};
 use vfs::{Cred, Directory, FileType, Inode, Ownership, RenameFlags};
 
 use crate::dir::{self, Found};
-use crate::disk::feature::RoCompat;
+use crate::disk::feature::{Compat, RoCompat};
 use crate::disk::inode::InodeFlags;
 use crate::inode::{Ext4Inode, LINK_MAX, Touch};
 use crate::options::Flag;
@@ -265,9 +265,13 @@ impl Ext4Inode {
         if (self.flags() | inode.flags()).intersects(FIXED) { Err(Errno::EPERM) } else { Ok(()) }
     }
 
-    /// EMLINK when this directory cannot take another directory.
+    /// EMLINK when this directory cannot take another directory: it has 65,000 links, and either no index
+    /// or no dir_nlink.
     fn check_room_for_subdirectory(&self) -> Result<()> {
-        let many = self.fs().geometry().has_ro_compat(RoCompat::DIR_NLINK);
+        let geometry = self.fs().geometry();
+        let many = geometry.has_ro_compat(RoCompat::DIR_NLINK)
+            && geometry.has_compat(Compat::DIR_INDEX)
+            && self.flags().contains(InodeFlags::INDEX);
         if self.nlink() >= LINK_MAX && !many { Err(Errno::EMLINK) } else { Ok(()) }
     }
 

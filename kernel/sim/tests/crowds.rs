@@ -7,6 +7,7 @@ use base::Errno;
 use sim::{Image, Machine};
 
 const MIB: u64 = 1 << 20;
+const EXCHANGE: u32 = 2;
 
 fn image(mib: u64, args: &[&str]) -> Image {
     Image::mkfs(mib * MIB, args).unwrap()
@@ -115,7 +116,14 @@ fn without_dir_nlink_directories_end_at_the_limit() {
     m.rmdir(name(7)).unwrap();
     m.rename("/other", "/d/other").unwrap();
     assert_eq!(m.mkdir("/d/more"), Err(Errno::EMLINK));
+    // Two directories that change places need no room; a directory in a file's place does.
+    m.mkdir("/e").unwrap();
+    m.mkdir("/e/1").unwrap();
+    m.rename_flags("/e/1", name(1), EXCHANGE).unwrap();
+    m.rename_flags(name(2), "/e/1", EXCHANGE).unwrap();
+    assert_eq!(m.rename_flags("/e/1", "/d/file", EXCHANGE), Err(Errno::EMLINK));
     assert_eq!(m.stat("/d").unwrap().nlink, 65_000);
+    assert_eq!(m.stat("/e").unwrap().nlink, 3);
     done(m);
 }
 

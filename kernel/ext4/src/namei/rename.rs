@@ -108,10 +108,16 @@ pub(super) fn exchange(a_dir: &Ext4Inode, a_name: &[u8], b_dir: &Ext4Inode, b_na
     }
     if moves {
         if a_is_dir {
-            move_subdirectory(&a, a_dir, b_dir)?;
+            dir::set_parent(&NodeDir::new(&a), b_dir.ino32())?;
         }
         if b_is_dir {
-            move_subdirectory(&b, b_dir, a_dir)?;
+            dir::set_parent(&NodeDir::new(&b), a_dir.ino32())?;
+        }
+        match (a_is_dir, b_is_dir) {
+            (true, false) => move_link(a_dir, b_dir)?,
+            (false, true) => move_link(b_dir, a_dir)?,
+            // One goes and one comes: a parent that is full stays full.
+            _ => {}
         }
     }
     for inode in [&a, &b] {
@@ -121,9 +127,8 @@ pub(super) fn exchange(a_dir: &Ext4Inode, a_name: &[u8], b_dir: &Ext4Inode, b_na
     Ok(())
 }
 
-/// A directory's `..` and its parents' counts, after it went from one to the other.
-fn move_subdirectory(inode: &Ext4Inode, from: &Ext4Inode, to: &Ext4Inode) -> Result<()> {
-    dir::set_parent(&NodeDir::new(inode), to.ino32())?;
+/// The counts of the parents, after a directory went from one to the other.
+fn move_link(from: &Ext4Inode, to: &Ext4Inode) -> Result<()> {
     from.drop_nlink();
     to.inc_nlink()?;
     from.mark_dirty();
