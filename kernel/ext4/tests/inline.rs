@@ -238,6 +238,52 @@ fn no_space_to_grow() {
     assert_eq!(cat(&after, "/f"), [1; 100]);
 }
 
+/// The inode is nearly as large as the block: its directory leaves it for a name that the block, with
+/// the entries so far, has no room for either. The disk may have too few blocks for that, or just enough.
+#[test]
+fn a_name_that_needs_a_second_block_at_once() {
+    let long = format!("/d/{}", "x".repeat(255));
+    let old = |i: u32| format!("/d/{i}{}", "n".repeat(199));
+    for features in ["", ",^metadata_csum", ",^dir_index", ",^dir_index,^metadata_csum", ",^extent,^64bit"] {
+        let features = format!("inline_data,^has_journal{features}");
+        let made = Image::mkfs(2 << 20, &["-b", "1024", "-I", "1024", "-O", &features]).unwrap();
+        let machine = Machine::mount(&made).unwrap();
+        machine.mkdir("/d").unwrap();
+        (0..4).for_each(|i| machine.create(old(i), 0o644).unwrap());
+        let before = machine.unmount().unwrap();
+        assert!(is_inline(&before, "/d"), "{features}");
+        let machine = Machine::mount(&before).unwrap();
+        let spare = |n: u32| format!("/spare{n}");
+        // An index has its root beside the two leaves.
+        let need = if features.contains("^dir_index") { 2 } else { 3 };
+        (0..need).for_each(|n| machine.write_file(spare(n), &[9; 1024]).unwrap());
+        let (mut size, mut n) = (1 << 20, 0);
+        while size >= 1024 {
+            if machine.write_file(format!("/fill{n}"), &vec![9; size]).is_err() {
+                size /= 2;
+            }
+            n += 1;
+        }
+        for free in 0..need {
+            let told = machine.create(&long, 0o644);
+            assert_eq!(told, Err(Errno::ENOSPC), "{features}: {free} blocks");
+            assert_eq!(machine.read_dir("/d").unwrap().len(), 6, "{features}: {free} blocks");
+            (0..4).for_each(|i| assert!(machine.stat(old(i)).is_ok()));
+            machine.unlink(spare(free)).unwrap();
+        }
+        machine.create(&long, 0o644).unwrap_or_else(|e| panic!("{features}: {e:?}"));
+        let after = machine.unmount().unwrap();
+        after.fsck().unwrap_or_else(|e| panic!("{features}: {e:?}"));
+        assert!(!is_inline(&after, "/d"), "{features}");
+        let machine = Machine::mount(&after).unwrap();
+        assert_eq!(machine.read_dir("/d").unwrap().len(), 7, "{features}");
+        (0..4).for_each(|i| machine.unlink(old(i)).unwrap());
+        machine.unlink(&long).unwrap();
+        machine.rmdir("/d").unwrap();
+        machine.unmount().unwrap().fsck().unwrap_or_else(|e| panic!("{features}: {e:?}"));
+    }
+}
+
 /// Random small writes and cuts against a vector; the disk agrees at the end.
 #[test]
 fn random_writes_against_a_vector() {

@@ -103,6 +103,7 @@ pub const MATRIX: &[Row] = &[
     row("1k ext3", 8, &["-t", "ext3", "-b", "1024"]),
     row("4k ext3", 12, &["-t", "ext3", "-b", "4096"]),
     small!("^extent,^64bit,^flex_bg"),
+    small!("inline_data,^metadata_csum", "-I", "1024"),
 ];
 
 #[cfg(test)]

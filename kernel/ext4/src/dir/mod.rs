@@ -56,7 +56,7 @@ pub(crate) trait DirBlocks {
     fn modify<R>(&self, block: u32, f: impl FnOnce(&mut [u8]) -> R) -> Result<R>;
 
     /// Adds a block with these bytes at the end and says which it is. ENOSPC, EFBIG, EIO; then
-    /// nothing has changed.
+    /// all blocks and their bytes are as before.
     fn append(&self, bytes: &[u8]) -> Result<u32>;
 
     /// Whether the directory is hashed (the inode's INDEX flag).

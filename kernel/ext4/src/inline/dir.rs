@@ -3,7 +3,8 @@
 //! [`crate::dir`] sees an inline directory as one block, the block it would be if it were converted now:
 //! `.` and `..`, then the entries in their order, and the checksum at the end. A change is made in that
 //! block and packed back into the inode; when it does not fit, the block itself goes to the disk, and
-//! the directory is like any other.
+//! the directory is like any other. In an inode nearly as large as a block, even the block may have no
+//! room for a long name: then it goes to the disk as it is, before the directory gets its second.
 //!
 //! ```text
 //!   inode   12 | 13 16 "a"  14 40 "b" ||  15 12 "c"           ".." is 12; i_block ends behind "b"
@@ -69,8 +70,16 @@ pub(crate) fn create(node: &Node, layout: &Layout, bytes: &[u8]) -> Result<bool>
     }
 }
 
+/// Moves a directory that needs a second block out of its inode, if it is there. ENOSPC, EIO.
+pub(crate) fn leave(node: &Node, layout: &Layout) -> Result<()> {
+    match block(node, layout)? {
+        Some(bytes) => convert(node, &bytes),
+        None => Ok(()),
+    }
+}
+
 /// Gives the directory a block with these bytes. ENOSPC, EIO; then it is as before.
-pub(crate) fn convert(node: &Node, bytes: &[u8]) -> Result<()> {
+fn convert(node: &Node, bytes: &[u8]) -> Result<()> {
     let extent = node.map_leaving_inline(FileBlock(0), 1, MapMode::Write { ahead: 0 })?;
     let ExtentKind::Mapped { block } = extent.kind else { return Err(Errno::EIO) };
     let buffer = node.fs().device().getblk(block)?;

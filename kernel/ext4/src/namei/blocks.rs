@@ -89,6 +89,7 @@ impl DirBlocks for NodeDir<'_> {
         if inline::dir::create(self.node, &self.shape.layout, bytes)? {
             return Ok(0);
         }
+        inline::dir::leave(self.node, &self.shape.layout)?;
         let (block, buffer) = self.node.append_dir_block()?;
         buffer.write().copy_from_slice(bytes);
         u32::try_from(block.0).map_err(|_| Errno::EFBIG)
