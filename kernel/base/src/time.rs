@@ -71,8 +71,13 @@ pub fn now() -> Timespec {
 
 /// CLOCK_REALTIME at the last 4 ms tick: what a file's times are set to (`current_time`).
 pub fn coarse_now() -> Timespec {
+    Timespec::from_ns(coarse_ns())
+}
+
+/// The same as nanoseconds since 1970.
+pub fn coarse_ns() -> u64 {
     let ns = realtime_ns();
-    Timespec::from_ns(ns - ns % COARSE_NS)
+    ns - ns % COARSE_NS
 }
 
 fn realtime_ns() -> u64 {

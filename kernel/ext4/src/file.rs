@@ -55,7 +55,7 @@ impl FileOperations for RegularFile {
         let flags;
         let done = {
             let _alone = self.inode.rwsem().write();
-            flags = self.inode.write_flags();
+            flags = self.inode.flags();
             self.inode.write_checks(flags, iocb, from)?;
             if from.count() == 0 {
                 return Ok(0);

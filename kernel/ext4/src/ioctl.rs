@@ -201,11 +201,7 @@ impl Node {
             return Err(Errno::EOPNOTSUPP);
         }
         let settable = InodeFlags::USER_MODIFIABLE - InodeFlags::JOURNAL_DATA;
-        let flags = self.with_meta(|m| {
-            m.flags = (m.flags - settable) | (new & settable);
-            m.flags
-        });
-        self.note_write_flags(flags);
+        self.with_meta(|m| m.flags = (m.flags - settable) | (new & settable));
         self.touch(Touch::Changed);
         self.mark_dirty();
         Ok(())

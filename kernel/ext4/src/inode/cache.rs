@@ -276,7 +276,8 @@ impl Made {
             window: AtomicU32::new(0),
             privileged: AtomicBool::new(true),
             linkable: AtomicBool::new(false),
-            write_flags: AtomicU32::new(flags),
+            flags: AtomicU32::new(flags),
+            modified: AtomicU64::new(0),
             no_capability: AtomicBool::new(false),
         })
     }

@@ -96,8 +96,11 @@ pub struct Node {
     privileged: AtomicBool,
     /// Made without a name, and may get one.
     linkable: AtomicBool,
-    /// The flags that every write asks for (IMMUTABLE, SYNC), beside `meta` so that it takes no lock.
-    write_flags: AtomicU32,
+    /// `meta.flags`, beside it so that a look takes no lock; [`Node::with_meta`] keeps both the same.
+    flags: AtomicU32,
+    /// When the content was last marked as modified ([`base::time::coarse_ns`]), as long as nobody has
+    /// touched `meta` since; 0: unknown. A second write within the tick has nothing to do.
+    modified: AtomicU64,
     /// There is no `security.capability`: a write need not look (S_NOSEC).
     no_capability: AtomicBool,
 }
@@ -189,23 +192,17 @@ impl Node {
 
     /// A look at the attributes, or a change of them, all at once. Nothing in `f` may sleep.
     pub fn with_meta<R>(&self, f: impl FnOnce(&mut Meta) -> R) -> R {
-        f(&mut self.meta.lock())
+        let mut meta = self.meta.lock();
+        let result = f(&mut meta);
+        self.flags.store(meta.flags.bits(), Ordering::Release);
+        self.modified.store(0, Ordering::Relaxed);
+        result
     }
 
-    /// `i_flags`.
-    pub fn flags(&self) -> InodeFlags {
-        self.with_meta(|m| m.flags)
-    }
-
-    /// The flags that chattr sets, as a write looks at them: see [`Node::note_write_flags`].
+    /// `i_flags`, without a lock: every read and write asks.
     #[inline]
-    pub(crate) fn write_flags(&self) -> InodeFlags {
-        InodeFlags::from_bits_retain(self.write_flags.load(Ordering::Relaxed))
-    }
-
-    /// chattr has changed `i_flags`. The caller holds `rwsem` alone, so no write is under way.
-    pub(crate) fn note_write_flags(&self, flags: InodeFlags) {
-        self.write_flags.store(flags.bits(), Ordering::Relaxed);
+    pub fn flags(&self) -> InodeFlags {
+        InodeFlags::from_bits_retain(self.flags.load(Ordering::Acquire))
     }
 
     /// Sets or clears flags.
@@ -254,16 +251,23 @@ impl Node {
     /// Sets times to the present tick. Returns whether any of them moved: if not, the inode stays
     /// clean.
     pub fn touch(&self, what: Touch) -> bool {
-        let now = self.fs.geometry().timestamp(base::time::coarse_now());
-        self.with_meta(|m| {
-            let moved = match what {
-                Touch::Read => return set_time(&mut m.atime, now),
-                Touch::Changed => set_time(&mut m.ctime, now),
-                Touch::Modified => set_time(&mut m.mtime, now) | set_time(&mut m.ctime, now),
-            };
-            m.version = m.version.wrapping_add(u64::from(moved));
-            moved
-        })
+        let tick = base::time::coarse_ns();
+        if what == Touch::Modified && tick != 0 && self.modified.load(Ordering::Relaxed) == tick {
+            return false;
+        }
+        let now = self.fs.geometry().timestamp(Timespec::from_ns(tick));
+        let mut meta = self.meta.lock();
+        let m = &mut *meta;
+        let moved = match what {
+            Touch::Read => return set_time(&mut m.atime, now),
+            Touch::Changed => set_time(&mut m.ctime, now),
+            Touch::Modified => {
+                self.modified.store(tick, Ordering::Relaxed);
+                set_time(&mut m.mtime, now) | set_time(&mut m.ctime, now)
+            }
+        };
+        m.version = m.version.wrapping_add(u64::from(moved));
+        moved
     }
 
     /// Puts the attributes into the inode table's buffer. Costs a copy and a checksum, no I/O.
