@@ -9,6 +9,7 @@ mod disk_events;
 mod disks;
 mod elevators;
 mod ext4_linux;
+mod fallocate;
 mod launcher;
 mod libc;
 mod machines;
@@ -41,6 +42,7 @@ fn main() {
         machines::trials(),
         wild::trials(),
         xattr::trials(),
+        fallocate::trials(),
         bad_input::trials(),
         bdev::trials(),
         busybox::trials(),

@@ -138,6 +138,7 @@ calls! {
     fstatfs(fd: i32, buf: usize) = 44;
     truncate(path: usize, len: i64) = 45;
     ftruncate(fd: i32, len: i64) = 46;
+    fallocate(fd: i32, mode: i32, offset: i64, len: i64) = 47;
     faccessat(fd: i32, path: usize, mode: i32) = 48;
     chdir(path: usize) = 49;
     fchdir(fd: i32) = 50;
