@@ -48,10 +48,7 @@ use machine::platform::MachinePlatform;
 use machine::{console, cpu, entropy, gic, irq, klog, layout, memory, power, timer};
 
 use proc_source::KernelSource;
-use procfs::ProcFsType;
-use sysfs::SysFsType;
 use terminal::Terminal;
-use tracefs::TraceFsType;
 use trouble::{Context as _, Trouble};
 
 global_asm!(
@@ -150,9 +147,9 @@ fn start_file_systems(command_line: Vec<u8>) {
     ext4::OLDER_TYPES.into_iter().for_each(vfs::register_filesystem);
     vfs::register_filesystem(&devfs::DevFsType);
     let source = Arc::new(KernelSource { command_line });
-    vfs::register_filesystem(Box::leak(Box::new(ProcFsType::new(source))));
-    vfs::register_filesystem(Box::leak(Box::new(SysFsType::new(Box::new(block::disks)))));
-    vfs::register_filesystem(Box::leak(Box::new(TraceFsType::new(terminal::sleep))));
+    vfs::register_filesystem(Box::leak(Box::new(procfs::fs_type(source))));
+    vfs::register_filesystem(Box::leak(Box::new(sysfs::fs_type(Box::new(block::disks)))));
+    vfs::register_filesystem(Box::leak(Box::new(tracefs::fs_type(terminal::sleep))));
 }
 
 /// Frames, the heap, and frames for everybody above.

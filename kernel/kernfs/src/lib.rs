@@ -12,12 +12,13 @@
 //!
 //! A file system is a [`Tree`]: it names each of its nodes with a small `Id` and answers questions
 //! about one. An inode here is nothing but that `Id`, so nothing is kept that could grow stale: a
-//! node whose thing is gone says so when asked. [`mount`] makes a superblock of a tree.
+//! node whose thing is gone says so when asked. [`FsType`] is the file-system type of
+//! a tree.
 //!
 //! | where | what |
 //! |---|---|
 //! | `tree.rs` | the trait, and the [`Rules`] in which the three differ |
-//! | `fs.rs`, `node.rs`, `open_file.rs` | superblock, inodes, open files |
+//! | `fs_type.rs`, `fs.rs`, `node.rs`, `open_file.rs` | type, superblock, inodes, open files |
 //! | `testing.rs` | for the tests of those three |
 //! | `text.rs`, `value.rs` | a file's text while it is made; what a write brought, as a number or a word |
 //!
@@ -41,6 +42,7 @@ extern crate alloc;
 extern crate std;
 
 mod fs;
+mod fs_type;
 mod node;
 mod open_file;
 #[cfg(feature = "testing")]
@@ -49,6 +51,6 @@ mod text;
 mod tree;
 pub mod value;
 
-pub use fs::mount;
+pub use fs_type::FsType;
 pub use text::Text;
 pub use tree::{Emit, LongWrite, Rules, Tree, child_name};

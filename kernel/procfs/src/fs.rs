@@ -5,9 +5,8 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use base::{Errno, Ino, Result};
-use kernfs::{Emit, LongWrite, Rules, Text, Tree};
-use pagecache::BlockDevice;
-use vfs::{FMode, File, FileSystemType, FileType, MountFlags, Path, SuperBlock, d_path};
+use kernfs::{Emit, FsType, LongWrite, Rules, Text, Tree};
+use vfs::{FMode, File, FileType, Path, d_path};
 
 use crate::source::{ProcSource, ProcessView};
 use crate::sysctl;
@@ -16,42 +15,13 @@ use crate::table::{Id, Scope, What, text_of};
 /// What lstat tells as the size of a descriptor's link, whatever its length.
 const DESCRIPTOR_LINK_SIZE: u64 = 64;
 
-/// The type, for `vfs::register_filesystem`.
-pub struct ProcFsType {
-    source: Arc<dyn ProcSource>,
+/// The type whose files tell what `source` knows, for `vfs::register_filesystem`.
+pub fn fs_type(source: Arc<dyn ProcSource>) -> FsType {
+    let boot_id = sysctl::make_uuid(&*source);
+    FsType::new(ProcFs { source, boot_id })
 }
 
-impl ProcFsType {
-    /// The type whose files tell what `source` knows.
-    pub fn new(source: Arc<dyn ProcSource>) -> ProcFsType {
-        ProcFsType { source }
-    }
-}
-
-impl FileSystemType for ProcFsType {
-    fn name(&self) -> &'static str {
-        ProcFs::RULES.name
-    }
-
-    fn requires_dev(&self) -> bool {
-        false
-    }
-
-    fn mount(
-        &self,
-        _source: Option<Arc<BlockDevice>>,
-        _flags: MountFlags,
-        options: &str,
-    ) -> Result<Arc<dyn SuperBlock>> {
-        if !options.is_empty() {
-            return Err(Errno::EINVAL);
-        }
-        let (source, boot_id) = (self.source.clone(), sysctl::make_uuid(&*self.source));
-        Ok(kernfs::mount(ProcFs { source, boot_id }))
-    }
-}
-
-/// One mounted /proc.
+/// /proc.
 pub(crate) struct ProcFs {
     pub source: Arc<dyn ProcSource>,
     /// /proc/sys/kernel/random/boot_id.

@@ -8,7 +8,7 @@
 //!
 //! Every file's form is Linux 6.1's, so that programs made for it find what they parse.
 //!
-//! * [`ProcFsType`]: the type, for `vfs::register_filesystem`.
+//! * [`fs_type`]: the type, for `vfs::register_filesystem`.
 //! * [`ProcSource`], [`ProcessView`]: what procfs asks. Nothing above the vfs may be imported here,
 //!   so who knows the process, the memory and the disks (`boot`) implements them.
 //!
@@ -46,7 +46,7 @@ mod table;
 mod tests;
 mod text;
 
-pub use fs::ProcFsType;
+pub use fs::fs_type;
 pub use source::{
     Activity, Cpu, CpuTimes, Disk, IoCounters, Layout, Limit, Memory, ProcSource, ProcessView, SignalSets,
     Sizes, Times, Uts, Writeback,

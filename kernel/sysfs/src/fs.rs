@@ -8,9 +8,8 @@ use alloc::vec::Vec;
 
 use base::{DevId, Errno, Ino, PAGE_SIZE, Result};
 use block::{Disk, RequestQueue, elevator};
-use kernfs::{Emit, LongWrite, Rules, Text, Tree};
-use pagecache::BlockDevice;
-use vfs::{FileSystemType, FileType, MountFlags, SuperBlock};
+use kernfs::{Emit, FsType, LongWrite, Rules, Text, Tree};
+use vfs::FileType;
 
 use crate::device::{self, Device};
 use crate::fixed::{self, ROWS, What};
@@ -20,35 +19,9 @@ use crate::{disk, queue};
 /// Tells which whole disks there are, in the order in which they came.
 pub type DiskList = Box<dyn Fn() -> Vec<Arc<Disk>> + Send + Sync>;
 
-/// The type, for `vfs::register_filesystem`. All its mounts are one file system.
-pub struct SysFsType {
-    sysfs: Arc<dyn SuperBlock>,
-}
-
-impl SysFsType {
-    /// The type whose /sys shows these disks.
-    pub fn new(disks: DiskList) -> SysFsType {
-        SysFsType { sysfs: kernfs::mount(SysFs { disks }) }
-    }
-}
-
-impl FileSystemType for SysFsType {
-    fn name(&self) -> &'static str {
-        SysFs::RULES.name
-    }
-
-    fn requires_dev(&self) -> bool {
-        false
-    }
-
-    fn mount(
-        &self,
-        _source: Option<Arc<BlockDevice>>,
-        _flags: MountFlags,
-        options: &str,
-    ) -> Result<Arc<dyn SuperBlock>> {
-        if options.is_empty() { Ok(self.sysfs.clone()) } else { Err(Errno::EINVAL) }
-    }
+/// The type whose /sys shows these disks, for `vfs::register_filesystem`.
+pub fn fs_type(disks: DiskList) -> FsType {
+    FsType::new(SysFs { disks })
 }
 
 /// /sys.

@@ -9,7 +9,7 @@
 //!   everything else                       fixed.rs      directories, links and texts that never change
 //! ```
 //!
-//! * [`SysFsType`]: the type, for `vfs::register_filesystem`. It asks a function for the disks, which
+//! * [`fs_type`]: the type, for `vfs::register_filesystem`. It asks a function for the disks, which
 //!   is `block::disks` but in tests.
 //!
 //! To add a file: a row at the end of its table, with a generator `fn(&…, &mut Text)` and, if it can
@@ -48,4 +48,4 @@ mod queue;
 #[cfg(test)]
 mod tests;
 
-pub use fs::{DiskList, SysFsType};
+pub use fs::{DiskList, fs_type};

@@ -7,43 +7,16 @@ use alloc::vec::Vec;
 use base::trace::{self, Event};
 use base::{Errno, Ino, PAGE_SIZE, Result};
 use kernfs::value::{self, Radix};
-use kernfs::{Emit, LongWrite, Rules, Text, Tree};
-use pagecache::BlockDevice;
-use vfs::{FileOperations, FileSystemType, FileType, MountFlags, OpenFlags, SuperBlock};
+use kernfs::{Emit, FsType, LongWrite, Rules, Text, Tree};
+use vfs::{FileOperations, FileType, OpenFlags};
 
 use crate::events;
 use crate::stream::{Sleep, Trace, TracePipe};
 
-/// The type, for `vfs::register_filesystem`. All its mounts are one file system.
-pub struct TraceFsType {
-    tracefs: Arc<dyn SuperBlock>,
-}
-
-impl TraceFsType {
-    /// The type; `sleep` is how a reader of trace_pipe waits: for some nanoseconds, EINTR when a signal
-    /// came.
-    pub fn new(sleep: fn(u64) -> Result<()>) -> TraceFsType {
-        TraceFsType { tracefs: kernfs::mount(TraceFs { sleep }) }
-    }
-}
-
-impl FileSystemType for TraceFsType {
-    fn name(&self) -> &'static str {
-        TraceFs::RULES.name
-    }
-
-    fn requires_dev(&self) -> bool {
-        false
-    }
-
-    fn mount(
-        &self,
-        _source: Option<Arc<BlockDevice>>,
-        _flags: MountFlags,
-        options: &str,
-    ) -> Result<Arc<dyn SuperBlock>> {
-        if options.is_empty() { Ok(self.tracefs.clone()) } else { Err(Errno::EINVAL) }
-    }
+/// The type, for `vfs::register_filesystem`; `sleep` is how a reader of trace_pipe waits: for some
+/// nanoseconds, EINTR when a signal came.
+pub fn fs_type(sleep: fn(u64) -> Result<()>) -> FsType {
+    FsType::new(TraceFs { sleep })
 }
 
 struct TraceFs {

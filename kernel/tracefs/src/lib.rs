@@ -12,7 +12,7 @@
 //!   # cat /sys/kernel/tracing/trace
 //! ```
 //!
-//! * [`TraceFsType`]: the type, for `vfs::register_filesystem`.
+//! * [`fs_type`]: the type, for `vfs::register_filesystem`.
 //!
 //! Files of ftrace for what Quill has not (function tracers, filters, triggers, instances, the binary
 //! form of the ring) are left out.
@@ -35,4 +35,4 @@ mod stream;
 #[cfg(test)]
 mod tests;
 
-pub use fs::TraceFsType;
+pub use fs::fs_type;

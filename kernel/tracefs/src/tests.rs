@@ -11,7 +11,7 @@ use base::{Errno, Result};
 use kernfs::testing::{Found, User};
 use vfs::{Cred, FileSystemType, FileType, MountFlags, OpenFlags, lseek::lseek};
 
-use crate::TraceFsType;
+use crate::fs_type;
 
 const RDONLY: OpenFlags = OpenFlags::empty();
 const EINVAL: Result<()> = Err(Errno::EINVAL);
@@ -58,7 +58,7 @@ impl World {
         trace::clear();
         SLEPT.store(0, Ordering::Relaxed);
         let user = User::default();
-        let sb = TraceFsType::new(sleep).mount(None, MountFlags::empty(), "").unwrap();
+        let sb = fs_type(sleep).mount(None, MountFlags::empty(), "").unwrap();
         user.mount("/t", sb, "tracefs");
         World { user, _turn }
     }

@@ -68,12 +68,8 @@ bitflags! {
         const DISCARD = 1 << 4;
         /// `delalloc`.
         const DELALLOC = 1 << 5;
-        /// `warn_on_error`.
-        const WARN_ON_ERROR = 1 << 6;
         /// `norecovery`, `noload`: a journal that needs replay is left alone; read-only.
         const NORECOVERY = 1 << 7;
-        /// `data_err=abort`.
-        const DATA_ERR_ABORT = 1 << 8;
         /// `barrier`.
         const BARRIER = 1 << 9;
         /// `noauto_da_alloc`.
@@ -92,8 +88,6 @@ bitflags! {
         const LAZYTIME = 1 << 16;
         /// `abort`: a remount with it ends writing.
         const ABORT = 1 << 17;
-        /// `journal_checksum`.
-        const JOURNAL_CHECKSUM = 1 << 18;
     }
 }
 

@@ -35,6 +35,9 @@ fn what_is_not_done_is_refused() {
     for word in [
         "data=journal",
         "data=ordered",
+        "data_err=abort",
+        "journal_checksum",
+        "warn_on_error",
         "dax",
         "usrquota",
         "sb=32768",
@@ -71,7 +74,6 @@ fn older_types_have_fewer_words() {
         ("delalloc", false, false),
         ("dioread_nolock", false, false),
         ("noload", false, true),
-        ("data_err=abort", false, true),
         ("errors=panic,grpid", true, true),
     ] {
         assert_eq!(Options::parse(word, Flavor::Ext2).is_ok(), ext2, "{word}");

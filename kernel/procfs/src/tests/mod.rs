@@ -23,7 +23,7 @@ use vfs::{
     read_write,
 };
 
-use crate::ProcFsType;
+use crate::fs_type;
 use fake::{FakeProcess, FakeSource};
 
 const RDONLY: OpenFlags = OpenFlags::empty();
@@ -70,7 +70,7 @@ impl World {
             cred: Mutex::new(Cred::ROOT),
         });
         let source = FakeSource::new(Some(process));
-        let sb = ProcFsType::new(source.clone()).mount(None, MountFlags::empty(), "").unwrap();
+        let sb = fs_type(source.clone()).mount(None, MountFlags::empty(), "").unwrap();
         let proc = user.mount("/proc", sb, "proc");
         World { user, source, proc }
     }

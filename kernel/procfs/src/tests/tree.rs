@@ -110,7 +110,7 @@ fn statfs_and_mounting() {
     let world = World::new();
     let sb = world.proc.superblock();
     assert_eq!((sb.statfs().unwrap().magic, sb.fs_type()), (0x9fa0, "proc"));
-    let kind = ProcFsType::new(world.source.clone());
+    let kind = fs_type(world.source.clone());
     assert!(kind.mount(None, MountFlags::empty(), "what=ever").is_err());
     let second = kind.mount(None, MountFlags::empty(), "").unwrap();
     assert_ne!(second.dev(), sb.dev());

@@ -17,7 +17,7 @@ use kernfs::testing::{Found, User};
 use vfs::namei::LookupFlags;
 use vfs::{Cred, FileSystemType, FileType, Mount, MountFlags, OpenFlags, SuperBlock};
 
-use crate::SysFsType;
+use crate::fs_type;
 
 const RDONLY: OpenFlags = OpenFlags::empty();
 const QUEUE: &str = "/sys/block/vda/queue";
@@ -49,7 +49,7 @@ fn ram_disk(name: &str, dev: DevId, bytes: usize) -> Arc<Disk> {
 
 fn sysfs(disks: &[Arc<Disk>]) -> Arc<dyn SuperBlock> {
     let disks = disks.to_vec();
-    SysFsType::new(Box::new(move || disks.clone())).mount(None, MountFlags::empty(), "").unwrap()
+    fs_type(Box::new(move || disks.clone())).mount(None, MountFlags::empty(), "").unwrap()
 }
 
 impl World {

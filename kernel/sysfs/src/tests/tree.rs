@@ -223,7 +223,7 @@ fn one_file_system_however_often_it_is_mounted() {
     let sb = world.sys.superblock();
     let stat = sb.statfs().unwrap();
     assert_eq!((stat.magic, stat.block_size, sb.fs_type()), (0x6265_6572, 4096, "sysfs"));
-    let kind = SysFsType::new(Box::new(Vec::new));
+    let kind = fs_type(Box::new(Vec::new));
     let mount = |options| kind.mount(None, MountFlags::empty(), options);
     assert_eq!(mount("").unwrap().dev(), mount("").unwrap().dev());
     assert_eq!(mount("what=ever").err(), Some(Errno::EINVAL));
