@@ -154,14 +154,15 @@ impl Directory for Ext4Inode {
         new_dir: &Arc<dyn Inode>,
         new_name: &[u8],
         flags: RenameFlags,
+        cred: &Cred,
     ) -> Result<()> {
         self.fs().check_writable()?;
         let new_dir = ext4_inode(new_dir)?;
         if flags.contains(RenameFlags::EXCHANGE) {
-            rename::exchange(self, old_name, new_dir, new_name)
-        } else {
-            rename::rename(self, old_name, new_dir, new_name)
+            return rename::exchange(self, old_name, new_dir, new_name);
         }
+        let whiteout = flags.contains(RenameFlags::WHITEOUT).then_some(cred);
+        rename::rename(self, old_name, new_dir, new_name, whiteout)
     }
 }
 

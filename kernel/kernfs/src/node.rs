@@ -195,6 +195,7 @@ impl<T: Tree> Directory for Node<T> {
         new_dir: &Arc<dyn Inode>,
         new_name: &[u8],
         _flags: RenameFlags,
+        _cred: &Cred,
     ) -> Result<()> {
         if T::RULES.no_new_names.is_some() {
             new_dir.as_directory().ok_or(Errno::ENOTDIR)?.lookup(new_name)?;

@@ -239,8 +239,9 @@ impl Model {
         Ok(dir)
     }
 
-    /// rename(2), and with `exchange` renameat2(2).
-    pub fn rename(&mut self, old: &[u8], new: &[u8], noreplace: bool, exchange: bool) -> Result<()> {
+    /// renameat2(2): NOREPLACE 1, EXCHANGE 2, WHITEOUT 4.
+    pub fn rename(&mut self, old: &[u8], new: &[u8], flags: u32) -> Result<()> {
+        let [noreplace, exchange, whiteout] = [1, 2, 4].map(|flag| flags & flag != 0);
         let id = self.find(old)?;
         let (old_dir, old_name) = split(old);
         let (new_dir, new_name) = split(new);
@@ -283,6 +284,9 @@ impl Model {
             }
             Some(victim) if self.is_dir(victim) => self.inodes[new_dir].nlink -= 1,
             _ => {}
+        }
+        if whiteout {
+            self.make(old, ModelNode::Special(0o020000, DevId::default()), 0)?;
         }
         Ok(())
     }

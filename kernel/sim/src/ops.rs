@@ -287,7 +287,7 @@ impl Run {
         let new = self.some_path();
         self.note(format!("rename {} {}", brief(&old), brief(&new)));
         let real = self.machine().rename(&old, &new);
-        let expected = self.model.rename(&old, &new, false, false);
+        let expected = self.model.rename(&old, &new, 0);
         self.same(real, expected);
     }
 
@@ -296,10 +296,10 @@ impl Run {
         let exchange = self.rng.one_in(2);
         let there = self.existing("dfls");
         let new = if exchange && !self.rng.one_in(8) { there.unwrap_or_default() } else { self.some_path() };
-        let flags = if exchange { 2 } else { 1 };
+        let flags = if exchange { 2 } else { [1, 4, 5][self.rng.below(3) as usize] };
         self.note(format!("renameat2({flags}) {} {}", brief(&old), brief(&new)));
         let real = self.machine().rename_flags(&old, &new, flags);
-        let expected = self.model.rename(&old, &new, !exchange, exchange);
+        let expected = self.model.rename(&old, &new, flags);
         self.same(real, expected);
     }
 

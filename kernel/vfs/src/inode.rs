@@ -141,6 +141,8 @@ bitflags! {
         const NOREPLACE = 1;
         /// Both names exist and change places.
         const EXCHANGE = 2;
+        /// A character device 0:0, a whiteout, is left at the old name (overlayfs hides a name with one).
+        const WHITEOUT = 4;
     }
 }
 
@@ -201,13 +203,15 @@ pub trait Directory: Send + Sync {
 
     /// Gives `old_name` the name `new_name` in `new_dir` (perhaps this same directory), replacing
     /// what is there; ENOTEMPTY when that is a directory with entries. With EXCHANGE both names
-    /// exist and change places. NOREPLACE is the vfs's affair and may be passed over.
+    /// exist and change places; with WHITEOUT the old name then leads to a new whiteout, `cred`'s. EINVAL
+    /// for a flag that the file system does not know. NOREPLACE is the vfs's affair and may be passed over.
     fn rename(
         &self,
         _old_name: &[u8],
         _new_dir: &Arc<dyn Inode>,
         _new_name: &[u8],
         _flags: RenameFlags,
+        _cred: &Cred,
     ) -> Result<()> {
         Err(Errno::EPERM)
     }

@@ -8,22 +8,29 @@
 //!    one directory and the new one split a block. If this fails, step 2 is undone.
 //! 4. `..`, link counts, times, the victim's end.
 //!
+//! With RENAME_WHITEOUT a whiteout is made before 2, and 3 retargets the old name to it.
+//!
 //! Between 2 and 3 the inode has two names, never none.
 
-use base::{Errno, Result};
-use vfs::FileType;
+use alloc::sync::Arc;
+
+use base::{DevId, Errno, Result};
+use vfs::{Cred, FileType};
 
 use super::blocks::NodeDir;
+use super::discard;
 use super::readdir::file_type;
 use crate::dir::{self, Found};
 use crate::inode::{Ext4Inode, Touch};
 
-/// Gives `old_name` of `old_dir` the name `new_name` in `new_dir`.
+/// Gives `old_name` of `old_dir` the name `new_name` in `new_dir`; a `whiteout` of this owner stays at
+/// the old one.
 pub(super) fn rename(
     old_dir: &Ext4Inode,
     old_name: &[u8],
     new_dir: &Ext4Inode,
     new_name: &[u8],
+    whiteout: Option<&Cred>,
 ) -> Result<()> {
     let old = old_dir.find(old_name)?.ok_or(Errno::ENOENT)?;
     let inode = old_dir.target(&old)?;
@@ -48,13 +55,17 @@ pub(super) fn rename(
     if is_dir && moves {
         check_parent(&inode, old_dir)?;
     }
-    match &new {
-        Some(found) => retarget(new_dir, found, &inode)?,
-        None => new_dir.add_entry(new_name, &inode)?,
-    }
-    if let Err(error) = remove_old(old_dir, old_name, &inode) {
-        undo(new_dir, new_name, victim.as_deref(), &inode);
-        return Err(error);
+    let whiteout = whiteout.map(|cred| make_whiteout(old_dir, old_name, cred)).transpose()?;
+    let moved = match &new {
+        Some(found) => retarget(new_dir, found, &inode),
+        None => new_dir.add_entry(new_name, &inode),
+    };
+    let moved = moved.and_then(|()| {
+        let left = leave_old(old_dir, old_name, &inode, whiteout.as_deref());
+        left.inspect_err(|_| undo(new_dir, new_name, victim.as_deref(), &inode))
+    });
+    if let Err(error) = moved {
+        return Err(whiteout.map_or(error, |whiteout| discard(&whiteout, error)));
     }
     if is_dir {
         if moves {
@@ -161,10 +172,21 @@ fn retarget(dir: &Ext4Inode, found: &Found, inode: &Ext4Inode) -> Result<()> {
     Ok(())
 }
 
-/// Takes the old name away, if it still leads to the inode.
-fn remove_old(dir: &Ext4Inode, name: &[u8], inode: &Ext4Inode) -> Result<()> {
+/// A whiteout for the name that a rename leaves: mode 0, the device 0:0, its name still to come.
+fn make_whiteout(dir: &Ext4Inode, name: &[u8], cred: &Cred) -> Result<Arc<Ext4Inode>> {
+    let whiteout = dir.new_child(name, FileType::CharDevice, 0, cred)?;
+    whiteout.set_rdev(DevId::default());
+    whiteout.mark_dirty();
+    Ok(whiteout)
+}
+
+/// Takes the old name away, or gives it to the whiteout, if it still leads to the inode.
+fn leave_old(dir: &Ext4Inode, name: &[u8], inode: &Ext4Inode, whiteout: Option<&Ext4Inode>) -> Result<()> {
     match dir.find(name)? {
-        Some(found) if found.ino == inode.ino32() => dir.remove_entry(&found),
+        Some(found) if found.ino == inode.ino32() => match whiteout {
+            Some(whiteout) => retarget(dir, &found, whiteout),
+            None => dir.remove_entry(&found),
+        },
         _ => Err(dir.corrupt("an entry went away while it was renamed")),
     }
 }

@@ -59,7 +59,8 @@ pub fn mkdir(at: &At<'_>, path: &[u8], mode: u32) -> Result<()> {
 }
 
 /// mknodat(2). A mode without type bits means a regular file. EPERM for a directory and for a
-/// device made by who is not root, EINVAL for a type that does not exist.
+/// device made by who is not root, a whiteout (the character device 0:0) apart; EINVAL for a type that
+/// does not exist.
 pub fn mknod(at: &At<'_>, path: &[u8], mode: u32, rdev: DevId) -> Result<()> {
     let kind = match mode & S_IFMT {
         0 => FileType::Regular,
@@ -74,10 +75,15 @@ pub fn mknod(at: &At<'_>, path: &[u8], mode: u32, rdev: DevId) -> Result<()> {
         let mode = mode_for_new(&**place.inode()?, mode & S_IALLUGO, at.umask)?;
         match kind {
             FileType::Regular => dir.create(name, mode, at.cred),
-            kind if kind.is_device() && !at.cred.capable() => Err(Errno::EPERM),
+            kind if kind.is_device() && !is_whiteout(kind, rdev) && !at.cred.capable() => Err(Errno::EPERM),
             kind => dir.mknod(name, kind.mode() | mode, rdev, at.cred),
         }
     })
+}
+
+/// Whether it is a whiteout, which opens no device and so is nobody's privilege.
+fn is_whiteout(kind: FileType, rdev: DevId) -> bool {
+    kind == FileType::CharDevice && rdev == DevId::default()
 }
 
 /// symlinkat(2): a link to `target` at `path`. ENOENT for an empty target.

@@ -39,7 +39,8 @@ struct Side {
 /// does not go together.
 pub fn rename(old_at: &At<'_>, old: &[u8], new_at: &At<'_>, new: &[u8], flags: u32) -> Result<()> {
     let flags = RenameFlags::from_bits(flags).ok_or(Errno::EINVAL)?;
-    if flags.contains(RenameFlags::NOREPLACE | RenameFlags::EXCHANGE) {
+    let alone = RenameFlags::NOREPLACE | RenameFlags::WHITEOUT;
+    if flags.contains(RenameFlags::EXCHANGE) && flags.intersects(alone) {
         return Err(Errno::EINVAL);
     }
     let (old_dir, old_last) = parent(old_at, old)?;
@@ -94,7 +95,7 @@ fn rename_locked(from: &Side, to: &Side, flags: RenameFlags, cred: &Cred) -> Res
     if source.is_mountpoint() || target.is_mountpoint() {
         return Err(Errno::EBUSY);
     }
-    directory(from_dir)?.rename(&from.name, to_dir, &to.name, flags)?;
+    directory(from_dir)?.rename(&from.name, to_dir, &to.name, flags, cred)?;
     if flags.contains(RenameFlags::EXCHANGE) {
         source.exchange(&target);
     } else {

@@ -202,8 +202,12 @@ impl Directory for Node {
         new_dir: &Arc<dyn Inode>,
         new_name: &[u8],
         flags: RenameFlags,
+        _cred: &Cred,
     ) -> Result<()> {
         let to = of(new_dir)?;
+        if flags.contains(RenameFlags::WHITEOUT) {
+            return Err(Errno::EINVAL);
+        }
         if flags.contains(RenameFlags::EXCHANGE) {
             self.exchange(old_name, to, new_name)?;
         } else {
