@@ -26,6 +26,7 @@
 #![forbid(unsafe_code)]
 
 mod clock;
+mod control;
 mod faults;
 pub mod hostile;
 mod image;

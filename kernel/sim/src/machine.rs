@@ -124,6 +124,11 @@ impl Machine {
         self.cred = cred;
     }
 
+    /// Who it asks as.
+    pub(crate) fn cred(&self) -> &Cred {
+        &self.cred
+    }
+
     fn at(&self) -> At<'_> {
         At { root: &self.root, base: &self.root, cred: &self.cred, umask: 0 }
     }
