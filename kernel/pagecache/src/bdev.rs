@@ -34,6 +34,7 @@ use crate::buffer::Buffer;
 use crate::filemap::filemap_write_and_wait_range;
 use crate::head;
 use crate::io::{BioBuilder, Then};
+use crate::journal::{Door, MetadataJournal};
 use crate::mapping::AddressSpace;
 use crate::ops::{AddressSpaceOperations, Extent, ExtentKind, MapMode};
 use crate::page::{LockedPage, Page};
@@ -47,6 +48,8 @@ pub struct BlockDevice {
     mapping: Arc<AddressSpace>,
     bits: AtomicU32,
     mounted: AtomicBool,
+    /// The journal of the file system that has the device; see `journal`.
+    journal: Door,
 }
 
 /// A hold on a device: see [`BlockDevice::claim`].
@@ -94,6 +97,7 @@ impl BlockDevice {
             mapping,
             bits: AtomicU32::new(bits),
             mounted: AtomicBool::new(false),
+            journal: Door::new(),
         }
     }
 
@@ -114,6 +118,18 @@ impl BlockDevice {
     /// written page lock first and bytes second, and a file system may come the other way.
     pub fn is_mounted(&self) -> bool {
         self.mounted.load(Ordering::Acquire)
+    }
+
+    /// From now on changes of metadata are told to this journal before they are made; None: to nobody. For
+    /// mount and unmount, when nobody else writes the device's blocks.
+    pub fn set_journal(&self, journal: Option<Arc<dyn MetadataJournal>>) {
+        self.journal.set(journal);
+    }
+
+    /// Where its journal is asked for.
+    #[inline]
+    pub(crate) fn journal(&self) -> &Door {
+        &self.journal
     }
 
     /// Sets the block size, 9 to 12 as its log2. What is dirty is written before, and all that

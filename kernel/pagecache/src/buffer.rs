@@ -11,6 +11,11 @@
 //!
 //! So what a write sends is the block as it was at one moment between two guards, never half a change.
 //!
+//! # With a journal
+//! When the device has one ([`BlockDevice::set_journal`]), a write guard first tells it of the change, once
+//! per block and transaction; the block then is not dirty but the journal's, until its transaction has
+//! committed. `journal.rs` has this door.
+//!
 //! # What the caller must not do
 //! Hold a guard longer than the change takes, or sync while holding one: the sweep waits for the
 //! guard. Where two are needed, take the lower block number first.
@@ -27,12 +32,13 @@ use sync::{ByteReadGuard, ByteWriteGuard};
 
 use crate::bdev::BlockDevice;
 use crate::filemap::filemap_write_and_wait_range;
+use crate::head::{self, BufferHead};
 use crate::page::Page;
 
 /// A handle to one cached block; see the module.
 #[derive(Clone)]
 pub struct Buffer {
-    device: Arc<BlockDevice>,
+    pub(crate) device: Arc<BlockDevice>,
     page: Arc<Page>,
     /// Which block of the page.
     head: usize,
@@ -54,28 +60,42 @@ impl Buffer {
         BufferRead { bytes: self.page.read_bytes(self.head) }
     }
 
-    /// The bytes, alone, and not on their way to the disk. The block is dirty when the guard goes.
+    /// The bytes, alone, and not on their way to the disk. When the guard goes the block is dirty, or in the
+    /// journal's running transaction.
     #[inline]
     pub fn write(&self) -> BufferWrite<'_> {
-        BufferWrite { bytes: self.page.write_bytes(self.head), buffer: self }
+        let bytes = self.page.write_bytes(self.head);
+        let journalled = self.head().has(head::JOURNALLED) || self.device.journal().enter(self, &bytes);
+        BufferWrite { bytes, buffer: self, journalled }
     }
 
-    /// Whether its bytes are newer than the disk's.
+    /// Its state.
+    #[inline]
+    pub(crate) fn head(&self) -> &BufferHead {
+        &self.page.heads()[self.head]
+    }
+
+    /// Its bytes are newer than the disk's from now on.
+    pub(crate) fn set_dirty(&self) {
+        self.device.block_changed(&self.page, self.head);
+    }
+
+    /// Whether its bytes are newer than the disk's and may go there.
     pub fn is_dirty(&self) -> bool {
-        self.page.heads()[self.head].has(crate::head::DIRTY)
+        self.head().has(head::DIRTY)
     }
 
     /// Whether [`Buffer::set_checked`] was called since the block was read, or taken by `getblk`. What a
     /// check means is the caller's affair: a block has one kind of user from its allocation to its end.
     #[inline]
     pub fn is_checked(&self) -> bool {
-        self.page.heads()[self.head].has(crate::head::CHECKED)
+        self.head().has(head::CHECKED)
     }
 
     /// The bytes were found sound: a checksum need not be computed again at each look.
     #[inline]
     pub fn set_checked(&self) {
-        self.page.heads()[self.head].set(crate::head::CHECKED);
+        self.head().set(head::CHECKED);
     }
 
     /// Writes this block if it is dirty (its dirty neighbours in the page go with it), and waits; also
@@ -98,10 +118,12 @@ pub struct BufferRead<'a> {
     bytes: ByteReadGuard<'a>,
 }
 
-/// The bytes of a block, alone; dirty when dropped.
+/// The bytes of a block, alone; dirty, or the journal's, when dropped.
 pub struct BufferWrite<'a> {
     bytes: ByteWriteGuard<'a>,
     buffer: &'a Buffer,
+    /// The journal has the block and says when it may go home.
+    journalled: bool,
 }
 
 impl Deref for BufferRead<'_> {
@@ -132,6 +154,8 @@ impl DerefMut for BufferWrite<'_> {
 impl Drop for BufferWrite<'_> {
     fn drop(&mut self) {
         // The byte lock goes after this, with the field.
-        self.buffer.device.block_changed(&self.buffer.page, self.buffer.head);
+        if !self.journalled {
+            self.buffer.set_dirty();
+        }
     }
 }

@@ -13,12 +13,16 @@
 //!   DIRTY      they are newer than the disk's
 //!   WRITING    they are on their way to the disk
 //!   CHECKED    of metadata: who uses the block has found its bytes sound since they were read
+//!   JOURNALLED of metadata: changed in the journal's running transaction; may not go home before its commit
+//!   COMMITTING of metadata: of the transaction that commits, its bytes not yet copied to the log
 //! ```
 //! # Locking
 //! MAPPED, NEW, DELAY, UNWRITTEN and the place change with the page locked. UPTODATE is set by who
 //! holds the page lock (or the read that holds it). DIRTY of a data page is set with the page locked;
 //! of a metadata buffer also without, by `Buffer::write`'s guard. WRITING is set with the page locked
-//! and cleared by the end of the I/O. CHECKED is set at any time by the block's user.
+//! and cleared by the end of the I/O. CHECKED is set at any time by the block's user. JOURNALLED and COMMITTING
+//! are the journal's: set with the block's bytes locked for writing, changed by its commit under its own lock.
+//! Where JOURNALLED is set, DIRTY is not.
 
 use core::sync::atomic::{AtomicU64, Ordering};
 
@@ -43,6 +47,10 @@ pub const DIRTY: u64 = 1 << 53;
 pub const WRITING: u64 = 1 << 54;
 /// The user of a metadata block has checked it.
 pub const CHECKED: u64 = 1 << 55;
+/// In the list of the journal's running transaction.
+pub const JOURNALLED: u64 = 1 << 56;
+/// In the list of the transaction that commits, and not copied to the log yet.
+pub const COMMITTING: u64 = 1 << 57;
 
 /// One block's state.
 #[derive(Debug, Default)]
@@ -78,6 +86,14 @@ impl BufferHead {
     #[inline]
     pub fn clear(&self, bits: u64) -> u64 {
         self.0.fetch_and(!bits, Ordering::AcqRel)
+    }
+
+    /// Clears `from` and sets `to` in one step; returns the state before.
+    #[inline]
+    pub fn replace(&self, from: u64, to: u64) -> u64 {
+        let step = |old: u64| Some((old & !from) | to);
+        // The closure always gives a value, so both arms are the state before.
+        self.0.fetch_update(Ordering::AcqRel, Ordering::Acquire, step).unwrap_or_else(|old| old)
     }
 
     /// Gives it a place; false when the number needs more than 48 bits.

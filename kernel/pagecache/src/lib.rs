@@ -5,6 +5,7 @@
 //! * [`generic_file_read`], [`generic_perform_write`], [`mpage_writepages`]: in, out, and to the disk.
 //! * [`generic_file_direct_read`], [`generic_file_direct_write`]: around the cache, coherent with it.
 //! * [`BlockDevice`], [`Buffer`]: the disk's own pages, for metadata and `/dev/vda`.
+//! * [`MetadataJournal`]: what is told of a change of metadata before it is made.
 //! * [`alloc_page`], [`reclaim`]: where pages come from and who gives one back.
 //! * [`ErrSeq`]: a write error is told once to every open file.
 //!
@@ -50,6 +51,7 @@ pub mod head;
 mod inline;
 mod invalidate;
 mod io;
+mod journal;
 mod mapping;
 mod ops;
 mod page;
@@ -70,6 +72,7 @@ pub use filemap::{
     filemap_fdatawait_range, filemap_fdatawrite_range, filemap_flush, filemap_write_and_wait_range,
 };
 pub use inline::{leave_inline_page, update_inline_page};
+pub use journal::MetadataJournal;
 pub use mapping::AddressSpace;
 pub use ops::{AddressSpaceOperations, Extent, ExtentKind, MapMode, SyncMode, WritebackControl};
 pub use page::{LockedPage, Page};

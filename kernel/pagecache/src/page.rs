@@ -72,6 +72,17 @@ pub struct Page {
     mapping: Weak<AddressSpace>,
 }
 
+/// What [`Page::begin_writing`] found.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Begin {
+    /// The block is ours to send.
+    Begun,
+    /// Somebody is changing it: it is dirty as before.
+    Busy,
+    /// There is nothing to send any more.
+    Clean,
+}
+
 /// A page whose lock this value holds; dropping it unlocks.
 pub struct LockedPage {
     page: Arc<Page>,
@@ -280,19 +291,20 @@ impl Page {
         }
     }
 
-    /// DIRTY becomes WRITING: block `i` is about to be sent. False when somebody is changing it: it is
-    /// dirty as before.
-    pub(crate) fn begin_writing(&self, i: usize) -> bool {
+    /// DIRTY becomes WRITING: block `i` is about to be sent.
+    pub(crate) fn begin_writing(&self, i: usize) -> Begin {
         let head = &self.heads[i];
         // Marked first: a guard that the try below does not meet will see it.
         head.set(head::WRITING);
-        if self.bytes.get(i).is_some_and(|b| b.try_read().is_none()) {
-            head.clear(head::WRITING);
-            self.clear_and_wake(0);
-            return false;
+        let busy = self.bytes.get(i).is_some_and(|b| b.try_read().is_none());
+        // From here on nobody comes to change the bytes. One who was faster may have given the block to
+        // the journal, and then it is DIRTY no more.
+        if !busy && head.clear(head::DIRTY) & head::DIRTY != 0 {
+            return Begin::Begun;
         }
-        head.clear(head::DIRTY);
-        true
+        head.clear(head::WRITING);
+        self.clear_and_wake(0);
+        if busy { Begin::Busy } else { Begin::Clean }
     }
 
     /// Sleeps until the guard that is held on block `i` of a metadata page is gone.

@@ -35,7 +35,7 @@ use crate::head;
 use crate::io::BioBuilder;
 use crate::mapping::{AddressSpace, page_range};
 use crate::ops::{AddressSpaceOperations, Extent, ExtentKind, MapMode, SyncMode, WritebackControl};
-use crate::page::{LockedPage, Page};
+use crate::page::{Begin, LockedPage, Page};
 use crate::tree::Tag;
 
 /// Most pages `map` is asked for at once when blocks have no place yet: 8 MiB.
@@ -227,9 +227,13 @@ impl Sweep<'_> {
                 continue;
             }
             let Some(place) = head.block().filter(|_| head.has(head::DIRTY)) else { continue };
-            if !page.begin_writing(i) {
-                busy = Some(i);
-                continue;
+            match page.begin_writing(i) {
+                Begin::Begun => {}
+                Begin::Clean => continue,
+                Begin::Busy => {
+                    busy = Some(i);
+                    continue;
+                }
             }
             if let Err(error) = self.builder.add(page.page(), i, place, PAGE_SIZE) {
                 page.write_refused(i);
