@@ -9,3 +9,11 @@
 extern crate alloc;
 #[cfg(test)]
 extern crate std;
+
+pub mod checksum;
+pub mod disk;
+pub mod log;
+pub mod superblock;
+pub mod units;
+
+pub use units::{LogBlock, Tid};
