@@ -26,8 +26,9 @@ use zerocopy::{FromBytes, IntoBytes};
 
 use crate::balloc::trim::Freed;
 use crate::balloc::window::Kept;
+use crate::checksum::{crc32c, delta};
 use crate::disk::feature::{Compat, RoCompat};
-use crate::disk::superblock::{SIZE, Superblock};
+use crate::disk::superblock::{CHECKSUM_OFFSET, LAST_ORPHAN_OFFSET, SIZE, Superblock};
 use crate::geometry::{ErrorPolicy, Geometry, super_checksum};
 use crate::group::Groups;
 use crate::inode::cache::InodeCache;
@@ -287,6 +288,24 @@ impl Ext4Fs {
             sb.s_checksum = super_checksum(&sb).into();
         }
         bytes.copy_from_slice(sb.as_bytes());
+    }
+
+    /// Sets the head of the orphan list: every unlink does, so its checksum changes by what this changes.
+    pub(crate) fn set_last_orphan(&self, ino: u32) {
+        let mut block = self.superblock.write();
+        let at = self.geometry.super_offset();
+        let Some(bytes) = block.get_mut(at..at + SIZE) else { return };
+        let (summed, sum) = bytes.split_at_mut(CHECKSUM_OFFSET);
+        let field = LAST_ORPHAN_OFFSET..LAST_ORPHAN_OFFSET + 4;
+        let set = |bytes: &mut [u8]| bytes.copy_from_slice(&ino.to_le_bytes());
+        if self.geometry.metadata_csum()
+            && let Some(((), difference)) = delta(summed, field.clone(), set)
+        {
+            sum.iter_mut().zip(difference.to_le_bytes()).for_each(|(byte, change)| *byte ^= change);
+            debug_assert_eq!(sum, crc32c(!0, summed).to_le_bytes());
+        } else {
+            set(&mut summed[field]);
+        }
     }
 
     /// The buffer that holds the superblock.

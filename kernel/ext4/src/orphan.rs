@@ -66,7 +66,7 @@ impl Node {
             return Ok(());
         }
         self.set_dtime(chain.last().copied().unwrap_or(0));
-        fs.with_superblock(|sb| sb.s_last_orphan = self.ino32().into());
+        fs.set_last_orphan(self.ino32());
         chain.push(self.ino32());
         Ok(())
     }
@@ -83,7 +83,7 @@ impl Node {
         let older = at.checked_sub(1).and_then(|i| chain.get(i)).copied().unwrap_or(0);
         match chain.get(at + 1) {
             Some(&newer) => link(fs, newer, older)?,
-            None => fs.with_superblock(|sb| sb.s_last_orphan = older.into()),
+            None => fs.set_last_orphan(older),
         }
         chain.remove(at);
         self.set_dtime(0);
@@ -98,7 +98,9 @@ fn link(fs: &Ext4Fs, ino: u32, older: u32) -> Result<()> {
     let buffer = fs.device().bread(block)?;
     let mut bytes = buffer.write();
     let slot = bytes.get_mut(offset..offset + geometry.inode_size).ok_or(Errno::EIO)?;
-    raw::set_dtime(geometry, ino, older, slot);
+    if raw::set_dtime(older, slot) {
+        raw::seal(geometry, raw::csum_seed(geometry, ino, raw::generation(slot)), slot);
+    }
     Ok(())
 }
 
@@ -116,7 +118,7 @@ pub fn clean_up(fs: &Arc<Ext4Fs>) -> Result<()> {
     }
     if sb.s_state.get() & STATE_ERROR != 0 {
         log::warn!("EXT4-fs ({}): errors on the file system: orphan list cleared", fs.disk_name());
-        fs.with_superblock(|sb| sb.s_last_orphan = 0.into());
+        fs.set_last_orphan(0);
         return Ok(());
     }
     let mut done = Done::default();
@@ -128,7 +130,7 @@ pub fn clean_up(fs: &Arc<Ext4Fs>) -> Result<()> {
                 done.end(&inode)?;
             }
         }
-        None => fs.with_superblock(|sb| sb.s_last_orphan = 0.into()),
+        None => fs.set_last_orphan(0),
     }
     clean_up_file(fs, numbers, &mut done)?;
     log::info!(

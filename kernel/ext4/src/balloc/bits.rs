@@ -3,7 +3,10 @@
 //! ```text
 //!   bits 0b0000_0111 0b0000_0001   next_clear(bits, 0, 16) → 3   next_set(bits, 3, 16) → 8
 //! ```
-//! Bits past the slice count as in use. Eight bytes are looked at in one step.
+//! Bits past the slice count as in use. Eight bytes are looked at in one step, with one load where the
+//! bitmap lies at a multiple of 8, as those of blocks do.
+
+use zerocopy::FromBytes;
 
 /// Free bits in a row.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -31,35 +34,59 @@ pub fn next_set(bits: &[u8], from: u32, end: u32) -> Option<u32> {
 
 /// The first bit in `from..end` that is set in `word ^ flip`.
 fn next(bits: &[u8], from: u32, end: u32, flip: u64) -> Option<u32> {
-    let mut at = from;
-    while at < end {
-        let base = at & !63;
-        let word = (load(bits, base) ^ flip) & (u64::MAX << (at - base));
-        if word != 0 {
-            let hit = base + word.trailing_zeros();
-            return (hit < end).then_some(hit);
-        }
-        at = base.checked_add(64)?;
+    if from >= end {
+        return None;
     }
-    None
+    let words = Words::of(bits);
+    let mut base = from & !63;
+    let mut word = (words.at(base) ^ flip) & (u64::MAX << (from - base));
+    while word == 0 {
+        base = base.checked_add(64).filter(|&base| base < end)?;
+        word = words.at(base) ^ flip;
+    }
+    let hit = base + word.trailing_zeros();
+    (hit < end).then_some(hit)
 }
 
-/// The 64 bits from `base` on; what lies past the slice is set.
-fn load(bits: &[u8], base: u32) -> u64 {
-    let start = base as usize / 8;
-    let mut word = [0xff; 8];
-    let tail = bits.get(start..).unwrap_or(&[]);
-    let n = tail.len().min(8);
-    word[..n].copy_from_slice(&tail[..n]);
-    u64::from_le_bytes(word)
+/// A bitmap, 64 bits at a time.
+struct Words<'a> {
+    bits: &'a [u8],
+    /// The whole words of it, if they are aligned.
+    whole: &'a [u64],
+}
+
+impl<'a> Words<'a> {
+    fn of(bits: &'a [u8]) -> Words<'a> {
+        let whole = <[u64]>::ref_from_prefix_with_elems(bits, bits.len() / 8);
+        Words { bits, whole: whole.map_or(&[], |(words, _)| words) }
+    }
+
+    /// The 64 bits from `base` on, a multiple of 64; what lies past the slice is set.
+    #[inline(always)]
+    fn at(&self, base: u32) -> u64 {
+        match self.whole.get(base as usize / 64) {
+            Some(word) => u64::from_le(*word),
+            None => self.slowly(base),
+        }
+    }
+
+    /// The same where the bitmap is not aligned, or ends.
+    fn slowly(&self, base: u32) -> u64 {
+        let mut word = [0xff; 8];
+        let tail = self.bits.get(base as usize / 8..).unwrap_or(&[]);
+        let n = tail.len().min(8);
+        word[..n].copy_from_slice(&tail[..n]);
+        u64::from_le_bytes(word)
+    }
 }
 
 /// Clear bits in `0..end`.
 pub fn count_clear(bits: &[u8], end: u32) -> u32 {
+    let words = Words::of(bits);
     let mut free = 0;
     let mut base = 0;
     while base < end {
-        let mut word = load(bits, base);
+        let mut word = words.at(base);
         if end - base < 64 {
             word |= u64::MAX << (end - base);
         }

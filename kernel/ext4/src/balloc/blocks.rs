@@ -278,12 +278,7 @@ fn find(summary: &Buddy, goal: u32, need: u32, want: u32) -> Option<Run> {
 /// Marks blocks as in use that the summary has given out, in the bitmap and the descriptor.
 fn mark(fs: &Ext4Fs, group: &mut GroupGuard<'_>, run: Run) -> Result<()> {
     let buffer = bitmap::blocks(fs, group)?;
-    let taken = {
-        let mut block = buffer.write();
-        let taken = bits::set(&mut block, run.start, run.len);
-        group.seal_block_bitmap(fs.geometry(), &block);
-        taken
-    };
+    let taken = group.change_blocks(fs.geometry(), &mut buffer.write(), run, bits::set);
     // What the summary has is clear in the bitmap; both change under the group's lock only.
     taken.map_err(|_| Errno::EIO)?;
     let left = group.free_blocks().saturating_sub(run.len);
@@ -328,12 +323,8 @@ fn free_in_group(fs: &Ext4Fs, ino: u32, number: u32, bit: u32, len: u32) -> Resu
         return Err(fs.corrupt(site, "to be freed, but its group was never used"));
     }
     let buffer = bitmap::blocks(fs, &mut group)?;
-    let cleared = {
-        let mut block = buffer.write();
-        let cleared = bits::clear(&mut block, bit, len);
-        group.seal_block_bitmap(fs.geometry(), &block);
-        cleared
-    };
+    let run = Run { start: bit, len };
+    let cleared = group.change_blocks(fs.geometry(), &mut buffer.write(), run, bits::clear);
     if let Err(at) = cleared {
         let site = Site::at(ino, FsBlock(first + u64::from(at)));
         return Err(fs.corrupt(site, "to be freed, but it is free already"));
@@ -345,7 +336,7 @@ fn free_in_group(fs: &Ext4Fs, ino: u32, number: u32, bit: u32, len: u32) -> Resu
     }
     group.publish_largest();
     group.store(fs)?;
-    trim::note(fs, number, Run { start: bit, len });
+    trim::note(fs, number, run);
     fs.free_blocks.fetch_add(u64::from(len), Ordering::Relaxed);
     Ok(())
 }

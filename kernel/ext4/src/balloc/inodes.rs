@@ -20,6 +20,7 @@ use core::sync::atomic::Ordering;
 use base::{Errno, Ino, Result};
 use vfs::{FileType, Ownership};
 
+use super::bits::Run;
 use super::{bitmap, bits, orlov};
 use crate::disk::feature::Incompat;
 use crate::disk::inode::{BLOCK_SIZE, InodeFlags};
@@ -94,12 +95,8 @@ fn take_in_group(fs: &Ext4Fs, group: &mut GroupGuard<'_>, directory: bool) -> Re
     if geometry.group_csum() {
         expose(fs, group, index)?;
     }
-    let taken = {
-        let mut block = buffer.write();
-        let taken = bits::set(&mut block, index, 1);
-        group.seal_inode_bitmap(geometry, &block);
-        taken
-    };
+    let run = Run { start: index, len: 1 };
+    let taken = group.change_inodes(geometry, &mut buffer.write(), run, bits::set);
     // Under the group's lock nobody else can have set the bit since `next_clear`.
     taken.map_err(|_| Errno::EIO)?;
     let free = group.free_inodes().saturating_sub(1);
@@ -136,7 +133,9 @@ fn make(fs: &Ext4Fs, number: u32, parent: &Node, owner: Ownership, kind: FileTyp
         let mut bytes = table.write();
         let slot = bytes.get_mut(offset..offset + fs.geometry().inode_size).ok_or(Errno::EIO)?;
         slot.fill(0);
-        raw::encode(fs.geometry(), number, &meta, 0, slot);
+        raw::encode(fs.geometry(), &meta, 0, slot);
+        let seed = raw::csum_seed(fs.geometry(), number, meta.generation);
+        raw::seal(fs.geometry(), seed, slot);
     }
     Ok(Made { decoded: Decoded { meta, size: 0, kind, dtime: 0 }, table, offset })
 }
@@ -191,12 +190,8 @@ pub(crate) fn give_back(fs: &Ext4Fs, number: u32, directory: bool) -> Result<()>
         return Err(fs.corrupt(Site::inode(number), "to be freed, but its group was never used"));
     }
     let buffer = bitmap::inodes(fs, &mut group)?;
-    let cleared = {
-        let mut block = buffer.write();
-        let cleared = bits::clear(&mut block, index, 1);
-        group.seal_inode_bitmap(geometry, &block);
-        cleared
-    };
+    let run = Run { start: index, len: 1 };
+    let cleared = group.change_inodes(geometry, &mut buffer.write(), run, bits::clear);
     if cleared.is_err() {
         return Err(fs.corrupt(Site::inode(number), "to be freed, but it is free already"));
     }

@@ -12,7 +12,9 @@
 
 use super::Found;
 use super::NewEntry;
-use crate::disk::dir::{DirError, Layout, entries, entry_at, entry_len, put_entry, set_rec_len};
+use crate::disk::dir::{
+    self as disk, DirError, HEADER, Layout, entries, entry_at, entry_len, put_entry, set_rec_len,
+};
 use crate::disk::dir_view::View;
 
 /// The name's entry; the caller knows which block this is.
@@ -59,7 +61,7 @@ pub(super) fn place(layout: &Layout, view: &View<'_>, name: &[u8]) -> Result<Pla
     Ok(Place::Full)
 }
 
-/// Puts a name into the room of the entry at `offset`.
+/// Puts a name into the room of the entry at `offset` of a sealed block.
 pub(super) fn add_at(
     layout: &Layout,
     block: &mut [u8],
@@ -68,14 +70,16 @@ pub(super) fn add_at(
 ) -> Result<(), DirError> {
     let host = entry_at(layout, block, offset)?;
     let (used, rec_len) = (host.used(), host.rec_len);
-    if rec_len - used < entry_len(new.name.len()) {
+    let need = entry_len(new.name.len());
+    if rec_len - used < need {
         return Err(DirError::EntryMoved);
     }
-    if used > 0 {
-        set_rec_len(block, offset, used);
-    }
-    put_entry(block, offset + used, rec_len - used, new.ino, new.file_type, new.name);
-    Ok(())
+    disk::change(layout, block, offset..offset + used + need, |bytes| {
+        if used > 0 {
+            set_rec_len(bytes, 0, used);
+        }
+        put_entry(bytes, used, rec_len - used, new.ino, new.file_type, new.name);
+    })
 }
 
 /// Adds a name to a block that has the room; says whether it had.
@@ -86,7 +90,7 @@ pub(super) fn add(layout: &Layout, block: &mut [u8], new: &NewEntry<'_>) -> Resu
     }
 }
 
-/// Takes an entry away: the one before it gets its room; the first of a block becomes unused.
+/// Takes an entry of a sealed block away: the one before it gets its room; the first of a block becomes unused.
 pub(super) fn remove(layout: &Layout, block: &mut [u8], found: &Found) -> Result<(), DirError> {
     let offset = found.offset;
     let gone = entry_at(layout, block, offset)?;
@@ -106,12 +110,18 @@ pub(super) fn remove(layout: &Layout, block: &mut [u8], found: &Found) -> Result
         None => None,
     };
     // Deleted names do not stay on the disk.
-    block[offset..offset + used].fill(0);
+    disk::change(layout, block, offset..offset + used, |entry| {
+        entry.fill(0);
+        if host.is_none() {
+            set_rec_len(entry, 0, rec_len);
+        }
+    })?;
     match host {
-        Some((at, len)) => set_rec_len(block, at, len + rec_len),
-        None => set_rec_len(block, offset, rec_len),
+        Some((at, len)) => {
+            disk::change(layout, block, at..at + HEADER, |entry| set_rec_len(entry, 0, len + rec_len))
+        }
+        None => Ok(()),
     }
-    Ok(())
 }
 
 /// Whether a block holds a name other than `.` and `..`.

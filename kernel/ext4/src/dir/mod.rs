@@ -149,7 +149,6 @@ pub(crate) fn add(dir: &impl DirBlocks, name: &[u8], ino: u32, file_type: u8) ->
     let layout = &dir.shape().layout;
     disk::init_empty(layout, &mut bytes);
     linear::add(layout, &mut bytes, &new).map_err(|e| dir.corrupt(dir.count(), e))?;
-    disk::seal(layout, &mut bytes);
     dir.append(&bytes).map(|_| ())
 }
 
@@ -164,12 +163,8 @@ pub(crate) struct NewEntry<'a> {
 /// Takes an entry away.
 pub(crate) fn remove(dir: &impl DirBlocks, found: &Found) -> Result<()> {
     let layout = &dir.shape().layout;
-    dir.modify(found.block, |bytes| {
-        linear::remove(layout, bytes, found)?;
-        disk::seal(layout, bytes);
-        Ok(())
-    })?
-    .map_err(|e| dir.corrupt(found.block, e))
+    dir.modify(found.block, |bytes| linear::remove(layout, bytes, found))?
+        .map_err(|e| dir.corrupt(found.block, e))
 }
 
 /// Makes an entry name another inode.
@@ -308,7 +303,6 @@ fn add_to(dir: &impl DirBlocks, block: u32, new: &NewEntry<'_>) -> Result<bool> 
         linear::Place::At { offset } => dir
             .modify(block, |bytes| {
                 linear::add_at(layout, bytes, offset, new)?;
-                disk::seal(layout, bytes);
                 Ok(true)
             })?
             .map_err(|e| dir.corrupt(block, e)),

@@ -24,11 +24,12 @@
 //! Source: the kernel's ext4 documentation, "Directory Entries", "Linear (Classic) Directories".
 
 use core::fmt;
+use core::ops::Range;
 
 use zerocopy::little_endian::{U16, U32};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 
-use crate::checksum::crc32c;
+use crate::checksum::{crc32c, delta};
 
 /// The longest name.
 pub(crate) const NAME_MAX: usize = 255;
@@ -335,6 +336,25 @@ pub(crate) fn seal(layout: &Layout, block: &mut [u8]) {
         checksum: crc32c(seed, body).into(),
     };
     tail.copy_from_slice(raw.as_bytes());
+}
+
+/// Changes a range of a sealed block's entries, and the checksum by what that changes. The checksum was
+/// right before; the range begins at a multiple of 8, best, and lies before the tail.
+pub(crate) fn change<R>(
+    layout: &Layout,
+    block: &mut [u8],
+    range: Range<usize>,
+    change: impl FnOnce(&mut [u8]) -> R,
+) -> Result<R, DirError> {
+    if layout.csum_seed.is_none() {
+        return block.get_mut(range).map(change).ok_or(DirError::EntryMoved);
+    }
+    let (body, tail) = block.split_at_mut(layout.entries_end());
+    let (done, difference) = delta(body, range, change).ok_or(DirError::EntryMoved)?;
+    let sum = tail.iter_mut().skip(TAIL - 4);
+    sum.zip(difference.to_le_bytes()).for_each(|(byte, change)| *byte ^= change);
+    debug_assert_eq!(check_tail(layout, block), Ok(()));
+    Ok(done)
 }
 
 /// The first block of a new directory: `.`, `..` and room.

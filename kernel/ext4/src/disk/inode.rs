@@ -116,6 +116,8 @@ pub struct InodeExtra {
 
 /// Bytes of [`InodeExtra`].
 pub const EXTRA_SIZE: usize = size_of::<InodeExtra>();
+/// Where `i_dtime` lies in the inode.
+pub const DTIME_OFFSET: usize = 0x14;
 /// Where `i_checksum_lo` lies in the inode.
 pub const CHECKSUM_LO_OFFSET: usize = 0x7c;
 /// Where `i_checksum_hi` lies in the inode.
@@ -125,6 +127,7 @@ const _: () = {
     use core::mem::offset_of;
     assert!(size_of::<InodeBase>() == BASE_SIZE);
     assert!(EXTRA_SIZE == 32);
+    assert!(offset_of!(InodeBase, i_dtime) == DTIME_OFFSET);
     assert!(offset_of!(InodeBase, i_block) == 0x28);
     assert!(offset_of!(InodeBase, i_checksum_lo) == CHECKSUM_LO_OFFSET);
     assert!(BASE_SIZE + offset_of!(InodeExtra, i_checksum_hi) == CHECKSUM_HI_OFFSET);

@@ -11,6 +11,8 @@ pub const OFFSET: u64 = 1024;
 pub const SIZE: usize = 1024;
 /// `s_magic`.
 pub const MAGIC: u16 = 0xef53;
+/// Where `s_last_orphan` lies.
+pub const LAST_ORPHAN_OFFSET: usize = 0xe8;
 /// Where `s_checksum` lies: the checksum covers what is before it.
 pub const CHECKSUM_OFFSET: usize = 0x3fc;
 
@@ -155,7 +157,7 @@ const _: () = {
     assert!(size_of::<Superblock>() == SIZE);
     assert!(offset_of!(Superblock, s_magic) == 0x38);
     assert!(offset_of!(Superblock, s_uuid) == 0x68);
-    assert!(offset_of!(Superblock, s_last_orphan) == 0xe8);
+    assert!(offset_of!(Superblock, s_last_orphan) == LAST_ORPHAN_OFFSET);
     assert!(offset_of!(Superblock, s_desc_size) == 0xfe);
     assert!(offset_of!(Superblock, s_blocks_count_hi) == 0x150);
     assert!(offset_of!(Superblock, s_kbytes_written) == 0x178);

@@ -11,7 +11,8 @@ use zerocopy::{FromZeros, IntoBytes};
 
 use super::guard::{Bitmap, GroupState};
 use super::{Group, UNKNOWN};
-use crate::checksum::{crc16, crc32c};
+use crate::balloc::bits::Run;
+use crate::checksum::{crc16, crc32c, delta};
 use crate::disk::feature::{Incompat, RoCompat};
 use crate::disk::group_desc::{CHECKSUM_OFFSET, GroupDesc, SIZE_32, SIZE_64};
 use crate::disk::join32;
@@ -138,6 +139,31 @@ fn check_place(geometry: &Geometry, number: u32, first: u64, len: u64) -> Option
 pub(super) fn bitmap_checksum(geometry: &Geometry, bitmap: &[u8], bits: u32) -> Option<u32> {
     let bytes = bitmap.get(..bits as usize / 8)?;
     geometry.metadata_csum().then(|| crc32c(geometry.csum_seed, bytes))
+}
+
+/// Sets or clears `len` bits from `start` on, or says which of them was not as it should be.
+pub(super) type Change = fn(&mut [u8], u32, u32) -> Result<(), u32>;
+
+/// Changes a run of a bitmap's first `bits` bits, and tells by what the checksum over them changes. A run
+/// that is not among them fails, as does one that `change` finds wrong; then nothing changed.
+pub(super) fn changed(
+    geometry: &Geometry,
+    bitmap: &mut [u8],
+    bits: u32,
+    run: Run,
+    change: Change,
+) -> Result<u32, u32> {
+    if !geometry.metadata_csum() {
+        return change(bitmap, run.start, run.len).map(|()| 0);
+    }
+    let summed = bitmap.get_mut(..bits as usize / 8).ok_or(run.start)?;
+    // The words of the run, so that they are looked at as words.
+    let first = run.start & !63;
+    let end = run.start.saturating_add(run.len).div_ceil(64) as usize * 8;
+    let range = first as usize / 8..end.min(summed.len());
+    let done = delta(summed, range, |words| change(words, run.start - first, run.len));
+    let (done, difference) = done.ok_or(run.start)?;
+    done.map(|()| difference).map_err(|at| at.saturating_add(first))
 }
 
 /// Compares a bitmap's checksum with the descriptor's, whose upper half only 64-byte ones have.

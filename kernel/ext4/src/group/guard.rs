@@ -8,8 +8,9 @@ use base::{Errno, FsBlock, Result};
 use sync::MutexGuard;
 use zerocopy::IntoBytes;
 
-use super::check::{GroupError, bitmap_checksum, checksum, matches};
+use super::check::{Change, GroupError, bitmap_checksum, changed, checksum, matches};
 use super::{Group, UNKNOWN};
+use crate::balloc::bits::Run;
 use crate::balloc::buddy::Buddy;
 use crate::balloc::window::Window;
 use crate::disk::group_desc::{BLOCK_UNINIT, CHECKSUM_OFFSET, GroupDesc, INODE_UNINIT, SIZE_64};
@@ -185,7 +186,40 @@ impl GroupGuard<'_> {
         matches(geometry, bitmap, geometry.inodes_per_group, disk)
     }
 
-    /// Takes over the checksum of a changed block bitmap.
+    /// Changes a run of the block bitmap, and its checksum by what that changes. `change` is
+    /// [`bits::set`](crate::balloc::bits::set) or `clear`, and the error is theirs: nothing changed then.
+    pub fn change_blocks(
+        &mut self,
+        geometry: &Geometry,
+        bitmap: &mut [u8],
+        run: Run,
+        change: Change,
+    ) -> core::result::Result<(), u32> {
+        let difference = changed(geometry, bitmap, geometry.blocks_per_group, run, change)?;
+        let desc = &mut self.state.desc;
+        let crc = join16(desc.bg_block_bitmap_csum_lo, desc.bg_block_bitmap_csum_hi) ^ difference;
+        (desc.bg_block_bitmap_csum_lo, desc.bg_block_bitmap_csum_hi) = (lo16(crc), hi16(crc));
+        debug_assert!(self.block_bitmap_matches(geometry, bitmap));
+        Ok(())
+    }
+
+    /// The same with the inode bitmap.
+    pub fn change_inodes(
+        &mut self,
+        geometry: &Geometry,
+        bitmap: &mut [u8],
+        run: Run,
+        change: Change,
+    ) -> core::result::Result<(), u32> {
+        let difference = changed(geometry, bitmap, geometry.inodes_per_group, run, change)?;
+        let desc = &mut self.state.desc;
+        let crc = join16(desc.bg_inode_bitmap_csum_lo, desc.bg_inode_bitmap_csum_hi) ^ difference;
+        (desc.bg_inode_bitmap_csum_lo, desc.bg_inode_bitmap_csum_hi) = (lo16(crc), hi16(crc));
+        debug_assert!(self.inode_bitmap_matches(geometry, bitmap));
+        Ok(())
+    }
+
+    /// Takes over the checksum of a new block bitmap.
     pub fn seal_block_bitmap(&mut self, geometry: &Geometry, bitmap: &[u8]) {
         if let Some(crc) = bitmap_checksum(geometry, bitmap, geometry.blocks_per_group) {
             self.state.desc.bg_block_bitmap_csum_lo = lo16(crc);
@@ -193,7 +227,7 @@ impl GroupGuard<'_> {
         }
     }
 
-    /// Takes over the checksum of a changed inode bitmap.
+    /// Takes over the checksum of a new inode bitmap.
     pub fn seal_inode_bitmap(&mut self, geometry: &Geometry, bitmap: &[u8]) {
         if let Some(crc) = bitmap_checksum(geometry, bitmap, geometry.inodes_per_group) {
             self.state.desc.bg_inode_bitmap_csum_lo = lo16(crc);

@@ -35,8 +35,7 @@ impl Node {
         self.del_orphan()?;
         // 0 would say "in use": a clock that stands at 1970 still deletes.
         let now = base::time::coarse_now().sec.clamp(1, i64::from(u32::MAX));
-        self.mark_dirty();
-        self.set_dtime(u32::try_from(now).unwrap_or(u32::MAX));
+        self.mark_deleted(u32::try_from(now).unwrap_or(u32::MAX));
         inodes::give_back(&self.fs, self.ino, self.kind == FileType::Directory)
     }
 }

@@ -272,18 +272,40 @@ impl Node {
 
     /// Puts the attributes into the inode table's buffer. Costs a copy and a checksum, no I/O.
     pub fn mark_dirty(&self) {
+        self.store(|_| ());
+    }
+
+    /// The same for an inode that is deleted: with the time of that.
+    pub(crate) fn mark_deleted(&self, dtime: u32) {
+        self.store(|slot| {
+            raw::set_dtime(dtime, slot);
+        });
+    }
+
+    fn store(&self, more: impl FnOnce(&mut [u8])) {
         let geometry = self.fs.geometry();
         if self.size() >= LARGE && self.kind == FileType::Regular {
             self.fs.note_large_file();
         }
+        self.edit_slot(|slot| {
+            // Taken inside the buffer's guard, so that the last to write writes the newest.
+            self.stale.store(false, Ordering::Release);
+            raw::encode(geometry, &self.meta.lock(), self.size(), slot);
+            more(slot);
+            true
+        });
+    }
+
+    /// Changes the inode's bytes in the table's buffer; their checksum too if `change` says that it did.
+    fn edit_slot(&self, change: impl FnOnce(&mut [u8]) -> bool) {
+        let geometry = self.fs.geometry();
         let mut block = self.table.write();
-        // Taken inside the buffer's guard, so that the last to write writes the newest.
-        self.stale.store(false, Ordering::Release);
-        let meta = self.meta.lock().clone();
         let Some(slot) = block.get_mut(self.table_offset..self.table_offset + geometry.inode_size) else {
             return;
         };
-        raw::encode(geometry, self.ino, &meta, self.size(), slot);
+        if change(slot) {
+            raw::seal(geometry, self.csum_seed, slot);
+        }
     }
 
     /// The attributes changed, and who changed them will call [`Node::store_if_stale`] when it has
@@ -299,13 +321,9 @@ impl Node {
         }
     }
 
-    /// Sets `i_dtime` in the table's buffer: the orphan list's link, or the time of deletion.
+    /// Sets `i_dtime` in the table's buffer: the orphan list's link.
     pub(crate) fn set_dtime(&self, dtime: u32) {
-        let geometry = self.fs.geometry();
-        let mut block = self.table.write();
-        if let Some(slot) = block.get_mut(self.table_offset..self.table_offset + geometry.inode_size) {
-            raw::set_dtime(geometry, self.ino, dtime, slot);
-        }
+        self.edit_slot(|slot| raw::set_dtime(dtime, slot));
     }
 
     /// A look at the inode's bytes in the table, `s_inode_size` of them, as `mark_dirty` left them.
@@ -316,13 +334,10 @@ impl Node {
 
     /// Writes the last bytes of the inode's slot, which belong to the attributes, and its checksum.
     pub(crate) fn write_inode_tail(&self, tail: &[u8]) {
-        let geometry = self.fs.geometry();
-        let generation = self.with_meta(|m| m.generation);
-        let mut block = self.table.write();
-        let Some(slot) = block.get_mut(self.table_offset..self.table_offset + geometry.inode_size) else {
-            return;
-        };
-        raw::set_tail(geometry, self.ino, generation, tail, slot);
+        self.edit_slot(|slot| {
+            raw::set_tail(tail, slot);
+            true
+        });
     }
 
     /// Gives the inode `extra_isize` bytes of extra fields, the new ones zero, and the `tail` behind them.

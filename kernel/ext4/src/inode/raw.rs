@@ -3,7 +3,7 @@
 //! # What it is
 //! [`decode`] checks everything that does not need another block: the checksum, `i_extra_isize`, the
 //! type in `i_mode`, the size against the type, flags that contradict the features. [`encode`] writes
-//! a [`Meta`] over the old bytes and renews the checksum; what it does not know (xattrs behind the
+//! a [`Meta`] over the old bytes and [`seal`] renews the checksum; what it does not know (xattrs behind the
 //! extra fields, `i_dtime`, which the orphan list owns) stays as it was.
 //!
 //! # Worked example: times
@@ -23,8 +23,8 @@ use zerocopy::{FromBytes, FromZeros, IntoBytes};
 use crate::checksum::crc32c;
 use crate::disk::feature::{Incompat, RoCompat};
 use crate::disk::inode::{
-    BASE_SIZE, BLOCK_SIZE, CHECKSUM_HI_OFFSET, CHECKSUM_LO_OFFSET, EXTRA_SIZE, InodeBase, InodeExtra,
-    InodeFlags,
+    BASE_SIZE, BLOCK_SIZE, CHECKSUM_HI_OFFSET, CHECKSUM_LO_OFFSET, DTIME_OFFSET, EXTRA_SIZE, InodeBase,
+    InodeExtra, InodeFlags,
 };
 use crate::disk::{hi16, hi32, join16, join32, lo16, lo32};
 use crate::geometry::Geometry;
@@ -161,8 +161,8 @@ pub fn decode(geo: &Geometry, ino: u32, raw: &[u8]) -> Result<Decoded, InodeErro
     Ok(Decoded { meta, size, kind, dtime: base.i_dtime.get() })
 }
 
-/// Writes an inode over its slot in the table and renews the checksum.
-pub fn encode(geo: &Geometry, ino: u32, meta: &Meta, size: u64, raw: &mut [u8]) {
+/// Writes an inode over its slot in the table; [`seal`] has to follow.
+pub fn encode(geo: &Geometry, meta: &Meta, size: u64, raw: &mut [u8]) {
     let Ok((mut base, _)) = InodeBase::read_from_prefix(raw) else { return };
     base.i_mode = meta.mode.into();
     (base.i_uid, base.i_uid_high) = (lo16(meta.uid), hi16(meta.uid));
@@ -195,22 +195,28 @@ pub fn encode(geo: &Geometry, ino: u32, meta: &Meta, size: u64, raw: &mut [u8]) 
         };
         raw[BASE_SIZE..BASE_SIZE + used].copy_from_slice(&extra.as_bytes()[..used]);
     }
-    seal(geo, ino, meta.generation, raw);
 }
 
-/// Sets `i_dtime` alone and renews the checksum: how the orphan list links inodes.
-pub fn set_dtime(geo: &Geometry, ino: u32, dtime: u32, raw: &mut [u8]) {
-    let Ok((mut base, _)) = InodeBase::read_from_prefix(raw) else { return };
-    base.i_dtime = dtime.into();
-    raw[..BASE_SIZE].copy_from_slice(base.as_bytes());
-    seal(geo, ino, base.i_generation.get(), raw);
+/// Sets `i_dtime` alone; [`seal`] has to follow when it says that something changed.
+pub fn set_dtime(dtime: u32, raw: &mut [u8]) -> bool {
+    let Some(field) = raw.get_mut(DTIME_OFFSET..DTIME_OFFSET + 4) else { return false };
+    let new = dtime.to_le_bytes();
+    let changed = *field != new;
+    if changed {
+        field.copy_from_slice(&new);
+    }
+    changed
 }
 
-/// Writes the last bytes of an inode, where attributes lie, and renews the checksum.
-pub fn set_tail(geo: &Geometry, ino: u32, generation: u32, tail: &[u8], raw: &mut [u8]) {
+/// `i_generation`, which goes into the checksum.
+pub fn generation(raw: &[u8]) -> u32 {
+    InodeBase::ref_from_prefix(raw).map_or(0, |(base, _)| base.i_generation.get())
+}
+
+/// Writes the last bytes of an inode, where attributes lie; [`seal`] has to follow.
+pub fn set_tail(tail: &[u8], raw: &mut [u8]) {
     if let Some(at) = raw.len().checked_sub(tail.len()).filter(|&at| at >= BASE_SIZE) {
         raw[at..].copy_from_slice(tail);
-        seal(geo, ino, generation, raw);
     }
 }
 
@@ -224,20 +230,21 @@ pub fn has_birth(extra_isize: u16) -> bool {
     extra_isize >= 20
 }
 
-/// Renews the checksum over an inode's bytes.
-fn seal(geo: &Geometry, ino: u32, generation: u32, raw: &mut [u8]) {
+/// Renews the checksum over an inode's bytes; `seed` is its [`csum_seed`].
+pub fn seal(geo: &Geometry, seed: u32, raw: &mut [u8]) {
     if !geo.metadata_csum() {
         return;
     }
     let high = has_checksum_hi(raw);
-    raw[CHECKSUM_LO_OFFSET..CHECKSUM_LO_OFFSET + 2].fill(0);
+    put_checksum(0, high, raw);
+    put_checksum(crc32c(seed, raw), high, raw);
+}
+
+fn put_checksum(crc: u32, high: bool, raw: &mut [u8]) {
+    let [a, b, c, d] = crc.to_le_bytes();
+    (raw[CHECKSUM_LO_OFFSET], raw[CHECKSUM_LO_OFFSET + 1]) = (a, b);
     if high {
-        raw[CHECKSUM_HI_OFFSET..CHECKSUM_HI_OFFSET + 2].fill(0);
-    }
-    let crc = crc32c(csum_seed(geo, ino, generation), raw);
-    raw[CHECKSUM_LO_OFFSET..CHECKSUM_LO_OFFSET + 2].copy_from_slice(lo16(crc).as_bytes());
-    if high {
-        raw[CHECKSUM_HI_OFFSET..CHECKSUM_HI_OFFSET + 2].copy_from_slice(hi16(crc).as_bytes());
+        (raw[CHECKSUM_HI_OFFSET], raw[CHECKSUM_HI_OFFSET + 1]) = (c, d);
     }
 }
 
@@ -288,7 +295,10 @@ fn read_extra(raw: &[u8]) -> Result<(InodeExtra, u16), InodeError> {
 }
 
 fn has_checksum_hi(raw: &[u8]) -> bool {
-    matches!(read_extra(raw), Ok((_, size)) if size >= 4)
+    raw.get(BASE_SIZE..BASE_SIZE + 2).is_some_and(|size| {
+        let size = usize::from(u16::from_le_bytes([size[0], size[1]]));
+        size >= 4 && size.is_multiple_of(4) && size <= raw.len() - BASE_SIZE
+    })
 }
 
 fn check_flags(geo: &Geometry, flags: InodeFlags, kind: FileType) -> Result<(), InodeError> {

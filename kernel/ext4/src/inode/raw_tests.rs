@@ -23,9 +23,14 @@ fn meta() -> Meta {
     }
 }
 
+fn store(geo: &Geometry, meta: &Meta, size: u64, raw: &mut [u8]) {
+    encode(geo, meta, size, raw);
+    seal(geo, csum_seed(geo, 12, meta.generation), raw);
+}
+
 fn encoded(geo: &Geometry) -> Vec<u8> {
     let mut raw = std::vec![0u8; geo.inode_size];
-    encode(geo, 12, &meta(), 5_000_000_000, &mut raw);
+    store(geo, &meta(), 5_000_000_000, &mut raw);
     raw
 }
 
@@ -68,8 +73,10 @@ fn any_flipped_bit_breaks_the_checksum() {
 fn dtime_survives_and_keeps_the_checksum_right() {
     let geo = geometry();
     let mut raw = encoded(&geo);
-    set_dtime(&geo, 12, 99, &mut raw);
-    encode(&geo, 12, &meta(), 1, &mut raw);
+    assert!(!set_dtime(0, &mut raw));
+    assert!(set_dtime(99, &mut raw));
+    assert_eq!(generation(&raw), meta().generation);
+    store(&geo, &meta(), 1, &mut raw);
     assert_eq!(decode(&geo, 12, &raw).unwrap().dtime, 99);
 }
 
