@@ -197,6 +197,11 @@ impl Ext4Fs {
         Ok(())
     }
 
+    /// Whether nothing on the disk may ever be written, whatever a remount asks.
+    pub(crate) fn must_not_write(&self) -> bool {
+        self.must_not_write
+    }
+
     /// The mount options now.
     pub fn options(&self) -> Options {
         self.options.lock().clone()

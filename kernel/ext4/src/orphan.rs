@@ -5,7 +5,8 @@
 //! each inode's `i_dtime` the one before it. [`Orphans`] keeps the same list in memory, newest last.
 //!
 //! A disk with the `orphan_file` feature has a table for them instead ([`file`]); when that is full, the
-//! list serves.
+//! list serves. So it does on a disk without a journal, where Linux never sets `orphan_present`; what the
+//! table has there is cleaned up all the same.
 //!
 //! ```text
 //!   s_last_orphan = 14,  inode 14: i_dtime = 12,  inode 12: i_dtime = 0        chain = [12, 14]
@@ -25,6 +26,7 @@ use alloc::vec::Vec;
 use base::{Errno, Ino, Result};
 use sync::Mutex;
 
+use crate::disk::feature::Compat;
 use crate::disk::superblock::STATE_ERROR;
 use crate::error::Site;
 use crate::fs::Ext4Fs;
@@ -61,6 +63,7 @@ impl Node {
             return Ok(());
         }
         if let Some(file) = file
+            && fs.geometry().has_compat(Compat::HAS_JOURNAL)
             && (file.contains(self.ino32()) || file.add(self.ino32()))
         {
             return Ok(());
@@ -108,7 +111,7 @@ fn link(fs: &Ext4Fs, ino: u32, older: u32) -> Result<()> {
 pub fn clean_up(fs: &Arc<Ext4Fs>) -> Result<()> {
     let file = OrphanFile::load(fs)?;
     let numbers = file.as_ref().map(OrphanFile::numbers).unwrap_or_default();
-    if file.is_some() {
+    if file.is_some() && fs.geometry().has_compat(Compat::HAS_JOURNAL) {
         file::mark_present(fs, true);
     }
     fs.orphans.known.lock().file = file;

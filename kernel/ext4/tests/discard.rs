@@ -121,3 +121,25 @@ fn a_disk_that_cannot_is_mounted_all_the_same() {
     assert_eq!(discarded(&machine), 0);
     machine.unmount().unwrap().fsck().unwrap();
 }
+
+/// A read-only mount may be trimmed, as under Linux, unless its bitmaps may be untrue.
+#[test]
+fn a_read_only_mount_is_trimmed() {
+    let made = Image::mkfs(24 << 20, &["-b", "1024"]).unwrap();
+    let limits = Limits { max_discard_sectors: u32::MAX, ..Limits::default() };
+    let mounted = |image: &Image, options: &str| {
+        let options = Options { options: options.into(), limits, read_only: true, ..Options::default() };
+        Machine::mount_with(image, &options).unwrap()
+    };
+    let machine = mounted(&made, "");
+    let stat = machine.statfs().unwrap();
+    discarded(&machine);
+    let told = fitrim(&machine, "/", [0, ALL, 0], true).unwrap();
+    assert_eq!(told, stat.blocks_free * stat.block_size);
+    assert_eq!(discarded(&machine), told);
+    machine.give_up().fsck().unwrap();
+    let replay = made.changed("feature needs_recovery").unwrap();
+    let machine = mounted(&replay, "");
+    assert_eq!(fitrim(&machine, "/", [0, ALL, 0], true), Err(Errno::EROFS));
+    assert_eq!(discarded(&machine), 0);
+}

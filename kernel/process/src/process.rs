@@ -13,7 +13,7 @@ use base::arch::{UserCpu, UserRegs};
 use base::{Result, UserMemory};
 use sync::SpinLock;
 use vfs::read_write::{Io, IoAccounting};
-use vfs::{Cred, FdTable, Mount, Path};
+use vfs::{Cred, FdTable, Mount, Path, Running};
 
 use crate::alarm::{Alarm, Timer};
 use crate::fs::FsContext;
@@ -38,6 +38,8 @@ pub struct Process {
     account: IoAccounting,
     comm: SpinLock<Vec<u8>>,
     exe: Path,
+    /// Nobody opens the program's file for writing.
+    _running: Option<Running>,
     start_ns: u64,
     restorer: u64,
     nice: AtomicI32,
@@ -51,6 +53,7 @@ pub(crate) struct Parts {
     pub cred: Cred,
     pub root: Path,
     pub exe: Path,
+    pub running: Option<Running>,
     pub comm: Vec<u8>,
     /// The instructions a signal handler returns to.
     pub restorer: u64,
@@ -70,6 +73,7 @@ impl Process {
             account: IoAccounting::new(),
             comm: SpinLock::new(Vec::new()),
             exe: parts.exe,
+            _running: parts.running,
             start_ns: base::time::monotonic_ns(),
             restorer: parts.restorer,
             nice: AtomicI32::new(0),

@@ -118,3 +118,20 @@ fn entries_of_an_orphan_file_are_where_e2fsck_finds_them() {
     // e2fsck deletes them by itself, and is content then.
     image.repaired().unwrap().fsck().unwrap();
 }
+
+/// Linux says `orphan_present` of a disk with a journal alone; without one the list serves.
+#[test]
+fn without_a_journal_the_orphan_file_stays_empty() {
+    // mke2fs makes no such disk, tune2fs may.
+    let made = image(24, &["-b", "1024", "-O", "orphan_file"]).changed("feature -has_journal").unwrap();
+    let m = Machine::mount(&made).unwrap();
+    let open: Vec<_> = (0..5).map(|_| m.open("/", TMP, 0o600).unwrap()).collect();
+    m.sync().unwrap();
+    let cut = m.snapshot();
+    drop(open);
+    m.unmount().unwrap();
+    assert!(!cut.debugfs("stats").unwrap().contains("orphan_present"));
+    assert_ne!(cut.stat_field("First orphan inode").unwrap(), "0");
+    let m = Machine::mount(&cut).unwrap();
+    assert_eq!(m.unmount().unwrap().stat_field("First orphan inode").ok().filter(|n| n != "0"), None);
+}

@@ -92,7 +92,9 @@ pub fn truncate(cx: &mut Cx<'_>, args: Args) -> Result<u64> {
     }
     let path = UserPath::get(cx, AT_FDCWD, args.addr(0))?;
     let place = path.lookup(LookupFlags::FOLLOW)?;
-    attr_ops::truncate(&place, args.long(1), cx.process.file_size_limit(), path.cred()).map(|()| 0)
+    let limit = cx.process.file_size_limit();
+    let done = attr_ops::truncate(&place, args.long(1), limit, path.cred());
+    finish(cx, done, args.long(1))
 }
 
 /// ftruncate(2).
@@ -102,12 +104,28 @@ pub fn ftruncate(cx: &mut Cx<'_>, args: Args) -> Result<u64> {
     }
     let file = cx.process.files().get_io(args.int(0))?;
     let cred = cx.process.cred();
-    attr_ops::ftruncate(&file, args.long(1), cx.process.file_size_limit(), &cred).map(|()| 0)
+    let done = attr_ops::ftruncate(&file, args.long(1), cx.process.file_size_limit(), &cred);
+    finish(cx, done, args.long(1))
+}
+
+/// EFBIG for a size past RLIMIT_FSIZE comes with SIGXFSZ; for one past the file system's limit alone it
+/// does not.
+fn finish(cx: &Cx<'_>, done: Result<()>, size: i64) -> Result<u64> {
+    if done == Err(Errno::EFBIG) && size.unsigned_abs() > cx.process.file_size_limit() {
+        cx.file_too_big();
+    }
+    done.map(|()| 0)
 }
 
 /// fallocate(2).
 pub fn fallocate(cx: &mut Cx<'_>, args: Args) -> Result<u64> {
     let file = cx.process.files().get_io(args.int(0))?;
     let (limit, cred) = (cx.process.file_size_limit(), cx.process.cred());
-    attr_ops::fallocate(&file, args.uint(1), args.long(2), args.long(3), limit, &cred).map(|()| 0)
+    let done = attr_ops::fallocate(&file, args.uint(1), args.long(2), args.long(3), limit, &cred);
+    // The largest file comes first, and without a signal; so do ranges that are put in or taken out.
+    let end = args.long(2).saturating_add(args.long(3));
+    let silent = end.unsigned_abs() > file.max_bytes() || args.uint(1) & !FALLOC_FL_ZERO_RANGE != 0;
+    finish(cx, done, if silent { 0 } else { end })
 }
+
+const FALLOC_FL_ZERO_RANGE: u32 = 0x10;

@@ -92,6 +92,8 @@ fn check_range(lock: &Flock) -> Result<()> {
 const FIOCLEX: u32 = 0x5451;
 const FIONCLEX: u32 = 0x5450;
 const FIONBIO: u32 = 0x5421;
+const FS_IOC_FIEMAP: u32 = 0xc020_660b;
+const FIGETBSZ: u32 = 2;
 
 /// ioctl(2): the commands that belong to any descriptor; the rest is the file's.
 pub fn ioctl(cx: &mut Cx<'_>, args: Args) -> Result<u64> {
@@ -109,8 +111,18 @@ pub fn ioctl(cx: &mut Cx<'_>, args: Args) -> Result<u64> {
         _ => {
             let cred = cx.process.cred();
             let caller = Caller { memory: cx.memory(), capable: cred.capable(), uid: cred.fsuid };
-            file.ops().ioctl(&file, cmd, args.ulong(2), &caller)
+            let done = file.ops().ioctl(&file, cmd, args.ulong(2), &caller);
+            if done == Err(Errno::ENOTTY) { generic_ioctl(&file, cmd, args.ulong(2), &caller) } else { done }
         }
+    }
+}
+
+/// What every file answers, where its own file system has no answer (`do_vfs_ioctl`).
+fn generic_ioctl(file: &vfs::File, cmd: u32, arg: u64, caller: &Caller<'_>) -> Result<u64> {
+    match cmd {
+        FS_IOC_FIEMAP => Err(Errno::EOPNOTSUPP),
+        FIGETBSZ => caller.put(arg, &file.inode().attr().blksize.to_ne_bytes()),
+        _ => Err(Errno::ENOTTY),
     }
 }
 

@@ -17,6 +17,7 @@ use crate::flags::FMode;
 use crate::inode::{Fixed, Inode};
 use crate::mount::Path;
 use crate::namei::permission;
+use crate::write_count::Writing;
 use crate::xattr;
 
 /// What stat(2) tells: the inode's attributes and the device it lives on.
@@ -180,7 +181,7 @@ pub enum TruncateBy {
 }
 
 /// truncate(2) after the lookup. EINVAL for a negative length (which the system call checks before
-/// the path), EISDIR, EINVAL for what is no regular file, EROFS, EACCES, EFBIG past `fsize_limit`
+/// the path), EISDIR, EINVAL for what is no regular file, EROFS, EACCES, ETXTBSY, EFBIG past `fsize_limit`
 /// (the caller sends SIGXFSZ) or s_maxbytes.
 pub fn truncate(place: &Path, len: i64, fsize_limit: u64, cred: &Cred) -> Result<()> {
     let len = u64::try_from(len).map_err(|_| Errno::EINVAL)?;
@@ -195,6 +196,7 @@ pub fn truncate(place: &Path, len: i64, fsize_limit: u64, cred: &Cred) -> Result
     if inode.fixed().contains(Fixed::APPEND) {
         return Err(Errno::EPERM);
     }
+    let _writing = Writing::begin(inode)?;
     check_size(&**inode, len, fsize_limit, place.mount.superblock().max_bytes())?;
     truncate_to(inode, len, TruncateBy::Path, cred)
 }

@@ -17,6 +17,7 @@ use crate::file_ops::{FileOperations, KiocbFlags};
 use crate::flags::{FMode, OpenFlags};
 use crate::inode::{Fixed, Inode};
 use crate::mount::Path;
+use crate::write_count::Writing;
 
 /// An open file.
 pub struct File {
@@ -31,6 +32,8 @@ pub struct File {
     told: ErrSeqCursor,
     /// s_maxbytes, kept here so that a write need not ask.
     max_bytes: u64,
+    /// No program starts from it as long as it is open for writing.
+    _writing: Option<Writing>,
 }
 
 /// The operations of a file opened with O_PATH: none.
@@ -39,7 +42,8 @@ impl FileOperations for NoOperations {}
 
 impl File {
     /// Opens what is at `path`, which the caller has checked (`namei::open` does). EROFS when it is
-    /// to be written on a read-only mount; EINVAL for O_DIRECT that is not honoured.
+    /// to be written on a read-only mount; ETXTBSY when a program runs from it; EINVAL for O_DIRECT that is
+    /// not honoured.
     pub fn new(
         path: Path,
         ops: Arc<dyn FileOperations>,
@@ -52,7 +56,9 @@ impl File {
         }
         let mut mode = Self::mode_of(&*inode, &*ops, flags);
         mode.set(FMode::CREATED, created);
-        if Self::counts_as_writer(mode, &*inode) {
+        let writes = Self::counts_as_writer(mode, &*inode);
+        let writing = if writes { Some(Writing::begin(&inode)?) } else { None };
+        if writes {
             path.mount.open_writer()?;
         }
         let told = ops.mapping().map(|m| ErrSeqCursor::of(m.wb_err())).unwrap_or_default();
@@ -67,6 +73,7 @@ impl File {
             mode,
             told,
             max_bytes,
+            _writing: writing,
         }))
     }
 
@@ -84,6 +91,7 @@ impl File {
             pos_lock: Mutex::new(()),
             told: ErrSeqCursor::default(),
             max_bytes: 0,
+            _writing: None,
         }))
     }
 

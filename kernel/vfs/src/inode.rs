@@ -37,6 +37,7 @@ use crate::file_ops::FileOperations;
 use crate::flags::OpenFlags;
 use crate::mount::Path;
 use crate::superblock::SuperBlock;
+use crate::write_count::WriteCount;
 use crate::xattr::Xattrs;
 
 /// One object of a file system.
@@ -73,6 +74,11 @@ pub trait Inode: Send + Sync + Any {
     /// (`I_LINKABLE`).
     fn is_linkable(&self) -> bool {
         false
+    }
+
+    /// Who writes to it and who runs it. None where nothing can be run.
+    fn write_count(&self) -> Option<&WriteCount> {
+        None
     }
 
     /// The methods of a directory, exactly when `file_type` is Directory.

@@ -54,6 +54,7 @@ mod superblock;
 mod tests;
 pub mod trace;
 mod write_checks;
+mod write_count;
 pub mod xattr;
 
 pub use attr::{
@@ -73,3 +74,4 @@ pub use superblock::{
     FileSystemType, MountFlags, SuperBlock, anonymous_dev, filesystems, find_filesystem, register_filesystem,
 };
 pub use write_checks::generic_write_checks;
+pub use write_count::{Running, WriteCount, Writing};

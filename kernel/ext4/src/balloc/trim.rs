@@ -30,6 +30,7 @@ use vfs::{Caller, SuperBlock};
 use super::bits::Run;
 use super::buddy::Buddy;
 use super::{bitmap, blocks};
+use crate::disk::superblock::STATE_ERROR;
 use crate::fs::Ext4Fs;
 use crate::group::GroupGuard;
 use crate::options::Flag;
@@ -122,7 +123,7 @@ pub fn trim(fs: &Ext4Fs, range: TrimRange) -> Result<u64> {
     if !supported(fs) {
         return Err(Errno::EOPNOTSUPP);
     }
-    fs.check_writable()?;
+    check_trimmable(fs)?;
     let geometry = fs.geometry();
     let bits = geometry.block_bits;
     let start = range.start >> bits;
@@ -146,6 +147,17 @@ pub fn trim(fs: &Ext4Fs, range: TrimRange) -> Result<u64> {
     SuperBlock::sync(fs, true)?;
     // At most the blocks of a group, a u32.
     trim_blocks(fs, start..end, min_len.max(1) as u32).map(|blocks| blocks << bits)
+}
+
+/// A read-only mount does not keep Linux from trimming, and so not Quill: what is free is free. EROFS when
+/// the bitmaps may say something else: the journal is not replayed, a feature is not known, an error was
+/// found; EPERM when the disk is write-protected.
+fn check_trimmable(fs: &Ext4Fs) -> Result<()> {
+    if fs.device().disk().read_only() {
+        return Err(Errno::EPERM);
+    }
+    let damaged = fs.read_only() && fs.superblock().s_state.get() & STATE_ERROR != 0;
+    if fs.must_not_write() || damaged { Err(Errno::EROFS) } else { Ok(()) }
 }
 
 fn trim_blocks(fs: &Ext4Fs, range: Range<u64>, min_len: u32) -> Result<u64> {

@@ -20,7 +20,7 @@ use arrayvec::ArrayVec;
 use base::{Errno, Result};
 
 use super::hash::{Hasher, NameHash};
-use super::{DirBlocks, Found, NewEntry, add_to, find_in, split};
+use super::{DirBlocks, Found, NewEntry, add_to, bad_index, find_in, split};
 use crate::disk::dir::DirError;
 use crate::disk::dx::{Index, IndexKind, RootInfo, Slot};
 
@@ -98,7 +98,7 @@ pub(super) fn probe(
             let frame = frame(dir, 0, IndexKind::Root, &index, index.find(hash.major));
             Ok((info, hasher, hash, frame, index.slot(frame.at).block))
         })?
-        .map_err(|e| dir.corrupt(0, e))?;
+        .map_err(|e| bad_index(dir, 0, e))?;
     let mut path = Path { frames: ArrayVec::new(), leaf: child, info, hasher };
     path.push(frame);
     path.check_child(dir, child)?;
@@ -149,7 +149,7 @@ impl Path {
             return Err(dir.corrupt(block, DirError::IndexChild));
         }
         if self.frames.iter().any(|frame| frame.block == child) {
-            return Err(dir.corrupt(block, DirError::IndexCycle));
+            return Err(bad_index(dir, block, DirError::IndexCycle));
         }
         Ok(())
     }
@@ -181,7 +181,7 @@ fn read_index(
             let frame = frame(dir, block, kind, &index, at);
             Ok((frame, index.slot(at).block))
         })?
-        .map_err(|e| dir.corrupt(block, e))?;
+        .map_err(|e| bad_index(dir, block, e))?;
     path.push(frame);
     path.check_child(dir, child)?;
     path.leaf = child;

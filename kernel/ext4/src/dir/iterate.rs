@@ -28,9 +28,11 @@ use base::{Errno, Result};
 
 use super::hash::{Hasher, NameHash};
 use super::htree::{Path, next_leaf, probe};
-use super::{DirBlocks, is_dots, uses_index};
+use super::{DirBlocks, is_dots, lost_index, uses_index};
 use crate::disk::dir::{DirError, entries};
 
+/// The offset of nothing in the first block, behind that of `..`.
+const BEHIND_DOTS: u64 = 13;
 /// Where a hashed directory ends.
 const END: u64 = i64::MAX as u64;
 /// The first position of a name.
@@ -64,10 +66,17 @@ pub(crate) fn iterate(
     visit: &mut dyn FnMut(&Visit<'_>) -> bool,
 ) -> Result<()> {
     if uses_index(dir) || (dir.shape().dir_index && dir.count() == 1) {
-        by_hash(dir, cursor, pos, visit)
-    } else {
-        by_offset(dir, pos, visit)
+        let indexed = dir.is_indexed();
+        let done = by_hash(dir, cursor, pos, visit);
+        if !indexed || !lost_index(dir, &done) {
+            return done;
+        }
+        // Positions were hashes: all but the dots begins again.
+        if *pos >= FIRST {
+            *pos = BEHIND_DOTS;
+        }
     }
+    by_offset(dir, pos, visit)
 }
 
 fn by_offset(dir: &impl DirBlocks, pos: &mut u64, visit: &mut dyn FnMut(&Visit<'_>) -> bool) -> Result<()> {

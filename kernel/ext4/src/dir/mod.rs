@@ -113,7 +113,10 @@ pub(crate) fn find(dir: &impl DirBlocks, name: &[u8]) -> Result<Option<Found>> {
         return Ok(None);
     }
     if uses_index(dir) {
-        return if is_dots(name) { find_dots(dir, name).map(Some) } else { htree::find(dir, name) };
+        let found = if is_dots(name) { find_dots(dir, name).map(Some) } else { htree::find(dir, name) };
+        if !lost_index(dir, &found) {
+            return found;
+        }
     }
     for block in 0..dir.count() {
         if let Some(found) = find_in(dir, block, name)? {
@@ -130,7 +133,11 @@ pub(crate) fn add(dir: &impl DirBlocks, name: &[u8], ino: u32, file_type: u8) ->
     }
     let new = NewEntry { name, ino, file_type: if dir.shape().layout.filetype { file_type } else { 0 } };
     if uses_index(dir) {
-        return htree::add(dir, &new);
+        let added = htree::add(dir, &new);
+        if !lost_index(dir, &added) {
+            return added;
+        }
+        dir.set_indexed(false);
     }
     if dir.is_indexed() {
         // The feature was switched off: linear changes make the index untrue.
@@ -229,7 +236,8 @@ pub(crate) fn first_block(shape: &Shape, ino: u32, parent: u32) -> alloc::vec::V
 pub(crate) const DIRECTORY: u8 = 2;
 
 /// Whether the directory is to be read through its index. Where there are no checksums, a root that
-/// makes no sense is passed over, as Linux does; with them it is damage, and told by who reads it.
+/// makes no sense is passed over, as Linux does; with them it is damage, and told by who reads it. The
+/// nodes below are seen on the way down ([`bad_index`], [`lost_index`]).
 fn uses_index(dir: &impl DirBlocks) -> bool {
     let shape = dir.shape();
     if !shape.dir_index || !dir.is_indexed() {
@@ -246,6 +254,21 @@ fn uses_index(dir: &impl DirBlocks) -> bool {
         }
         _ => true,
     }
+}
+
+/// Whether an operation failed because it met a node that spoils the index, which was dropped then: the
+/// directory is to be read as a linear one.
+fn lost_index<T>(dir: &impl DirBlocks, done: &Result<T>) -> bool {
+    done.is_err() && !dir.is_indexed()
+}
+
+/// A fault of an index block. EUCLEAN; where there are no checksums, one that spoils the index drops it.
+fn bad_index(dir: &impl DirBlocks, block: u32, error: DirError) -> Errno {
+    if dir.shape().layout.csum_seed.is_none() && error.spoils_index() {
+        dir.drop_index(error);
+        return Errno::EUCLEAN;
+    }
+    dir.corrupt(block, error)
 }
 
 fn first_dots(dir: &impl DirBlocks) -> Result<disk::Dots> {

@@ -284,6 +284,34 @@ fn a_bad_root_is_passed_over_where_there_are_no_checksums() {
     assert_eq!(find(&dir, b"name17"), Err(Errno::EUCLEAN));
 }
 
+/// The same of a node below the root: its limit, its count, or a child that is above it.
+#[test]
+fn a_bad_node_is_passed_over_too() {
+    for (at, value) in [(8, 1u16), (10, 0), (10, 600), (12, 0)] {
+        for reads_first in [false, true] {
+            let dir = FakeDir::new(1024, false, true);
+            for i in 0..3000u32 {
+                add(&dir, format!("{i:0>100}").as_bytes(), 20 + i, 1).unwrap();
+            }
+            let child = dir.blocks.borrow()[0][36..40].try_into().map(u32::from_le_bytes).unwrap();
+            assert_eq!(dir.blocks.borrow()[0][30], 1, "there are nodes");
+            let bytes =
+                if at == 12 { child.to_le_bytes()[..2].try_into().unwrap() } else { value.to_le_bytes() };
+            dir.blocks.borrow_mut()[child as usize][at..at + 2].copy_from_slice(&bytes);
+            if reads_first {
+                assert_eq!(list(&dir).into_iter().collect::<BTreeSet<_>>().len(), 3002);
+            }
+            for i in (0..3000).step_by(7) {
+                let found = find(&dir, format!("{i:0>100}").as_bytes()).unwrap();
+                assert_eq!(found.map(|found| found.ino), Some(20 + i), "{at} {i}");
+            }
+            assert!(!dir.indexed.get() && dir.damage.get().is_some());
+            add(&dir, b"one more", 9, 1).unwrap();
+            assert_eq!(list(&dir).len(), 3003);
+        }
+    }
+}
+
 /// Damaged blocks give EUCLEAN or work; they never hang and never panic.
 #[test]
 fn flipped_bytes_do_no_harm() {

@@ -127,11 +127,16 @@ impl fmt::Display for DirError {
 }
 
 impl DirError {
-    /// Whether an index root with this fault is passed over, and the directory read as a linear one
+    /// Whether an index with this fault is passed over, and the directory read as a linear one
     /// (`ERR_BAD_DX_DIR`). Every block of an index is one of entries too, if nothing more is wrong.
     pub fn spoils_index(self) -> bool {
-        use DirError::{IndexCount, IndexLimit, RootFlags, RootHashVersion, RootInfo, RootLevels};
-        matches!(self, RootInfo | RootHashVersion | RootFlags | RootLevels | IndexLimit | IndexCount)
+        use DirError::{
+            IndexCount, IndexCycle, IndexLimit, RootFlags, RootHashVersion, RootInfo, RootLevels,
+        };
+        matches!(
+            self,
+            RootInfo | RootHashVersion | RootFlags | RootLevels | IndexLimit | IndexCount | IndexCycle
+        )
     }
 }
 

@@ -261,6 +261,7 @@ impl Made {
             table: self.table,
             table_offset: self.offset,
             rwsem: RwLock::new(()),
+            writers: Default::default(),
             data_sem: RwLock::new(()),
             xattr_sem: RwLock::new(()),
             acls: Default::default(),

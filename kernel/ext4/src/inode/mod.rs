@@ -50,7 +50,7 @@ use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use base::{Errno, FileBlock, FsBlock, Ino, Result, Timespec};
 use pagecache::{AddressSpace, Buffer};
 use sync::{RwLock, SpinLock};
-use vfs::FileType;
+use vfs::{FileType, WriteCount};
 use writeback::{DirtyFlags, DirtyState};
 
 use crate::acl::AclCache;
@@ -72,6 +72,8 @@ pub struct Node {
     table: Buffer,
     table_offset: usize,
     rwsem: RwLock<()>,
+    /// Who writes to it and who runs it.
+    writers: WriteCount,
     data_sem: RwLock<()>,
     /// Held shared to look at the extended attributes, alone to change them.
     xattr_sem: RwLock<()>,

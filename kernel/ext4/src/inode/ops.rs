@@ -11,7 +11,7 @@ use vfs::acl::{Acl, AclKind};
 use vfs::xattr::Xattrs;
 use vfs::{
     Attr, Directory, FileOperations, FileType, Fixed, Inode, OpenFlags, Ownership, SetAttr, SuperBlock,
-    Symlink,
+    Symlink, WriteCount,
 };
 use writeback::{DirtyInode, DirtyState};
 
@@ -55,6 +55,10 @@ impl Inode for Ext4Inode {
 
     fn is_linkable(&self) -> bool {
         Node::is_linkable(self)
+    }
+
+    fn write_count(&self) -> Option<&WriteCount> {
+        Some(&self.writers)
     }
 
     fn as_directory(&self) -> Option<&dyn Directory> {

@@ -20,7 +20,7 @@ use alloc::vec::Vec;
 
 use base::arch::{Machine, UserRegs};
 use base::{Errno, Result, UserAddr, UserMemory};
-use vfs::{Cred, File, FileType, Path, Want, namei, read_write};
+use vfs::{Cred, File, FileType, Path, Running, Want, namei, read_write};
 
 pub use error::ExecError;
 pub use image::{Image, Segment};
@@ -88,7 +88,9 @@ impl Start<'_> {
             return Err(ExecError::NotRegular);
         }
         namei::permission(&**inode, Want::EXEC, &self.cred).map_err(|_| ExecError::NotExecutable)?;
-        self.load(file, file.path().clone(), name)
+        let busy = |e| ExecError::Failed("somebody writes to it", e);
+        let running = Running::begin(inode).map_err(busy)?;
+        self.load(file, file.path().clone(), Some(running), name)
     }
 
     /// The same for what may be executed, from anything that can be read and mapped.
@@ -96,6 +98,7 @@ impl Start<'_> {
         self,
         file: &dyn ProgramFile,
         exe: Path,
+        running: Option<Running>,
         name: &[u8],
     ) -> core::result::Result<(Arc<Process>, UserRegs), ExecError> {
         let limits = Arc::new(Limits::new(self.memory_pages));
@@ -111,6 +114,7 @@ impl Start<'_> {
             mm,
             limits,
             exe,
+            running,
             comm: name.rsplit(|&b| b == b'/').next().unwrap_or(name).to_vec(),
             root: self.root,
             cred: self.cred,

@@ -248,7 +248,7 @@ fn a_process_begins() {
     let start = start(&argv, &envp, Cred::ROOT);
     let exe = start.root.clone();
     let (process, regs) =
-        start.load(&Elf::new(abi::ET_EXEC).file(), exe, b"/usr/bin/a-rather-long-name").unwrap();
+        start.load(&Elf::new(abi::ET_EXEC).file(), exe, None, b"/usr/bin/a-rather-long-name").unwrap();
     assert_eq!(regs.pc, 0x40_0100);
     assert_eq!(process.comm(), b"a-rather-long-n");
     assert_eq!(process.cmdline(), b"prog\0-x\0");
@@ -268,16 +268,18 @@ fn a_process_begins() {
 fn only_executable_files_are_started() {
     let argv = [b"prog".to_vec()];
     let (open, create) = (OpenFlags::from_user(0), OpenFlags::from_user(0o102));
-    let start_file = |mode: u32, name: &[u8]| {
+    let start_file = |mode: u32, name: &[u8], written: bool| {
         let start = start(&argv, &[], Cred::ROOT);
         let root = start.root.clone();
         let at = At { root: &root, base: &root, cred: &Cred::ROOT, umask: 0 };
         let made = namei::open(&at, b"file", create, mode).unwrap();
         read_write::kernel_write(&made, b"#!/bin/sh\n", 0).unwrap();
+        let _made = written.then_some(made);
         let file = namei::open(&at, name, open, 0).unwrap();
         start.program(&file, name).err().unwrap()
     };
-    assert_eq!(start_file(0o755, b"."), ExecError::NotRegular);
-    assert_eq!(start_file(0o644, b"file"), ExecError::NotExecutable);
-    assert_eq!(start_file(0o755, b"file"), ExecError::Script(b"/bin/sh".to_vec()));
+    assert_eq!(start_file(0o755, b".", false), ExecError::NotRegular);
+    assert_eq!(start_file(0o644, b"file", true), ExecError::NotExecutable);
+    assert_eq!(start_file(0o755, b"file", true).errno(), Errno::ETXTBSY);
+    assert_eq!(start_file(0o755, b"file", false), ExecError::Script(b"/bin/sh".to_vec()));
 }

@@ -25,6 +25,7 @@ use crate::flags::OpenFlags;
 use crate::inode::Fixed;
 use crate::mount::Path;
 use crate::superblock::MountFlags;
+use crate::write_count::Writing;
 
 /// Opens a path. `mode` is for a file that is made.
 pub fn open(at: &At<'_>, path: &[u8], flags: OpenFlags, mode: u32) -> Result<Arc<File>> {
@@ -171,6 +172,7 @@ fn open_existing(at: &At<'_>, place: Path, flags: OpenFlags) -> Result<Arc<File>
     may_open(at, &place, kind, flags)?;
     let file = open_inode(place, flags, false)?;
     if truncate {
+        let _writing = Writing::begin(&inode)?;
         attr_ops::truncate_to(&inode, 0, attr_ops::TruncateBy::File, at.cred)?;
     }
     Ok(file)

@@ -33,6 +33,7 @@ use crate::file_ops::FileOperations;
 use crate::flags::OpenFlags;
 use crate::inode::{Directory, Inode, Symlink};
 use crate::superblock::{FileSystemType, MountFlags, SuperBlock, anonymous_dev};
+use crate::write_count::WriteCount;
 use crate::xattr::Xattrs;
 
 /// The largest file: what a 64-bit position can name, in whole pages.
@@ -185,6 +186,7 @@ struct Node {
     xattrs: xattr::Attributes,
     /// Made without a name, and may get one.
     linkable: AtomicBool,
+    writers: WriteCount,
     body: Body,
 }
 
@@ -216,7 +218,17 @@ impl Node {
         };
         let xattrs = xattr::Attributes::default();
         let (rwsem, meta) = (RwLock::new(()), SpinLock::new(meta));
-        Arc::new(Node { ino, kind, fs, rwsem, meta, xattrs, linkable: AtomicBool::new(false), body })
+        Arc::new(Node {
+            ino,
+            kind,
+            fs,
+            rwsem,
+            meta,
+            xattrs,
+            linkable: AtomicBool::new(false),
+            writers: WriteCount::default(),
+            body,
+        })
     }
 
     /// A new inode of the same file system. ENOSPC while the file system goes away.
@@ -308,6 +320,10 @@ impl Inode for Node {
 
     fn rwsem(&self) -> &RwLock<()> {
         &self.rwsem
+    }
+
+    fn write_count(&self) -> Option<&WriteCount> {
+        Some(&self.writers)
     }
 
     fn is_linkable(&self) -> bool {

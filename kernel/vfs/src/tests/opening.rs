@@ -3,9 +3,9 @@
 use base::Errno;
 
 use super::{OK, World, err};
-use crate::attr_ops::chmod;
+use crate::attr_ops::{chmod, truncate};
 use crate::namei::{self, At};
-use crate::{Cred, FMode, MountFlags, OpenFlags, answers};
+use crate::{Cred, FMode, MountFlags, OpenFlags, Running, answers};
 
 const RD: OpenFlags = OpenFlags::empty();
 const WR: OpenFlags = OpenFlags::WRONLY;
@@ -231,4 +231,36 @@ fn special_files() {
         assert_eq!(w.try_open(name, RD), err(Errno::ENXIO), "{name}");
         assert_eq!(w.try_open(name, OpenFlags::PATH), OK, "{name}");
     }
+}
+
+/// ETXTBSY: a file is written or run, not both.
+#[test]
+fn a_program_that_runs() {
+    let w = tree();
+    let inode = w.place("f").inode().unwrap().clone();
+    let running = Running::begin(&inode).unwrap();
+    answers! {
+        w.try_open("f", RD) => OK,
+        w.try_open("f", WR) => err(Errno::ETXTBSY),
+        w.try_open("f", OpenFlags::RDWR) => err(Errno::ETXTBSY),
+        w.try_open("f", RD | OpenFlags::TRUNC) => err(Errno::ETXTBSY),
+        w.try_open("f", CREAT | WR) => err(Errno::ETXTBSY),
+        truncate(&w.place("f"), 1, u64::MAX, &w.cred) => err(Errno::ETXTBSY),
+        w.as_user(7).try_open("f", WR) => err(Errno::EACCES),
+        w.unlink("f") => OK,
+    }
+    assert_eq!(Running::begin(&inode).map(drop), OK, "more than one may run it");
+    drop(running);
+    w.put("g", "content");
+    let file = w.open("g", OpenFlags::RDWR).unwrap();
+    assert_eq!(Running::begin(file.inode()).map(drop), err(Errno::ETXTBSY));
+    let inode = file.inode().clone();
+    drop(file);
+    assert_eq!(Running::begin(&inode).map(drop), OK);
+    // What failed to open has left nothing behind.
+    let running = Running::begin(&inode).unwrap();
+    assert_eq!(w.try_open("g", WR), err(Errno::ETXTBSY));
+    drop(running);
+    answers! { w.try_open("g", WR) => OK }
+    assert_eq!(Running::begin(&inode).map(drop), OK);
 }
