@@ -10,10 +10,21 @@ extern crate alloc;
 #[cfg(test)]
 extern crate std;
 
+mod checkpoint;
 pub mod checksum;
+mod commit;
 pub mod disk;
+mod handle;
+mod journal;
 pub mod log;
+mod state;
+mod stats;
 pub mod superblock;
+mod transaction;
 pub mod units;
 
+pub use handle::Handle;
+pub use journal::{Journal, JournalError, OnAbort, Options, Setup};
+pub use stats::Stats;
+pub use transaction::OrderedInode;
 pub use units::{LogBlock, Tid};

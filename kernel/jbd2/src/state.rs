@@ -1,0 +1,216 @@
+//! Where the journal stands: the running transaction's counters, who commits, what was asked for.
+//!
+//! All of it is behind one `SpinLock`, held for a few instructions: a handle's start and stop are little
+//! more than one visit here. What takes longer (the lists of buffers) is in `transaction`.
+//!
+//! # Invariants
+//! 1. While a handle is active, `running` is its transaction: the switch waits for `updates` to be 0.
+//! 2. `running.outstanding` is what its handles have spent and may yet spend; so it is never less than the
+//!    blocks that are filed, as long as nobody takes more than he asked for (`Stats::overruns`).
+//! 3. `commit_sequence` is before `committing.tid`, and that is the one before `running.tid`.
+
+use base::Errno;
+
+use crate::superblock::LogSuperblock;
+use crate::units::Tid;
+
+/// What the running transaction lets its handles do.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Phase {
+    /// Takes new handles.
+    Running,
+    /// Takes none: it waits for those it has, and then becomes the one that commits.
+    Locked,
+}
+
+/// The running transaction's counters.
+#[derive(Debug)]
+pub(crate) struct Running {
+    pub tid: Tid,
+    pub phase: Phase,
+    /// Active handles.
+    pub updates: u32,
+    /// Log blocks that were asked for.
+    pub outstanding: u32,
+    /// Handles that were ever started.
+    pub handles: u32,
+    /// When it began and when it is to be committed at the latest, CLOCK_MONOTONIC.
+    pub started: u64,
+    pub expires: u64,
+}
+
+/// How far a commit has come.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub(crate) enum Stage {
+    /// The data that must be there before it are on their way.
+    Flush,
+    /// Its blocks are on their way to the log.
+    Log,
+    /// The commit block is on its way, and with it the flush: data written from now on is not covered.
+    Record,
+}
+
+/// The transaction that commits.
+#[derive(Debug)]
+pub(crate) struct Committing {
+    pub tid: Tid,
+    pub stage: Stage,
+    /// Log blocks that it will take at most.
+    pub outstanding: u32,
+}
+
+/// See the module.
+#[derive(Debug)]
+pub(crate) struct State {
+    pub running: Option<Running>,
+    pub committing: Option<Committing>,
+    /// The number of the next transaction that begins.
+    pub next: Tid,
+    /// The last one that is committed.
+    pub commit_sequence: Tid,
+    /// The last one whose commit was asked for.
+    pub commit_request: Tid,
+    /// Somebody runs a commit or a checkpoint.
+    pub busy: bool,
+    /// How many want no handle to start ([`crate::Journal::lock_updates`]).
+    pub barriers: u32,
+    /// Why the journal was given up.
+    pub aborted: Option<Errno>,
+    /// Free blocks of the log.
+    pub free: u32,
+    /// How long a commit takes, in nanoseconds, smoothed.
+    pub average_commit_ns: u64,
+}
+
+/// Why a handle cannot start now.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Refused {
+    Aborted,
+    /// All handles are held back.
+    Barrier,
+    /// The running transaction takes no more handles.
+    Locked(Tid),
+    /// It would become too large.
+    Full(Tid),
+    /// The log has too little room.
+    NoSpace,
+}
+
+/// What a transaction may be.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Limits {
+    /// Log blocks of one transaction: a quarter of the log.
+    pub max_transaction: u32,
+    /// Of these, what handles may ask for; the rest is for descriptors, revoke blocks, and the commit block.
+    pub max_credits: u32,
+    /// Nanoseconds from its begin to its commit.
+    pub commit_interval_ns: u64,
+}
+
+impl Limits {
+    /// Of a log with this superblock. As in Linux a transaction is at most a quarter of the log, so that one
+    /// can run, one commit, and some wait to be taken home.
+    pub(crate) fn of(superblock: &LogSuperblock, commit_interval_ns: u64) -> Limits {
+        let (ring, format) = (superblock.ring(), superblock.format());
+        let max_transaction = ring.blocks() / 4;
+        // Both are a few hundred at most, and at least 1 for any block size.
+        let (tags, revokes) = (format.tags_per_block() as u32, format.revokes_per_block() as u32);
+        // A revoke for each block of the transaction, which is far more than there are.
+        let overhead = 1 + max_transaction.div_ceil(tags) + max_transaction.div_ceil(revokes);
+        let max_credits = max_transaction.saturating_sub(overhead);
+        Limits { max_transaction, max_credits, commit_interval_ns }
+    }
+}
+
+impl State {
+    /// Of a journal with a free log of so many blocks, whose next transaction is `next`.
+    pub(crate) fn new(next: Tid, free: u32) -> State {
+        State {
+            running: None,
+            committing: None,
+            next,
+            commit_sequence: Tid(next.0.wrapping_sub(1)),
+            commit_request: Tid(next.0.wrapping_sub(1)),
+            busy: false,
+            barriers: 0,
+            aborted: None,
+            free,
+            average_commit_ns: 0,
+        }
+    }
+
+    /// Lets a handle of so many credits into the running transaction, or a new one.
+    #[inline]
+    pub(crate) fn admit(
+        &mut self,
+        credits: u32,
+        limits: &Limits,
+        now: impl Fn() -> u64,
+    ) -> Result<Tid, Refused> {
+        if self.aborted.is_some() {
+            return Err(Refused::Aborted);
+        }
+        if self.barriers != 0 {
+            return Err(Refused::Barrier);
+        }
+        if let Some(running) = &self.running {
+            if running.phase == Phase::Locked {
+                return Err(Refused::Locked(running.tid));
+            }
+            if running.outstanding.saturating_add(credits) > limits.max_credits {
+                return Err(Refused::Full(running.tid));
+            }
+        }
+        if self.room() < limits.max_transaction {
+            return Err(Refused::NoSpace);
+        }
+        let running = self.running_or_new(limits, now);
+        running.updates += 1;
+        running.handles += 1;
+        running.outstanding += credits;
+        Ok(running.tid)
+    }
+
+    /// Free blocks of the log but those that the commit under way will take. As long as this is a whole
+    /// transaction for every handle that starts, the running transaction always fits.
+    pub(crate) fn room(&self) -> u32 {
+        self.free.saturating_sub(self.committing.as_ref().map_or(0, |c| c.outstanding))
+    }
+
+    /// The running transaction, begun now if there is none.
+    #[inline]
+    pub(crate) fn running_or_new(&mut self, limits: &Limits, now: impl Fn() -> u64) -> &mut Running {
+        let next = &mut self.next;
+        self.running.get_or_insert_with(|| {
+            let tid = *next;
+            *next = tid.next();
+            let started = now();
+            let expires = started.saturating_add(limits.commit_interval_ns);
+            Running { tid, phase: Phase::Running, updates: 0, outstanding: 0, handles: 0, started, expires }
+        })
+    }
+
+    /// More credits for a handle that is active; false when the transaction would become too large.
+    pub(crate) fn extend(&mut self, credits: u32, limits: &Limits) -> bool {
+        let Some(running) = &mut self.running else { return false };
+        let granted = running.outstanding.saturating_add(credits) <= limits.max_credits;
+        if granted {
+            running.outstanding += credits;
+        }
+        granted
+    }
+
+    /// A handle ends with `unspent` credits. Whether it was the last that a commit waits for.
+    #[inline]
+    pub(crate) fn leave(&mut self, unspent: u32) -> bool {
+        let Some(running) = &mut self.running else { return false };
+        running.updates = running.updates.saturating_sub(1);
+        running.outstanding = running.outstanding.saturating_sub(unspent);
+        running.updates == 0 && (running.phase == Phase::Locked || self.barriers != 0)
+    }
+
+    /// Whether this transaction's commit is over.
+    pub(crate) fn is_committed(&self, tid: Tid) -> bool {
+        tid.is_at_most(self.commit_sequence)
+    }
+}
