@@ -9,7 +9,7 @@
 //!   disks       RAM disks, virtio-blk, and the partitions on them
 //!   root        the file system on root=
 //!   program     init=, until it ends
-//!   power       QEMU ends with its status
+//!   power       QEMU ends with its status, or what reboot(2) asked for
 //! ```
 //! Whatever fails on the way is one line on the log and status 125 ([`trouble`]); a panic is for
 //! mistakes of the kernel's own.
@@ -21,6 +21,7 @@ extern crate alloc;
 mod disks;
 mod early;
 mod panic;
+mod power_key;
 mod proc_source;
 mod program;
 mod ramdisk;
@@ -32,6 +33,7 @@ mod trace;
 mod trouble;
 
 use alloc::boxed::Box;
+use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::arch::global_asm;
@@ -48,6 +50,7 @@ use machine::platform::MachinePlatform;
 use machine::{console, cpu, entropy, gic, irq, klog, layout, memory, power, timer};
 
 use proc_source::KernelSource;
+use syscall::{End as Ended, Reboot};
 use terminal::Terminal;
 use trouble::{Context as _, Trouble};
 
@@ -63,20 +66,40 @@ static HEAP: KernelHeap = KernelHeap::new();
 /// From `start.S`: where the device tree and the kernel's image are, as physical addresses.
 extern "C" fn kernel_main(device_tree: u64, image: u64) -> ! {
     early::init(PhysAddr(image));
-    let (end, status) = match boot(PhysAddr(device_tree)) {
-        Ok(status) => (End::Exit(status), status),
+    match boot(PhysAddr(device_tree)) {
+        Ok(ended) => leave(&ended),
         Err(trouble) => {
             log::error!("{trouble}");
             klog::console_ready();
-            (End::Failed(trouble::STATUS), trouble::STATUS)
+            console::end(End::Failed(trouble::STATUS));
+            power::exit(trouble::STATUS)
         }
-    };
-    console::end(end);
-    power::exit(status)
+    }
 }
 
-/// Everything, bottom up. The program's status.
-fn boot(device_tree: PhysAddr) -> Result<u8, Trouble> {
+/// The end of the machine, as the program wanted it; every disk is unmounted.
+fn leave(ended: &Ended) -> ! {
+    let status = ended.status();
+    match ended {
+        Ended::Rebooted(Reboot::Restart(None)) => log::warn!("reboot: Restarting system"),
+        Ended::Rebooted(Reboot::Restart(Some(word))) => {
+            log::warn!("reboot: Restarting system with command '{}'", String::from_utf8_lossy(word));
+        }
+        Ended::Rebooted(Reboot::Halt) => log::warn!("reboot: System halted"),
+        Ended::Rebooted(Reboot::PowerOff) => log::warn!("reboot: Power down"),
+        Ended::Exited(_) | Ended::Killed(_) => {}
+    }
+    console::end(End::Exit(status));
+    match ended {
+        Ended::Rebooted(Reboot::Restart(_)) => power::restart(status),
+        // With the launcher at the other end nobody could switch it off.
+        Ended::Rebooted(Reboot::Halt) if !console::is_framed() => power::halt(),
+        _ => power::exit(status),
+    }
+}
+
+/// Everything, bottom up. How the program ended.
+fn boot(device_tree: PhysAddr) -> Result<Ended, Trouble> {
     let tree = early::device_tree(device_tree)?;
     power::set_psci(tree.psci());
     let uart = tree.uart();
@@ -103,6 +126,7 @@ fn boot(device_tree: PhysAddr) -> Result<u8, Trouble> {
     // SAFETY: the memory's set-up left it out (`tree.reserved()`), and this is the one place that knows it.
     unsafe { ramdisk::start(image, &options) };
     disks::probe(tree, &options);
+    power_key::listen(tree);
 
     // The tree has told everything; its memory and what only start.S needed are free now.
     // SAFETY: `tree` is not used below.
@@ -111,7 +135,7 @@ fn boot(device_tree: PhysAddr) -> Result<u8, Trouble> {
     log::info!("memory: {} of {} KiB free", memory.free * 4, memory.total * 4);
 
     if let Some(which) = &options.selftest {
-        return Ok(selftest::run(which));
+        return Ok(Ended::Exited(selftest::run(which)));
     }
     start_file_systems(command_line);
     let ended = run_program(&options);
@@ -119,8 +143,8 @@ fn boot(device_tree: PhysAddr) -> Result<u8, Trouble> {
     ended
 }
 
-/// From the root file system, mounted, to the root file system, unmounted. The program's status.
-fn run_program(options: &Options) -> Result<u8, Trouble> {
+/// From the root file system, mounted, to the root file system, unmounted. How the program ended.
+fn run_program(options: &Options) -> Result<Ended, Trouble> {
     let root = root::mount(options)?;
     root::attach_all(&root);
     trace::program_starts(options);

@@ -7,9 +7,10 @@ use core::sync::atomic::Ordering;
 
 use base::PAGE_SIZE;
 use machine::memory::frames;
-use machine::{entropy, features, irq, timer};
+use machine::{console, entropy, features, irq, timer};
 use process::Process;
 use process::limits;
+use process::signal::SigInfo;
 use procfs::{
     Activity, Cpu, CpuTimes, Disk, IoCounters, Layout, Limit, Memory, ProcSource, ProcessView, SignalSets,
     Sizes, Times, Uts, Writeback,
@@ -28,6 +29,20 @@ pub fn set_process(process: &Arc<Process>) {
 /// The program that runs.
 pub fn process() -> Option<Arc<Process>> {
     PROCESS.lock().clone()
+}
+
+/// Whether there is one.
+pub fn program_runs() -> bool {
+    PROCESS.lock().is_some()
+}
+
+/// Sends the program a signal, if it runs.
+pub fn signal(info: SigInfo) {
+    // Under the lock, so that no handle of ours can be the last: the program's end closes its files.
+    if let Some(process) = PROCESS.lock().as_ref() {
+        process.signals().send(info);
+    }
+    console::wake_readers();
 }
 
 /// The program has ended.

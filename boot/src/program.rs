@@ -13,9 +13,11 @@ use machine::machine::QuillMachine;
 use machine::memory::frames;
 use process::Process;
 use process::exec::Start;
+use syscall::End;
 use vfs::namei::{self, At};
 use vfs::{Cred, File, Mount, MountFlags, OpenFlags, Path};
 
+use crate::power_key;
 use crate::proc_source;
 use crate::root;
 use crate::system::KernelSystem;
@@ -24,22 +26,24 @@ use crate::trouble::Trouble;
 /// What Linux gives its init when the command line says nothing else.
 const ENVIRONMENT: [&str; 2] = ["HOME=/", "TERM=linux"];
 
-/// Runs the program; its exit status. The root is synced and unmounted afterwards.
-pub fn run(root: &Arc<Mount>, options: &Options) -> Result<u8, Trouble> {
+/// Runs the program; how it ended. The root is synced and unmounted afterwards.
+pub fn run(root: &Arc<Mount>, options: &Options) -> Result<End, Trouble> {
     let Some(init) = &options.init else {
         return Err(Trouble::new("there is no program to run: give init= on the kernel command line"));
     };
     let (process, regs) = start(root, init, options)?;
     proc_source::set_process(&process);
+    power_key::serve();
     let mut cpu = QuillMachine.new_user_cpu(regs);
     let end = syscall::run(&process, &mut *cpu, &KernelSystem);
     log::info!("{}: {end:?}", shown(init));
     // The program's files and mappings go before the file system does.
     proc_source::forget_process();
+    power_key::program_ended();
     process.files().close_all();
     drop(cpu);
     drop(process);
-    Ok(end.status())
+    Ok(end)
 }
 
 /// Writes everything back and marks the disks clean.

@@ -34,9 +34,8 @@ impl ConsoleDriver for Terminal {
     }
 
     fn signal(&self, number: u8) {
-        if let (Some(process), Ok(signal)) = (proc_source::process(), Signal::from_user(number.into())) {
-            process.signals().send(SigInfo::kernel(signal));
-            console::wake_readers();
+        if let Ok(signal) = Signal::from_user(number.into()) {
+            proc_source::signal(SigInfo::kernel(signal));
         }
     }
 }

@@ -43,7 +43,8 @@ Examples:
 Exit status:
   the program's own; 128+N when signal N ended it; 70 kernel panic; 124 time limit;
   125 trouble of the launcher or a system that could not start the program;
-  130, 143 when the launcher itself was interrupted.
+  130, 143 when the launcher itself was interrupted: the program gets SIGTERM and the disk is
+  unmounted; a second Ctrl-C kills QEMU.
 
 Program output goes to stdout byte by byte, the kernel log to stderr.
 QUILL_QEMU names another QEMU than the first qemu-system-aarch64 on PATH.";

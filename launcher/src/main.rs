@@ -11,6 +11,7 @@
 //! | `cmdline` | the kernel's command line: root, init, arguments, environment |
 //! | `qemu` | QEMU's command line: machine, accelerator, disk, console |
 //! | `console` | the framing on the guest's serial line (docs/console.md) |
+//! | `monitor`, `process` | QEMU's process, and its power key |
 //! | `session` | the running QEMU: output, input, time limit, signals |
 //! | `outcome` | how a run ended, in words and as an exit status |
 //! | `run` | joins them |
@@ -24,7 +25,9 @@ mod disk;
 mod drive;
 mod image;
 mod kernel;
+mod monitor;
 mod outcome;
+mod process;
 mod qemu;
 mod run;
 mod session;

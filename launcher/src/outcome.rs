@@ -12,9 +12,11 @@ pub enum Outcome {
     Guest(End),
     /// The time limit passed; QEMU was stopped.
     TimedOut(Duration),
-    /// The launcher got this signal and stopped QEMU.
+    /// The launcher got this signal, and the guest ended in an orderly way or had not begun.
     Interrupted(i32),
-    /// Whoever read the program's output has gone away; QEMU was stopped.
+    /// The launcher got this signal, and QEMU was killed.
+    Killed(i32),
+    /// Whoever read the program's output has gone away.
     OutputClosed,
     /// QEMU ended, and the guest had not said how the program did.
     Silent {
@@ -34,12 +36,20 @@ const SIGNAL_BASE: u8 = 128;
 const SIGPIPE: u8 = 13;
 
 impl Outcome {
+    /// The same, QEMU not having ended by itself.
+    pub fn killed(self) -> Self {
+        match self {
+            Outcome::Interrupted(signal) => Outcome::Killed(signal),
+            other => other,
+        }
+    }
+
     pub fn status(&self) -> u8 {
         match self {
             Outcome::Guest(End::Exit(status) | End::Refused(status)) => *status,
             Outcome::Guest(End::Panic) => PANIC,
             Outcome::TimedOut(_) => TIMED_OUT,
-            Outcome::Interrupted(signal) => {
+            Outcome::Interrupted(signal) | Outcome::Killed(signal) => {
                 u8::try_from(*signal).map_or(OWN_TROUBLE, |n| SIGNAL_BASE.saturating_add(n))
             }
             Outcome::OutputClosed => SIGNAL_BASE + SIGPIPE,
@@ -56,6 +66,9 @@ impl Outcome {
                 Some(format!("{program} did not end within {} s; QEMU was stopped", limit.as_secs_f64()))
             }
             Outcome::Interrupted(signal) => Some(format!("stopped by signal {signal}")),
+            Outcome::Killed(signal) => {
+                Some(format!("stopped by signal {signal}; QEMU was killed before the disk was unmounted"))
+            }
             Outcome::Silent { status, message } => {
                 let message = message.as_deref().map(|line| format!(": {line}")).unwrap_or_default();
                 Some(format!("QEMU ended ({status}) before the kernel said how {program} did{message}"))
@@ -79,6 +92,7 @@ mod tests {
             (Outcome::TimedOut(Duration::from_secs(1)), 124),
             (Outcome::Interrupted(2), 130),
             (Outcome::Interrupted(15), 143),
+            (Outcome::Killed(2), 130),
             (Outcome::OutputClosed, 141),
             (silent, 125),
         ];

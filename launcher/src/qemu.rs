@@ -2,6 +2,7 @@
 
 use std::ffi::{OsStr, OsString};
 use std::fs::OpenOptions;
+use std::os::fd::RawFd;
 use std::path::Path;
 use std::process::Command;
 
@@ -85,6 +86,8 @@ pub struct Vm<'a> {
     pub cpus: u16,
     pub memory: ByteSize,
     pub more: &'a [OsString],
+    /// The descriptor of its monitor.
+    pub monitor: RawFd,
 }
 
 impl Vm<'_> {
@@ -97,6 +100,8 @@ impl Vm<'_> {
         add(&["-m", &format!("{}B", self.memory.bytes())]);
         add(&["-nodefaults", "-nographic", "-no-reboot"]);
         add(&["-chardev", "stdio,id=console,signal=off", "-serial", "chardev:console"]);
+        add(&["-chardev", &format!("socket,id=quill-monitor,fd={}", self.monitor)]);
+        add(&["-mon", "chardev=quill-monitor,mode=control"]);
         if self.accelerator == Accelerator::Tcg {
             // Elsewhere the exit status comes over the console alone.
             add(&["-semihosting-config", "enable=on,target=native"]);
@@ -182,6 +187,7 @@ mod tests {
             cpus: 2,
             memory: ByteSize::mib(32),
             more: &[],
+            monitor: 7,
         }
     }
 

@@ -11,9 +11,10 @@ use crate::OWN_TROUBLE;
 use crate::cli::RunArgs;
 use crate::cmdline::CommandLine;
 use crate::disk::{self, Placed};
+use crate::process::Qemu;
 use crate::qemu::{Accelerator, Vm};
 use crate::tools::Tool;
-use crate::{kernel, session};
+use crate::{kernel, monitor, session};
 
 /// QEMU rounds a machine's memory up to whole pages of its own; in MiB nothing needs rounding.
 const MEMORY_UNIT: u64 = 1 << 20;
@@ -51,6 +52,7 @@ pub fn run(args: &RunArgs) -> Result<u8> {
         tempfile::Builder::new().prefix("quill-").tempdir().context("cannot make a temporary folder")?;
     let image = kernel::stage(args.kernel.as_deref(), work.path())?;
     let disk = disk::prepare(args, program.placed(), work.path())?;
+    let (monitor, monitor_end) = monitor::line()?;
     let vm = Vm {
         kernel: &image,
         append: &append,
@@ -63,9 +65,12 @@ pub fn run(args: &RunArgs) -> Result<u8> {
         cpus: args.cpus,
         memory: args.memory,
         more: &args.qemu_arg,
+        monitor: monitor_end.number(),
     };
     let trace = args.trace_file.as_deref().map(trace_file).transpose()?;
-    let outcome = session::run(vm.command(&qemu), args.timeout, signals, trace)?;
+    let qemu = Qemu::start(vm.command(&qemu), monitor)?;
+    drop(monitor_end);
+    let outcome = session::run(qemu, args.timeout, signals, trace)?;
     if let Some(sentence) = outcome.sentence(&program.init) {
         eprintln!("quill: {sentence}");
     }

@@ -13,11 +13,15 @@
 //!
 //! Standard input is held back until the guest has sent its first byte (or [`INPUT_PATIENCE`] has
 //! passed): before the kernel has set up its serial port, input would be lost.
+//!
+//! # How a run is interrupted
+//! A signal, or a reader who goes away, presses the guest's power key: the program gets SIGTERM, the disk
+//! is unmounted, and the launcher ends as it would have. A second signal, a guest that takes longer than
+//! [`STOPPING`], or one that has not begun, and QEMU is killed. The time limit kills at once.
 
 use std::fs::File;
 use std::io::{self, BufRead as _, BufReader, Read, Write};
-use std::os::unix::process::CommandExt as _;
-use std::process::{Child, ChildStdin, ChildStdout, Command, ExitStatus, Stdio};
+use std::process::{ChildStdin, ChildStdout};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
@@ -28,9 +32,12 @@ use signal_hook::iterator::Signals;
 
 use crate::console::{Decoder, END_OF_INPUT, End, Event, Stream, encode_input};
 use crate::outcome::Outcome;
+use crate::process::{GRACE, Pipes, Qemu};
 
-/// How long QEMU may take to end after the guest has said that it is done.
-const GRACE: Duration = Duration::from_secs(5);
+/// How long the guest may take to end after its power key was pressed: it gives the program 5 s.
+const STOPPING: Duration = Duration::from_secs(20);
+/// A signal so soon after the first is the same one: timeout(1) sends it to the process and to its group.
+const SAME_SIGNAL: Duration = Duration::from_millis(300);
 /// How long the output of a QEMU that was stopped may take to be written.
 const DRAIN: Duration = Duration::from_secs(1);
 /// How long input waits for a guest that says nothing.
@@ -46,13 +53,8 @@ pub fn catch_signals() -> Result<Signals> {
 /// Runs QEMU until the guest is done, the limit has passed or a signal has come.
 ///
 /// The trace goes to `trace`, or to stderr.
-pub fn run(
-    command: Command,
-    limit: Option<Duration>,
-    signals: Signals,
-    trace: Option<File>,
-) -> Result<Outcome> {
-    let session = Session::start(command, signals, trace)?;
+pub fn run(qemu: Qemu, limit: Option<Duration>, signals: Signals, trace: Option<File>) -> Result<Outcome> {
+    let session = Session::start(qemu, signals, trace)?;
     session.watch(limit)
 }
 
@@ -67,23 +69,6 @@ enum Report {
     Signal(i32),
 }
 
-/// QEMU's process; it never outlives this value.
-struct Qemu(Child);
-
-impl Qemu {
-    fn stop(&mut self) -> io::Result<ExitStatus> {
-        // Fails only for a process that has been waited for, which is as good as killed.
-        let _ = self.0.kill();
-        self.0.wait()
-    }
-}
-
-impl Drop for Qemu {
-    fn drop(&mut self) {
-        let _ = self.stop();
-    }
-}
-
 struct Session {
     qemu: Qemu,
     reports: Receiver<Report>,
@@ -92,14 +77,8 @@ struct Session {
 }
 
 impl Session {
-    fn start(mut command: Command, signals: Signals, trace: Option<File>) -> Result<Self> {
-        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        // Its own process group: a terminal's Ctrl-C reaches the launcher, which decides.
-        let mut child = command.process_group(0).spawn().context("cannot start QEMU")?;
-        let pipes = (child.stdin.take(), child.stdout.take(), child.stderr.take());
-        let qemu = Qemu(child);
-        let (Some(stdin), Some(stdout), Some(stderr)) = pipes else { anyhow::bail!("QEMU has no pipes") };
-
+    fn start(mut qemu: Qemu, signals: Signals, trace: Option<File>) -> Result<Self> {
+        let Pipes { stdin, stdout, stderr } = qemu.take_pipes()?;
         let (sender, reports) = channel();
         let (input_gate, gate) = channel();
         let signal_sender = sender.clone();
@@ -116,10 +95,13 @@ impl Session {
             Some(Report::End(end)) => self.leave(end),
             Some(Report::WireEnded) => self.fell_silent(),
             Some(Report::OutputFailed(error)) if error.kind() == io::ErrorKind::BrokenPipe => {
-                self.stop(Outcome::OutputClosed)
+                self.power_down(Outcome::OutputClosed)
             }
-            Some(Report::OutputFailed(error)) => Err(error).context("cannot write the program's output"),
-            Some(Report::Signal(signal)) => self.stop(Outcome::Interrupted(signal)),
+            Some(Report::OutputFailed(error)) => {
+                self.power_down(Outcome::OutputClosed)?;
+                Err(error).context("cannot write the program's output")
+            }
+            Some(Report::Signal(signal)) => self.power_down(Outcome::Interrupted(signal)),
             None => self.stop(Outcome::TimedOut(limit.unwrap_or_default())),
         }
     }
@@ -141,15 +123,34 @@ impl Session {
     /// The guest is done: what is still on the wire is written, and QEMU may end by itself.
     fn leave(mut self, end: End) -> Result<Outcome> {
         match self.next(Some(GRACE)) {
-            Some(_) => self.wait_briefly()?,
-            None => self.qemu.stop().context("cannot stop QEMU")?,
+            Some(_) => self.qemu.wait_briefly()?,
+            None => self.qemu.stop()?,
         };
         Ok(Outcome::Guest(end))
     }
 
+    /// Presses the power key and lets the guest end: the disk is then as after any other run.
+    fn power_down(mut self, outcome: Outcome) -> Result<Outcome> {
+        if !self.qemu.power_down() {
+            return self.stop(outcome);
+        }
+        let pressed = Instant::now();
+        loop {
+            match self.next(Some(STOPPING.saturating_sub(pressed.elapsed()))) {
+                Some(Report::End(End::Panic)) => return self.leave(End::Panic),
+                Some(Report::End(end)) => return self.leave(end).map(|_| outcome),
+                Some(Report::WireEnded) => return self.fell_silent().map(|_| outcome),
+                Some(Report::Signal(_)) if pressed.elapsed() < SAME_SIGNAL => {}
+                Some(Report::Signal(_)) | None => return self.stop(outcome.killed()),
+                // Nobody reads any more.
+                Some(Report::OutputFailed(_)) => {}
+            }
+        }
+    }
+
     /// Stops QEMU. What it has said until then is written, if that goes quickly.
     fn stop(mut self, outcome: Outcome) -> Result<Outcome> {
-        self.qemu.stop().context("cannot stop QEMU")?;
+        self.qemu.stop()?;
         let word = self.next(Some(DRAIN));
         // A guest that was done just before has the last word, unless a signal says otherwise.
         match (word, &outcome) {
@@ -160,21 +161,9 @@ impl Session {
 
     /// QEMU has closed its output: it has ended or is about to, and the guest has not said why.
     fn fell_silent(mut self) -> Result<Outcome> {
-        let status = self.wait_briefly()?.to_string();
+        let status = self.qemu.wait_briefly()?.to_string();
         let message = self.errors.join().unwrap_or_default();
         Ok(Outcome::Silent { status, message })
-    }
-
-    /// Waits for QEMU, but not for one that hangs on its way out.
-    fn wait_briefly(&mut self) -> Result<ExitStatus> {
-        let patience = Instant::now() + GRACE;
-        while Instant::now() < patience {
-            if let Some(status) = self.qemu.0.try_wait().context("cannot wait for QEMU")? {
-                return Ok(status);
-            }
-            thread::sleep(Duration::from_millis(2));
-        }
-        self.qemu.stop().context("cannot stop QEMU")
     }
 }
 
@@ -186,37 +175,35 @@ fn report_signals(mut signals: Signals, reports: &Sender<Report>) {
     }
 }
 
-/// Takes the guest's wire apart and writes it out, until it ends or stdout fails. Reports to a
+/// Takes the guest's wire apart and writes it out, until it ends. Reports to a
 /// session that is over are lost on purpose.
 fn pump(mut wire: ChildStdout, trace: Option<File>, input_gate: &Sender<()>, reports: &Sender<Report>) {
     let mut decoder = Decoder::new();
-    let mut sink = Sink { reports, trace, is_done: false, error: None };
+    let mut sink = Sink { reports, trace, is_done: false, has_failed: false };
     let mut buffer = vec![0; BUFFER];
     while let Ok(len @ 1..) = retry(|| wire.read(&mut buffer)) {
         let _ = input_gate.send(());
         decoder.feed(&buffer[..len], |event| sink.take(event));
-        if let Some(error) = sink.error {
-            let _ = reports.send(Report::OutputFailed(error));
-            return;
-        }
     }
     decoder.finish(|event| sink.take(event));
     let _ = reports.send(Report::WireEnded);
 }
 
-/// Writes what the decoder finds; reports the first end and remembers the first error.
+/// Writes what the decoder finds; reports the first end and the first error. After an error what the
+/// guest says is read and dropped, so that it can go on to its end.
 struct Sink<'a> {
     reports: &'a Sender<Report>,
     trace: Option<File>,
     is_done: bool,
-    error: Option<io::Error>,
+    has_failed: bool,
 }
 
 impl Sink<'_> {
     fn take(&mut self, event: Event<'_>) {
         match event {
-            Event::Data(Stream::Program, bytes) if self.error.is_none() => {
-                self.error = write_out(&mut io::stdout().lock(), bytes).err();
+            Event::Data(Stream::Program, bytes) if !self.has_failed => {
+                let written = write_out(&mut io::stdout().lock(), bytes);
+                written.unwrap_or_else(|error| self.fail(error));
             }
             Event::Data(Stream::Program, _) => {}
             // Without a stderr there is nobody to tell.
@@ -229,21 +216,23 @@ impl Sink<'_> {
             Event::End(_) => {}
         }
     }
-}
 
-impl Sink<'_> {
-    /// To the file, or to stderr; a file that cannot be written is said once.
+    /// To the file, or to stderr.
     fn trace(&mut self, bytes: &[u8]) {
         match &mut self.trace {
             None => drop(write_out(&mut io::stderr().lock(), bytes)),
-            Some(file) => {
-                if let Err(error) = write_out(file, bytes)
-                    && self.error.is_none()
-                {
-                    self.error = Some(io::Error::other(format!("the trace: {error}")));
+            Some(file) if !self.has_failed => {
+                if let Err(error) = write_out(file, bytes) {
+                    self.fail(io::Error::other(format!("the trace: {error}")));
                 }
             }
+            Some(_) => {}
         }
+    }
+
+    fn fail(&mut self, error: io::Error) {
+        self.has_failed = true;
+        let _ = self.reports.send(Report::OutputFailed(error));
     }
 }
 

@@ -13,6 +13,7 @@ mod fallocate;
 mod launcher;
 mod libc;
 mod machines;
+mod power;
 mod programs;
 mod scratch;
 mod selftest;
@@ -39,6 +40,7 @@ fn main() {
     let trials = [
         selftest::trials(),
         programs::trials(),
+        power::trials(),
         machines::trials(),
         wild::trials(),
         xattr::trials(),

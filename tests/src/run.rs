@@ -1,9 +1,9 @@
 //! One run of `quill run`.
 
 use std::ffi::{OsStr, OsString};
-use std::io::Write;
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Child, ChildStdout, Command, Output, Stdio};
 
 use tempfile::TempDir;
 
@@ -84,26 +84,73 @@ impl Run {
         self.start(&[], None)
     }
 
-    fn start(self, more: &[OsString], disk: Option<PathBuf>) -> Outcome {
+    /// Runs it, and does something with the launcher's process once the program has written that line.
+    pub fn go_and(self, line: &str, act: impl FnOnce(u32)) -> Outcome {
+        self.go_with(line, |quill, mut rest| {
+            act(quill.id());
+            let mut text = String::new();
+            // What is not text ends the output here, and the test that looks for it fails.
+            let _ = rest.read_to_string(&mut text);
+            text
+        })
+    }
+
+    /// Runs it, and reads its output no further than that line.
+    pub fn go_until(self, line: &str) -> Outcome {
+        self.go_with(line, |_, rest| {
+            drop(rest);
+            String::new()
+        })
+    }
+
+    /// With its standard input open to the end.
+    fn go_with(self, line: &str, act: impl FnOnce(&Child, BufReader<ChildStdout>) -> String) -> Outcome {
+        let disk = self.disk();
+        let (command, mut quill) = self.spawn(&["--keep".into(), disk.clone().into_os_string()]);
+        let stdin = quill.stdin.take();
+        let mut reader = BufReader::new(quill.stdout.take().unwrap_or_else(|| panic!("no pipe")));
+        let mut stdout = String::new();
+        while !stdout.ends_with(line) {
+            if !matches!(reader.read_line(&mut stdout), Ok(1..)) {
+                break;
+            }
+        }
+        let rest = act(&quill, reader);
+        let output = quill.wait_with_output().unwrap_or_else(|e| panic!("{command}: {e}"));
+        drop(stdin);
+        self.outcome(command, output, stdout + &rest, Some(disk))
+    }
+
+    fn spawn(&self, more: &[OsString]) -> (String, Child) {
         let mut command = Command::new(required("QUILL"));
         command.arg("run").arg("--timeout").arg(self.limit.to_string());
         command.args(more).args(&self.options).args(&self.program);
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let line = format!("{command:?}");
-        let mut child = command.spawn().unwrap_or_else(|e| panic!("{line}: {e}"));
+        let child = command.spawn().unwrap_or_else(|e| panic!("{line}: {e}"));
+        (line, child)
+    }
+
+    fn outcome(self, line: String, output: Output, stdout: String, disk: Option<PathBuf>) -> Outcome {
+        Outcome {
+            line,
+            status: output.status.code().unwrap_or(-1),
+            stdout,
+            stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
+            disk,
+            _dir: self.dir,
+        }
+    }
+
+    fn start(self, more: &[OsString], disk: Option<PathBuf>) -> Outcome {
+        let (line, mut child) = self.spawn(more);
         if let Some(mut stdin) = child.stdin.take() {
             // A program that does not read its input may be gone before we are done.
             let _ = stdin.write_all(&self.stdin);
         }
         let output = child.wait_with_output().unwrap_or_else(|e| panic!("{line}: {e}"));
-        Outcome {
-            line,
-            status: output.status.code().unwrap_or(-1),
-            stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
-            stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
-            disk,
-            _dir: self.dir,
-        }
+        let stdout = String::from_utf8_lossy(&output.stdout).into_owned();
+        self.outcome(line, output, stdout, disk)
     }
 }
 

@@ -179,6 +179,7 @@ calls! {
     rt_sigaction(signal: i32, new: usize, old: usize, size: usize) = 134;
     rt_sigprocmask(how: i32, new: usize, old: usize, size: usize) = 135;
     setpriority(which: i32, who: i32, nice: i32) = 140;
+    reboot(magic1: u32, magic2: u32, command: u32, word: usize) = 142;
     setresuid(real: u32, effective: u32, saved: u32) = 147;
     getgroups(size: i32, list: usize) = 158;
     uname(buf: usize) = 160;

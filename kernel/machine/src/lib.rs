@@ -6,6 +6,7 @@
 //!  devicetree                   what machine this is (pure)
 //!  gic  irq  timer  clock       interrupts and time
 //!  uart  console  klog  framing the serial line and what is said on it
+//!  gpio                         the power key
 //!  virtio                       disks
 //!  platform  machine            the traits of `sync` and `base::arch`
 //!  power  backtrace  symbols    the end, and what to say when it is a bad one
@@ -46,6 +47,8 @@ pub mod entropy;
 pub mod features;
 #[cfg(target_os = "none")]
 pub mod gic;
+#[cfg(target_os = "none")]
+pub mod gpio;
 #[cfg(target_os = "none")]
 pub mod irq;
 #[cfg(target_os = "none")]

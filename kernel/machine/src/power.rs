@@ -1,9 +1,9 @@
-//! The end: QEMU stops with a status of our choosing.
+//! The end: QEMU stops with a status of our choosing, or starts again, or stands still.
 //!
 //! First semihosting's SYS_EXIT_EXTENDED, which carries the status; where that is off, its HLT is an
 //! undefined instruction, which the fix-up table steps over, and PSCI switches the machine off with
 //! QEMU's status 0 (the launcher has the status from the console's last frame).
-//! Sources: Arm semihosting specification, SYS_EXIT_EXTENDED; Arm DEN0022 (PSCI), SYSTEM_OFF.
+//! Sources: Arm semihosting specification, SYS_EXIT_EXTENDED; Arm DEN0022 (PSCI), SYSTEM_OFF and SYSTEM_RESET.
 
 use core::arch::{asm, global_asm};
 use core::sync::atomic::{AtomicU8, Ordering};
@@ -12,6 +12,7 @@ use crate::cpu;
 use crate::devicetree::Conduit;
 
 const PSCI_SYSTEM_OFF: u64 = 0x8400_0008;
+const PSCI_SYSTEM_RESET: u64 = 0x8400_0009;
 const SYS_EXIT_EXTENDED: u64 = 0x20;
 const ADP_STOPPED_APPLICATION_EXIT: u64 = 0x2_0026;
 
@@ -55,14 +56,33 @@ pub fn exit(status: u8) -> ! {
     // SAFETY: `block` is the two words the operation reads; where the host does not listen, the
     // instruction's fix-up returns.
     unsafe { quill_semihosting(SYS_EXIT_EXTENDED, block.as_ptr()) };
-    match PSCI.load(Ordering::Relaxed) {
-        // SAFETY: the firmware's call to switch off; it does not come back.
-        HVC => unsafe { asm!("hvc #0", in("x0") PSCI_SYSTEM_OFF, clobber_abi("C"), options(nostack)) },
-        // SAFETY: as above.
-        SMC => unsafe { asm!("smc #0", in("x0") PSCI_SYSTEM_OFF, clobber_abi("C"), options(nostack)) },
-        _ => {}
-    }
+    firmware(PSCI_SYSTEM_OFF);
+    halt()
+}
+
+/// Starts the machine again; one that can't be is switched off with this status. QEMU ends instead when
+/// it was told `-no-reboot`.
+pub fn restart(status: u8) -> ! {
+    cpu::mask_interrupts();
+    firmware(PSCI_SYSTEM_RESET);
+    exit(status)
+}
+
+/// Stands still, switched on.
+pub fn halt() -> ! {
+    cpu::mask_interrupts();
     loop {
         cpu::wait_for_interrupt();
+    }
+}
+
+/// Calls PSCI, if there is one.
+fn firmware(function: u64) {
+    match PSCI.load(Ordering::Relaxed) {
+        // SAFETY: the firmware's call to switch off or to reset; it does not come back.
+        HVC => unsafe { asm!("hvc #0", in("x0") function, clobber_abi("C"), options(nostack)) },
+        // SAFETY: as above.
+        SMC => unsafe { asm!("smc #0", in("x0") function, clobber_abi("C"), options(nostack)) },
+        _ => {}
     }
 }

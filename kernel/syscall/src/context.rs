@@ -9,6 +9,8 @@ use process::limits::INFINITY;
 use process::signal::{SigInfo, Signal};
 use vfs::read_write::Io;
 
+use crate::run::End;
+
 /// Bytes of memory, in all and not in use.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct MemoryInfo {
@@ -32,8 +34,8 @@ pub struct Cx<'a> {
     pub process: &'a Arc<Process>,
     /// Its registers as they were at the `svc`; x0 takes the answer when the call returns.
     pub regs: &'a mut UserRegs,
-    /// Set by exit(2) and exit_group(2): the status. The program does not go on.
-    pub exit: Option<i32>,
+    /// Set by exit(2), exit_group(2) and reboot(2): the program does not go on.
+    pub end: Option<End>,
     /// Set by rt_sigreturn(2): x0 is the program's, not an answer's.
     pub keep_registers: bool,
     system: &'a dyn System,
@@ -42,7 +44,7 @@ pub struct Cx<'a> {
 impl<'a> Cx<'a> {
     /// For one call.
     pub fn new(process: &'a Arc<Process>, regs: &'a mut UserRegs, system: &'a dyn System) -> Cx<'a> {
-        Cx { process, regs, exit: None, keep_registers: false, system }
+        Cx { process, regs, end: None, keep_registers: false, system }
     }
 
     /// The program's memory.

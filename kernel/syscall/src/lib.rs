@@ -32,6 +32,7 @@ pub mod open;
 pub mod path;
 pub mod poll;
 pub mod read;
+pub mod reboot;
 pub mod run;
 pub mod signal;
 pub mod sigwait;
@@ -46,4 +47,4 @@ pub mod write;
 pub mod xattr;
 
 pub use context::{Cx, MemoryInfo, System};
-pub use run::{End, run};
+pub use run::{End, Reboot, run};

@@ -9,6 +9,7 @@
 //! ```
 
 use alloc::sync::Arc;
+use alloc::vec::Vec;
 
 use base::arch::{Trap, UserCpu};
 use process::Process;
@@ -19,20 +20,34 @@ use crate::context::{Cx, System};
 use crate::{table, trace};
 
 /// How a program ended.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub enum End {
     /// By exit(2), with this status.
     Exited(u8),
     /// By a signal.
     Killed(Signal),
+    /// By reboot(2).
+    Rebooted(Reboot),
+}
+
+/// What reboot(2) asks for the machine, once everything is on the disk.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Reboot {
+    /// To start again, with this word for the boot loader.
+    Restart(Option<Vec<u8>>),
+    /// To stand still, switched on.
+    Halt,
+    /// To be switched off.
+    PowerOff,
 }
 
 impl End {
-    /// What a shell makes of it: the status, or 128 + signal.
-    pub const fn status(self) -> u8 {
+    /// What a shell makes of it: the status, or 128 + signal; 0 after reboot(2), which is what it asked for.
+    pub const fn status(&self) -> u8 {
         match self {
-            End::Exited(status) => status,
+            End::Exited(status) => *status,
             End::Killed(signal) => signal.exit_status(),
+            End::Rebooted(_) => 0,
         }
     }
 }
@@ -49,8 +64,8 @@ fn run_on(process: &Arc<Process>, cpu: &mut dyn UserCpu, system: &dyn System) ->
     loop {
         match cpu.run() {
             Trap::Syscall => {
-                if let Some(status) = system_call(process, cpu, system) {
-                    return End::Exited(status as u8);
+                if let Some(end) = system_call(process, cpu, system) {
+                    return end;
                 }
             }
             Trap::PageFault { addr, access, .. } => {
@@ -78,9 +93,9 @@ fn run_on(process: &Arc<Process>, cpu: &mut dyn UserCpu, system: &dyn System) ->
     }
 }
 
-/// One system call; Some is the exit status.
+/// One system call; Some when the program ended by it.
 #[inline]
-fn system_call(process: &Arc<Process>, cpu: &mut dyn UserCpu, system: &dyn System) -> Option<i32> {
+fn system_call(process: &Arc<Process>, cpu: &mut dyn UserCpu, system: &dyn System) -> Option<End> {
     let regs = cpu.regs();
     let number = regs.x[8];
     let args = Args([regs.x[0], regs.x[1], regs.x[2], regs.x[3], regs.x[4], regs.x[5]]);
@@ -90,14 +105,14 @@ fn system_call(process: &Arc<Process>, cpu: &mut dyn UserCpu, system: &dyn Syste
     } else {
         table::dispatch(&mut cx, number, args)
     };
-    let (exit, keep) = (cx.exit, cx.keep_registers);
+    let (end, keep) = (cx.end, cx.keep_registers);
     if !keep {
         regs.x[0] = match answer {
             Ok(value) => value,
             Err(error) => error.as_return(),
         };
     }
-    exit
+    end
 }
 
 /// A line for who wonders why the program is gone.

@@ -14,8 +14,8 @@ use base::{Errno, Result};
 use crate::args::Args;
 use crate::context::Cx;
 use crate::{
-    attr, dir, fd, ids, ioprio, memory, open, poll, read, signal, sigwait, stat, sync, system, task, time,
-    write, xattr,
+    attr, dir, fd, ids, ioprio, memory, open, poll, read, reboot, signal, sigwait, stat, sync, system, task,
+    time, write, xattr,
 };
 
 /// What answers a call: the value for x0, or the error.
@@ -155,7 +155,7 @@ static TABLE: [Row; ROWS] = table! {
     139 rt_sigreturn => signal::rt_sigreturn;
     140 setpriority => task::setpriority;
     141 getpriority => task::getpriority;
-    142 reboot;
+    142 reboot => reboot::reboot;
     143 setregid => ids::setregid;
     144 setgid => ids::setgid;
     145 setreuid => ids::setreuid;

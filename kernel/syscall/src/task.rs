@@ -6,10 +6,11 @@ use base::{Errno, Result};
 use crate::abi::{self, KernelTimespec};
 use crate::args::Args;
 use crate::context::Cx;
+use crate::run::End;
 
 /// exit(2): the only thread ends, and with it the program.
 pub fn exit(cx: &mut Cx<'_>, args: Args) -> Result<u64> {
-    cx.exit = Some(args.int(0) & 0xff);
+    cx.end = Some(End::Exited(args.int(0) as u8));
     Ok(0)
 }
 

@@ -121,6 +121,50 @@ fn a_signal_stops_qemu_and_keeps_the_disk() {
     }
 }
 
+/// A QEMU that has a power key: it greets on its monitor, and does `pressed` when the key is pressed.
+fn with_power_key(pressed: &str) -> Bench {
+    Bench::new(&format!(
+        "fd=$(sed -n 's/.*quill-monitor,fd=//p' \"${{0%/*}}/arguments\")\n\
+        eval \"printf '{{}}\\n' >&$fd\"\n\
+        printf '\\020Pready\\n'\n\
+        eval \"read -r line <&$fd; read -r line <&$fd\"\n\
+        case $line in *system_powerdown*) ;; *) exit 1;; esac\n\
+        {pressed}"
+    ))
+}
+
+#[test]
+fn a_signal_presses_the_power_key() {
+    let ends = [
+        ("printf '\\020Pbye\\n\\020X7\\n'", 1, 143, "ready\nbye\n", "stopped by signal 15\n"),
+        ("printf '\\020K\\n'", 1, 70, "ready\n", "panicked"),
+        ("exec sleep 600", 2, 143, "ready\n", "QEMU was killed"),
+    ];
+    for (pressed, signals, status, stdout, stderr) in ends {
+        let bench = with_power_key(pressed);
+        let mut quill = bench
+            .std_run(&["--size", "1M", "./prog"])
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("quill starts");
+        let mut reader = BufReader::new(quill.stdout.take().expect("a pipe"));
+        let mut said = String::new();
+        reader.read_line(&mut said).expect("the first line");
+        for _ in 0..signals {
+            let killed = Command::new("kill").args(["-s", "TERM", &quill.id().to_string()]).status();
+            assert!(killed.is_ok_and(|status| status.success()));
+            std::thread::sleep(std::time::Duration::from_millis(600));
+        }
+        reader.read_to_string(&mut said).expect("the rest");
+        let output = quill.wait_with_output().expect("quill ends");
+        let log = String::from_utf8_lossy(&output.stderr);
+        assert_eq!((output.status.code(), said.as_str()), (Some(status), stdout), "{pressed}: {log}");
+        assert!(log.contains(stderr), "{pressed}: {log}");
+    }
+}
+
 #[test]
 fn a_reader_that_goes_away_ends_the_run() {
     let bench = Bench::new("printf '\\020P'; exec yes");

@@ -8,6 +8,7 @@
 //! The blob comes from outside: a missing or odd value is an [`Error`] or None, never a panic.
 //! Sources: Devicetree Specification 0.4; Linux, Documentation/devicetree/bindings.
 
+mod keys;
 mod pci;
 
 use arrayvec::ArrayVec;
@@ -15,6 +16,7 @@ use dtoolkit::fdt::{Fdt, FdtNode};
 use dtoolkit::standard::NodeStandard;
 use dtoolkit::{Node, Property};
 
+pub use keys::GpioKey;
 pub use pci::{PciHost, PciWindow};
 
 use crate::memory::regions::{Region, Regions};

@@ -51,6 +51,16 @@ fn devices_and_their_lines() {
 }
 
 #[test]
+fn the_power_key_is_on_the_gpio_controller() {
+    for blob in [V2, V3] {
+        let key = tree(blob).power_key().expect("a key");
+        assert_eq!(key.controller.registers, Region::new(0x903_0000, 0x1000));
+        assert_eq!(key.controller.interrupt.map(|i| (i.irq, i.trigger)), Some((Irq(39), Trigger::Level)));
+        assert_eq!((key.line, key.active_low), (3, false));
+    }
+}
+
+#[test]
 fn the_pci_host_routes_its_pins() {
     for blob in [V2, V3] {
         let host = tree(blob).pci().expect("a host");
@@ -90,6 +100,7 @@ proptest! {
         if let Ok(tree) = DeviceTree::new(&blob) {
             let _ = (tree.memory(), tree.reserved(), tree.bootargs(), tree.rng_seed(), tree.cpu_count());
             let _ = (tree.psci(), tree.gic(), tree.timer(), tree.uart(), tree.rtc(), tree.virtio_mmio());
+            let _ = tree.power_key();
             if let Some(host) = tree.pci() {
                 let _ = host.interrupt(0, 1, 0, 1);
             }
