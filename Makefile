@@ -20,7 +20,7 @@ TRACE ?= raw_syscalls,vfs,ext4,writeback,block,virtio
 OPTIONS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help run trace test build image user test-host test-qemu test-routes bench bench-direct gdb check fmt doc setup clean
+.PHONY: help run trace test build image user test-host test-qemu test-crash test-routes bench bench-direct gdb check fmt doc setup clean
 .PHONY: setup-run setup-test setup-check
 
 help: ## list the targets
@@ -52,6 +52,9 @@ test-host: setup-run ## the tests of every crate that runs on the host
 test-qemu: setup-run image user ## the tests that boot the kernel
 	QUILL=$(QUILL) QUILL_IMAGE=$(T)/Image QUILL_USER_DIR=$(BARE) QUILL_ARM64_ROOT=$(T)/cache/arm64 \
 		$(CARGO) test --release --no-fail-fast -p qemu-tests
+
+test-crash: setup-run ## the power goes at every write of 200 workloads, in many ways (ARGS="--seed 7", see docs/crash-laboratory.md)
+	$(CARGO) run --release -p sim --bin crash -- $(ARGS)
 
 test-routes: build user ## build and boot with the other toolchain route (rustup, Debian), where there is one
 	@scripts/test-routes.sh

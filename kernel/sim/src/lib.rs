@@ -8,6 +8,7 @@
 //! * [`FaultDisk`], [`Tracer`]: disks that wrap a disk, to fail chosen requests or to write them down.
 //! * [`MATRIX`]: every kind of disk that the random sequences run on.
 //! * [`hostile`]: disks that were damaged on purpose.
+//! * [`crash`]: the laboratory in which the power goes.
 //! * [`Model`] and [`Run`]: a file system of maps and vectors, and random operations done to both.
 //!
 //! # How to use it
@@ -27,6 +28,7 @@
 
 mod clock;
 mod control;
+pub mod crash;
 mod faults;
 pub mod hostile;
 mod image;

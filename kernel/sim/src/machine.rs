@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use base::{DevId, Errno, Result};
-use block::{Disk, Limits, RamDisk};
+use block::{Disk, Driver, Limits, RamDisk};
 use pagecache::BlockDevice;
 use vfs::attr_ops::TimeUpdate;
 use vfs::namei::{self, At, LookupFlags};
@@ -21,6 +21,7 @@ use vfs::{
     iterate_dir, read_write,
 };
 
+use crate::crash::CrashDisk;
 use crate::faults::FaultDisk;
 use crate::image::Image;
 use crate::tracer::Tracer;
@@ -43,9 +44,37 @@ pub struct Options {
     pub limits: Limits,
 }
 
+/// The disk at the bottom.
+trait Store: Driver {
+    /// What it holds.
+    fn bytes(&self) -> Vec<u8>;
+    /// The same; it holds nothing afterwards.
+    fn take_bytes(&self) -> Vec<u8>;
+}
+
+impl Store for RamDisk {
+    fn bytes(&self) -> Vec<u8> {
+        self.bytes()
+    }
+
+    fn take_bytes(&self) -> Vec<u8> {
+        self.take_bytes()
+    }
+}
+
+impl Store for CrashDisk {
+    fn bytes(&self) -> Vec<u8> {
+        self.bytes()
+    }
+
+    fn take_bytes(&self) -> Vec<u8> {
+        self.take_bytes()
+    }
+}
+
 /// A mounted image.
 pub struct Machine {
-    ram: Arc<RamDisk>,
+    store: Arc<dyn Store>,
     faults: Arc<FaultDisk>,
     tracer: Arc<Tracer>,
     mount: Arc<Mount>,
@@ -64,10 +93,19 @@ impl Machine {
 
     /// Mounts as told.
     pub fn mount_with(image: &Image, options: &Options) -> Result<Machine> {
-        crate::quiet();
         let limits = Limits { write_cache: true, ..options.limits };
         let ram = RamDisk::with_limits(image.bytes.clone(), limits);
-        let faults = FaultDisk::new(ram.clone());
+        Machine::on(ram.clone(), ram, options)
+    }
+
+    /// Mounts a disk that is recorded; `options.limits` are the disk's own business.
+    pub fn mount_recorded(disk: Arc<CrashDisk>, options: &Options) -> Result<Machine> {
+        Machine::on(disk.clone(), disk, options)
+    }
+
+    fn on(store: Arc<dyn Store>, driver: Arc<dyn Driver>, options: &Options) -> Result<Machine> {
+        crate::quiet();
+        let faults = FaultDisk::new(driver);
         let tracer = Tracer::new(faults.clone());
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
         let elevator = if options.elevator.is_empty() { "noop" } else { options.elevator };
@@ -79,29 +117,29 @@ impl Machine {
         let sb = kind.mount(Some(device), flags, &options.options)?;
         let mount = Mount::new_root(sb, flags, "/dev/sim");
         let root = mount.root();
-        Ok(Machine { ram, faults, tracer, mount, root, cred: Cred::ROOT })
+        Ok(Machine { store, faults, tracer, mount, root, cred: Cred::ROOT })
     }
 
     /// Writes everything and gives the image back. EBUSY when a file is open for writing; then the
     /// machine is lost all the same.
     pub fn unmount(self) -> Result<Image> {
-        let Machine { ram, mount, root, .. } = self;
+        let Machine { store, mount, root, .. } = self;
         drop(root);
         vfs::unmount(&mount)?;
-        Ok(Image { bytes: ram.take_bytes() })
+        Ok(Image { bytes: store.take_bytes() })
     }
 
     /// Ends the mount whatever it says, and gives back what is on the disk.
     pub fn give_up(self) -> Image {
-        let Machine { ram, mount, root, .. } = self;
+        let Machine { store, mount, root, .. } = self;
         drop(root);
         let _ = vfs::unmount_all(&mount);
-        Image { bytes: ram.take_bytes() }
+        Image { bytes: store.take_bytes() }
     }
 
     /// What lies on the disk now, written back or not.
     pub fn snapshot(&self) -> Image {
-        Image { bytes: self.ram.bytes() }
+        Image { bytes: self.store.bytes() }
     }
 
     /// The faults of the disk.

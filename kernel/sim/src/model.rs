@@ -94,7 +94,8 @@ impl Model {
         }
     }
 
-    fn bytes_mut(&mut self, id: Id) -> Result<&mut Vec<u8>> {
+    /// The same, to change them.
+    pub(crate) fn bytes_mut(&mut self, id: Id) -> Result<&mut Vec<u8>> {
         match &mut self.inodes[id].node {
             ModelNode::File(bytes) => Ok(bytes),
             ModelNode::Directory(_) => Err(Errno::EISDIR),

@@ -45,6 +45,13 @@ pub struct Entry {
     pub xattrs: BTreeMap<String, Vec<u8>>,
 }
 
+impl Entry {
+    /// On one line.
+    pub fn in_words(&self) -> String {
+        brief(Some(self))
+    }
+}
+
 /// All names below a root, by path from there.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Tree(pub BTreeMap<Vec<u8>, Entry>);

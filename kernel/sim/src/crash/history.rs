@@ -1,0 +1,249 @@
+//! What an actor did, when, and what it was promised: the base of every judgement.
+//!
+//! After each step the history keeps the whole tree as it should be, a *moment*. A journaling file system
+//! commits its changes in order, so that what a crash leaves are the names and attributes of **one**
+//! moment; of which one is bounded by two numbers that a position of the recording gives:
+//!
+//! ```text
+//!   step      1    2    3 fsync a    4    5 sync    6    7
+//!                                        ┊ the power goes here
+//!   floor:    the last step that changed `a`, or all before a sync that has ended
+//!   ceiling:  the last step that had begun: 5
+//! ```
+//!
+//! The bytes of a file follow their own rule: what an fsync of the file (or an O_SYNC write) has
+//! acknowledged is there; what was written later may be, sector by sector. [`Promise`] has both.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use base::Result;
+
+use super::step::{Effect, How, Step};
+use crate::model::{Id, Model};
+use crate::tree::Tree;
+
+/// The tree after a step.
+pub struct Moment {
+    /// Names, attributes, bytes.
+    pub tree: Tree,
+    /// Whose inode each file is.
+    pub ids: BTreeMap<Vec<u8>, Id>,
+}
+
+/// One step that was taken.
+struct Taken {
+    step: Step,
+    begun: usize,
+    ended: usize,
+    effect: Effect,
+    worked: bool,
+    /// Of the file that a sync step names.
+    file: Option<Id>,
+}
+
+/// The bytes of a file after a step that changed them.
+struct Version {
+    step: usize,
+    bytes: Arc<Vec<u8>>,
+    shifted: bool,
+}
+
+/// All that one actor did.
+pub struct History {
+    /// Its directory.
+    pub prefix: String,
+    moments: Vec<Moment>,
+    taken: Vec<Taken>,
+    versions: BTreeMap<Id, Vec<Version>>,
+    /// When its directory was on the medium.
+    begun: usize,
+    /// When everything was.
+    end: usize,
+}
+
+/// What must hold at a position.
+pub struct Promise {
+    /// The first and the last step whose names and attributes may be found.
+    pub steps: std::ops::RangeInclusive<usize>,
+    /// For each file, the step whose bytes are promised; 0 for all others.
+    pub bytes: BTreeMap<Id, usize>,
+}
+
+/// What a file may hold: the versions that may be found, and whether bytes moved between them.
+pub struct Candidates<'a> {
+    /// The oldest first; that one was acknowledged.
+    pub versions: Vec<&'a [u8]>,
+    /// Bytes of one place may be found at another.
+    pub shifted: bool,
+}
+
+impl History {
+    pub(super) fn new(prefix: String, begun: usize, model: &Model) -> History {
+        let (moments, taken, versions) = (Vec::new(), Vec::new(), BTreeMap::new());
+        let mut history = History { prefix, moments, taken, versions, begun, end: usize::MAX };
+        history.moments.push(moment(model));
+        history
+    }
+
+    /// A step was taken.
+    pub(super) fn note(
+        &mut self,
+        step: Step,
+        begun: usize,
+        ended: usize,
+        done: Result<Effect>,
+        held: Option<Id>,
+        model: &Model,
+    ) {
+        let number = self.taken.len() + 1;
+        let worked = done.is_ok();
+        let effect = done.unwrap_or_default();
+        if let Some(id) = effect.file
+            && let Some(bytes) = model.bytes(id)
+        {
+            let version = Version { step: number, bytes: Arc::new(bytes.clone()), shifted: effect.shifted };
+            self.versions.entry(id).or_default().push(version);
+        }
+        let file = match &step {
+            Step::Fsync(path) | Step::Fdatasync(path) | Step::Write { path, .. } => {
+                model.find(path.as_bytes()).ok()
+            }
+            Step::FsyncHeld | Step::WriteHeld { .. } => held,
+            _ => None,
+        };
+        self.taken.push(Taken { step, begun, ended, effect, worked, file });
+        self.moments.push(moment(model));
+    }
+
+    /// Everything was unmounted at this position.
+    pub(super) fn ended(&mut self, position: usize) {
+        self.end = position;
+    }
+
+    /// How many steps.
+    pub fn len(&self) -> usize {
+        self.taken.len()
+    }
+
+    /// Whether nothing was done.
+    pub fn is_empty(&self) -> bool {
+        self.taken.is_empty()
+    }
+
+    /// The tree after so many steps.
+    pub fn moment(&self, step: usize) -> &Moment {
+        &self.moments[step]
+    }
+
+    /// A step, in words.
+    pub fn step(&self, number: usize) -> String {
+        match number.checked_sub(1).and_then(|index| self.taken.get(index)) {
+            Some(taken) => format!("{number}: {}{}", taken.step, if taken.worked { "" } else { " (failed)" }),
+            None => format!("{number}"),
+        }
+    }
+
+    /// Whether its directory was promised to be there.
+    pub fn has_begun(&self, position: usize) -> bool {
+        position >= self.begun
+    }
+
+    /// What must hold when the power goes at a position.
+    pub fn promise(&self, position: usize) -> Promise {
+        let ceiling = self.taken.iter().take_while(|taken| taken.begun < position).count();
+        let mut floor = 0;
+        let mut bytes = BTreeMap::new();
+        let mut all = 0;
+        for (index, taken) in self.taken[..ceiling].iter().enumerate() {
+            if taken.ended > position || !taken.worked {
+                continue;
+            }
+            let number = index + 1;
+            match (promised(&taken.step), taken.file) {
+                (Some(Kind::Everything), _) => (floor, all) = (number, number),
+                (Some(Kind::File), Some(id)) => {
+                    floor = floor.max(self.last_change(id, number, |_| true));
+                    bytes.insert(id, number);
+                }
+                (Some(Kind::Data), Some(id)) => {
+                    floor = floor.max(self.last_change(id, number, |taken| self.moves_size(taken, id)));
+                    bytes.insert(id, number);
+                }
+                _ => {}
+            }
+        }
+        if position >= self.end {
+            (floor, all) = (self.taken.len(), self.taken.len());
+        }
+        for &id in self.versions.keys() {
+            let own = bytes.entry(id).or_insert(0);
+            *own = (*own).max(all);
+        }
+        Promise { steps: floor..=ceiling, bytes }
+    }
+
+    /// The last step up to `number` that changed an inode in this way; 0 for none.
+    fn last_change(&self, id: Id, number: usize, way: impl Fn(&(usize, &Taken)) -> bool) -> usize {
+        let before = self.taken[..number].iter().enumerate().rev();
+        let mut of_it = before.filter(|(_, taken)| taken.worked && taken.effect.touched.contains(&id));
+        of_it.find(|item| way(item)).map_or(0, |(index, _)| index + 1)
+    }
+
+    /// Whether a step made a file or changed its size: what fdatasync must bring along.
+    fn moves_size(&self, (index, taken): &(usize, &Taken), id: Id) -> bool {
+        let len = |step: usize| self.version_at(id, step).map(|version| version.bytes.len());
+        taken.effect.file == Some(id) && len(*index) != len(index + 1)
+    }
+
+    fn version_at(&self, id: Id, step: usize) -> Option<&Version> {
+        self.versions.get(&id)?.iter().rev().find(|version| version.step <= step)
+    }
+
+    /// What may be found in a file of which the bytes of step `floor` are promised.
+    pub fn candidates(&self, id: Id, floor: usize, ceiling: usize) -> Candidates<'_> {
+        let all = self.versions.get(&id).map_or(&[][..], Vec::as_slice);
+        let first = all.iter().rposition(|version| version.step <= floor).unwrap_or(0);
+        let may = || all[first..].iter().filter(|version| version.step <= ceiling);
+        let mut versions: Vec<&[u8]> = may().map(|version| version.bytes.as_slice()).collect();
+        // Before its first version it was empty.
+        if all.first().is_some_and(|version| version.step > floor) {
+            versions.insert(0, &[]);
+        }
+        Candidates { versions, shifted: may().skip(1).any(|version| version.shifted) }
+    }
+
+    /// The sizes a file may have when the tree is that of `step` and later steps have begun: a write in
+    /// several handles may be cut in between.
+    pub fn sizes(&self, id: Id, step: usize, ceiling: usize) -> std::ops::RangeInclusive<usize> {
+        let len = |step: usize| self.version_at(id, step).map_or(0, |version| version.bytes.len());
+        let (now, next) = (len(step), if step < ceiling { len(step + 1) } else { len(step) });
+        let grows = |taken: &Taken| {
+            matches!(taken.step, Step::Write { .. } | Step::WriteHeld { .. } | Step::Fallocate { .. })
+        };
+        let partly = step < ceiling && self.taken.get(step).is_some_and(grows);
+        if partly { now.min(next)..=now.max(next) } else { now..=now }
+    }
+}
+
+enum Kind {
+    Everything,
+    File,
+    Data,
+}
+
+/// What a step promises when it has ended well.
+fn promised(step: &Step) -> Option<Kind> {
+    match step {
+        Step::Sync => Some(Kind::Everything),
+        Step::Fsync(_) | Step::FsyncHeld | Step::Write { how: How::Sync, .. } => Some(Kind::File),
+        Step::Fdatasync(_) | Step::Write { how: How::Dsync, .. } => Some(Kind::Data),
+        _ => None,
+    }
+}
+
+fn moment(model: &Model) -> Moment {
+    let files = model.paths().into_iter().filter(|(_, kind)| *kind == 'f');
+    let ids = files.filter_map(|(path, _)| model.find(&path).ok().map(|id| (path, id))).collect();
+    Moment { tree: model.tree(), ids }
+}

@@ -1,0 +1,137 @@
+//! One crash, judged.
+//!
+//! ```text
+//!   disks after the cut ── our mount ── tree as promised? ── unmount ── e2fsck -fn
+//!                      ├── e2fsck -fy ── nothing but the journal? ── our mount ── as promised?
+//!                      └── our mount, cut again in the recovery ── our mount ── as promised?
+//! ```
+//! The first way is gone for every image, the others for a part.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+
+use super::cut::{self, Keep, Landing};
+use super::play::{self, Story};
+use super::record::Recorder;
+use super::{history::History, oracle};
+use crate::image::Image;
+use crate::machine::Machine;
+use crate::random::Rng;
+use crate::tools;
+use crate::tree::Tree;
+
+/// How an image is recovered.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Way {
+    /// By our mount.
+    Mount,
+    /// By e2fsck, then looked at by our mount.
+    E2fsck,
+    /// By our mount, in the midst of which the power goes again.
+    Twice,
+}
+
+/// Judges a landing. Err: in words, what is wrong.
+pub fn judge(story: &Story, position: usize, landing: &Landing, way: Way) -> Result<(), String> {
+    let disks = cut::disks_after(&story.recording, landing);
+    let judged = catch_unwind(AssertUnwindSafe(|| match way {
+        Way::Mount => recover(story, position, disks).map(|_| ()),
+        Way::E2fsck => by_e2fsck(story, position, disks),
+        Way::Twice => twice(story, position, disks),
+    }));
+    judged.unwrap_or_else(|panic| {
+        let text = panic.downcast_ref::<String>().cloned();
+        let text = text.or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_owned()));
+        Err(format!("panic: {}", text.unwrap_or_default()))
+    })
+}
+
+/// Mounts, compares, unmounts, and lets e2fsck look; gives back what happened at the disks meanwhile.
+fn recover(story: &Story, position: usize, disks: Vec<Vec<u8>>) -> Result<Arc<Recorder>, String> {
+    crate::take_log();
+    let recorder = Recorder::new();
+    let said = |why: String| {
+        let log = crate::take_log();
+        format!("{why}\n  log: {}", log[log.len().saturating_sub(8)..].join("\n       "))
+    };
+    let machine = play::mount(&story.setup, disks, &recorder, story.seed ^ position as u64)
+        .map_err(|errno| said(format!("mount: {errno}")))?;
+    let same = compare(story, position, &machine);
+    let read_only = machine.vfs_mount().read_only();
+    let image = match machine.unmount() {
+        Ok(image) => image,
+        Err(errno) => return Err(said(format!("unmount: {errno}"))),
+    };
+    same.map_err(said)?;
+    if read_only {
+        return Err(said("it became read-only".into()));
+    }
+    image.fsck().map_err(|trouble| said(format!("{trouble}")))?;
+    match crate::take_log().into_iter().find(|line| line.starts_with("ERROR")) {
+        Some(line) => Err(format!("the kernel says: {line}")),
+        None => Ok(recorder),
+    }
+}
+
+/// The tree of a mounted image against what each actor was promised.
+fn compare(story: &Story, position: usize, machine: &Machine) -> Result<(), String> {
+    let tree = Tree::of_machine(machine).map_err(|errno| format!("the tree cannot be read: {errno}"))?;
+    for actor in &story.actors {
+        let own = below(&tree, actor);
+        if !actor.has_begun(position) && own.0.is_empty() {
+            continue;
+        }
+        oracle::check(&own, actor, position, story.setup.stale()).map_err(|why| {
+            let who = if actor.prefix.is_empty() { "" } else { &actor.prefix };
+            format!("{who}{why}")
+        })?;
+    }
+    Ok(())
+}
+
+/// An actor's part of the tree, as it names it.
+fn below(tree: &Tree, actor: &History) -> Tree {
+    if actor.prefix.is_empty() {
+        return tree.clone();
+    }
+    let prefix = format!("{}/", actor.prefix).into_bytes();
+    let strip = |path: &Vec<u8>| path[prefix.len() - 1..].to_vec();
+    let own = tree.0.iter().filter(|(path, _)| path.starts_with(&prefix));
+    Tree(
+        own.map(|(path, entry)| {
+            let mut entry = entry.clone();
+            entry.same_as = strip(&entry.same_as);
+            (strip(path), entry)
+        })
+        .collect(),
+    )
+}
+
+fn by_e2fsck(story: &Story, position: usize, mut disks: Vec<Vec<u8>>) -> Result<(), String> {
+    let image = play::image(std::mem::take(&mut disks[0]));
+    let replayed = image
+        .as_file(|path| {
+            tools::e2fsck_replay(path)?;
+            tools::e2fsck(path)?;
+            Ok(Image { bytes: std::fs::read(path)? })
+        })
+        .map_err(|trouble| format!("replayed by e2fsck: {trouble}"))?;
+    disks[0] = replayed.bytes;
+    recover(story, position, disks).map(|_| ()).map_err(|why| format!("replayed by e2fsck: {why}"))
+}
+
+/// The power goes again while the first crash is being recovered from.
+fn twice(story: &Story, position: usize, disks: Vec<Vec<u8>>) -> Result<(), String> {
+    let recording = recover(story, position, disks)?.take();
+    let mut rng = Rng::new(story.seed ^ position as u64);
+    let boundaries = recording.boundaries();
+    for n in 0..2 {
+        let again = *rng.pick(&boundaries);
+        let landing = cut::landing(&recording, again, Keep::nth(n * 4, rng.bits()));
+        let disks = cut::disks_after(&recording, &landing);
+        recover(story, position, disks).map_err(|why| {
+            format!("cut again at {again} of {} of the recovery: {why}", recording.events.len())
+        })?;
+    }
+    Ok(())
+}

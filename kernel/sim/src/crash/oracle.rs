@@ -1,0 +1,182 @@
+//! Whether what a crash left is what was promised.
+//!
+//! * The names, kinds, modes, owners, links, targets, extended attributes and sizes are those of one
+//!   moment between floor and ceiling (see [`super::history`]). This says at once that a rename is atomic,
+//!   that what fsync acknowledged is there, and that nothing came in another order than it was done.
+//! * Each sector of each file holds what that place held at some moment since the last acknowledgement.
+//!   In particular no bytes of another file, and none of an older life of this one.
+//!
+//! With `data=writeback` a place that was not acknowledged may hold anything.
+
+use std::collections::BTreeMap;
+
+use base::units::SECTOR_SIZE;
+
+use super::history::{Candidates, History, Promise};
+use super::pattern;
+use crate::model::Id;
+use crate::tree::{Entry, Kind, Tree};
+
+/// How much may be found in places whose bytes were not acknowledged.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Stale {
+    /// Nothing but what the file held there.
+    Never,
+    /// Anything: `data=writeback`.
+    Allowed,
+}
+
+/// Judges the tree below an actor's directory. Err: in words, what is wrong.
+pub fn check(found: &Tree, history: &History, position: usize, stale: Stale) -> Result<(), String> {
+    let promise = history.promise(position);
+    let step = matching_step(found, history, &promise)?;
+    let ids = &history.moment(step).ids;
+    let mut seen = BTreeMap::new();
+    for (path, entry) in &found.0 {
+        let (Kind::File(bytes), Some(&id)) = (&entry.kind, ids.get(path)) else { continue };
+        if seen.insert(id, ()).is_some() {
+            continue;
+        }
+        let floor = promise.bytes.get(&id).copied().unwrap_or(0);
+        let candidates = history.candidates(id, floor, *promise.steps.end());
+        check_bytes(id, bytes, &candidates, stale).map_err(|why| {
+            let name = String::from_utf8_lossy(path);
+            format!("{name} (file {id}, promised as of step {}): {why}", history.step(floor))
+        })?;
+    }
+    Ok(())
+}
+
+/// The step whose names and attributes are found; the last that fits.
+fn matching_step(found: &Tree, history: &History, promise: &Promise) -> Result<usize, String> {
+    let mut nearest: Option<(usize, Vec<String>)> = None;
+    for step in promise.steps.clone().rev() {
+        let wrong = differences(found, history, step, *promise.steps.end());
+        if wrong.is_empty() {
+            return Ok(step);
+        }
+        if nearest.as_ref().is_none_or(|(_, least)| wrong.len() < least.len()) {
+            nearest = Some((step, wrong));
+        }
+    }
+    let (step, wrong) = nearest.unwrap_or_default();
+    let (floor, ceiling) = (promise.steps.start(), promise.steps.end());
+    // What was promised and then lost looks like an older step.
+    let older = (0..*floor).rev().find(|&step| differences(found, history, step, *ceiling).is_empty());
+    let lost = older.map_or(String::new(), |step| format!(" It is the tree of step {}.", history.step(step)));
+    Err(format!(
+        "the tree is that of no step from {} (acknowledged) to {} (begun).{lost} Nearest is {}:\n    {}",
+        history.step(*floor),
+        history.step(*ceiling),
+        history.step(step),
+        wrong[..wrong.len().min(6)].join("\n    ")
+    ))
+}
+
+/// How the tree differs from that of a step.
+fn differences(found: &Tree, history: &History, step: usize, ceiling: usize) -> Vec<String> {
+    let moment = history.moment(step);
+    let paths = found.0.keys().chain(moment.tree.0.keys().filter(|path| !found.0.contains_key(*path)));
+    let wrong = |path: &Vec<u8>| {
+        let text = match (found.0.get(path), moment.tree.0.get(path)) {
+            (Some(found), Some(wanted)) => {
+                let sizes = moment.ids.get(path).map(|&id| history.sizes(id, step, ceiling));
+                differs(found, wanted, sizes)?
+            }
+            (Some(found), None) => format!("is there ({})", found.in_words()),
+            (None, _) => "is not there".into(),
+        };
+        Some(format!("{}: {text}", String::from_utf8_lossy(path)))
+    };
+    paths.filter_map(wrong).collect()
+}
+
+/// How one name differs; `sizes` are those that a file may have.
+fn differs(found: &Entry, wanted: &Entry, sizes: Option<std::ops::RangeInclusive<usize>>) -> Option<String> {
+    let kinds = match (&found.kind, &wanted.kind, sizes) {
+        (Kind::File(bytes), Kind::File(_), Some(sizes)) => sizes.contains(&bytes.len()),
+        (found, wanted, _) => found == wanted,
+    };
+    let same = kinds
+        && found.mode == wanted.mode
+        && found.owner == wanted.owner
+        && found.nlink == wanted.nlink
+        && found.same_as == wanted.same_as
+        && found.xattrs == wanted.xattrs;
+    (!same).then(|| format!("is {}, not {}", found.in_words(), wanted.in_words()))
+}
+
+/// Sector by sector.
+fn check_bytes(id: Id, bytes: &[u8], candidates: &Candidates<'_>, stale: Stale) -> Result<(), String> {
+    for (index, sector) in bytes.chunks(SECTOR_SIZE).enumerate() {
+        let at = index * SECTOR_SIZE;
+        let fits = |version: &&[u8]| {
+            let there = version.get(at..).unwrap_or(&[]);
+            let (same, rest) = sector.split_at(there.len().min(sector.len()));
+            same == &there[..same.len()] && rest.iter().all(|&byte| byte == 0)
+        };
+        if candidates.versions.iter().any(fits) || candidates.shifted && is_own(id, sector) {
+            continue;
+        }
+        if stale == Stale::Allowed && changes(candidates, at) {
+            continue;
+        }
+        let first = candidates.versions.first().and_then(|version| version.get(at..));
+        let wanted =
+            first.map_or("nothing".into(), |rest| pattern::describe(&rest[..rest.len().min(SECTOR_SIZE)]));
+        return Err(format!("at byte {at:#x} lies {}, acknowledged is {wanted}", pattern::describe(sector)));
+    }
+    Ok(())
+}
+
+/// Whether all that can be told of a sector is that it is the file's own, or zeros.
+fn is_own(id: Id, sector: &[u8]) -> bool {
+    let cells = sector.chunks(pattern::CELL);
+    let mut whole = cells.filter_map(pattern::origin).peekable();
+    let zeros = sector.iter().all(|&byte| byte == 0);
+    zeros || whole.peek().is_some() && whole.all(|origin| origin.file == id as u32 & 0xffff)
+}
+
+/// Whether the bytes of a place were changed since they were acknowledged.
+fn changes(candidates: &Candidates<'_>, at: usize) -> bool {
+    let sector = |version: &&[u8]| {
+        let mut sector = version.get(at..).unwrap_or(&[]).to_vec();
+        sector.resize(SECTOR_SIZE, 0);
+        sector
+    };
+    let mut all = candidates.versions.iter().map(sector);
+    let first = all.next();
+    // In between, the block may have been given away and come back.
+    all.any(|sector| Some(sector) != first) || first.is_none_or(|bytes| bytes.iter().all(|&byte| byte == 0))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn candidates<'a>(versions: &[&'a [u8]]) -> Candidates<'a> {
+        Candidates { versions: versions.to_vec(), shifted: false }
+    }
+
+    #[test]
+    fn a_sector_is_of_one_version_that_may_be_found() {
+        let (old, new) = (pattern::fill(3, 1, 0, 1024), pattern::fill(3, 2, 0, 1500));
+        let both = candidates(&[&old, &new]);
+        let check = |bytes: &[u8], stale| check_bytes(3, bytes, &both, stale);
+        assert_eq!(check(&old, Stale::Never), Ok(()));
+        assert_eq!(check(&new, Stale::Never), Ok(()));
+        assert_eq!(check(&[&old[..512], &new[512..1500]].concat(), Stale::Never), Ok(()));
+        // Longer than it was, but not yet written there.
+        assert_eq!(check(&[&old[..], &[0; 400]].concat(), Stale::Never), Ok(()));
+        // Torn within a sector; of an older life; of another file.
+        assert!(check(&[&old[..100], &new[100..512]].concat(), Stale::Never).is_err());
+        assert!(check(&pattern::fill(3, 0, 0, 512), Stale::Never).is_err());
+        let other = pattern::fill(4, 1, 0, 512);
+        assert!(check(&other, Stale::Never).unwrap_err().contains("file 4, write 1"));
+        assert_eq!(check(&other, Stale::Allowed), Ok(()));
+        // What is acknowledged and was left alone stays, whatever the mode.
+        let one = candidates(&[&old]);
+        assert!(check_bytes(3, &other, &one, Stale::Allowed).is_err());
+        assert!(check_bytes(3, &[0; 512], &one, Stale::Never).is_err());
+    }
+}

@@ -1,0 +1,141 @@
+//! A workload is played: random steps on a machine whose disks are recorded.
+//!
+//! One actor works at a time here, or several at once, each in a directory of its own; each has a model
+//! of its own and a [`History`] of what it did, when each step began and ended, and what it was promised.
+
+use std::sync::Arc;
+use std::thread;
+
+use base::Errno;
+
+use super::disk::CrashDisk;
+use super::history::History;
+use super::record::{Recorder, Recording};
+use super::setup::Setup;
+use super::step::{Hands, Step};
+use super::workload::Chooser;
+use crate::image::Image;
+use crate::machine::{Machine, Options};
+use crate::model::Model;
+use crate::random::Rng;
+
+/// Everything about one run: what the disks saw and what the programs did.
+pub struct Story {
+    /// Its seed.
+    pub seed: u64,
+    /// The disk and the mount.
+    pub setup: Setup,
+    /// What happened at the disks.
+    pub recording: Recording,
+    /// What each actor did and was told.
+    pub actors: Vec<History>,
+}
+
+/// How the disks of a machine are made: recorded, with a cache.
+pub(super) fn mount(
+    setup: &Setup,
+    disks: Vec<Vec<u8>>,
+    recorder: &Arc<Recorder>,
+    seed: u64,
+) -> base::Result<Machine> {
+    let mut disks = disks.into_iter().map(|bytes| CrashDisk::new(bytes, setup.limits(), recorder, seed));
+    let main = disks.next().ok_or(Errno::ENODEV)?;
+    let options = Options { options: setup.mount_options(), ..Options::default() };
+    Machine::mount_recorded(main, &options)
+}
+
+/// Plays the workload of a seed. Err: the file system failed without any crash.
+pub fn play(seed: u64, setup: &Setup) -> Result<Story, String> {
+    crate::clock::set_time(Some((1_000_000_000 + seed % 500_000_000) * 1_000_000_000));
+    crate::take_log();
+    let recorder = Recorder::new();
+    let disks = setup.make().map_err(|trouble| format!("{trouble}"))?;
+    let mut machine = mount(setup, disks, &recorder, seed).map_err(|errno| format!("mount: {errno}"))?;
+    let actors = match setup.actors {
+        1 => vec![act(seed, setup, &machine, &recorder, String::new())],
+        count => crowd(seed, setup, &mut machine, &recorder, count)?,
+    };
+    let actors = actors.into_iter().collect::<Result<Vec<History>, String>>()?;
+    machine.unmount().map_err(|errno| format!("unmount: {errno}"))?;
+    let end = recorder.position();
+    let mut story = Story { seed, setup: setup.clone(), recording: recorder.take(), actors };
+    story.actors.iter_mut().for_each(|actor| actor.ended(end));
+    let errors: Vec<String> = crate::take_log().into_iter().filter(|l| l.starts_with("ERROR")).collect();
+    match errors.first() {
+        Some(line) => Err(format!("the kernel says: {line}")),
+        None => Ok(story),
+    }
+}
+
+/// Several actors at once. Their directories are on the medium before they begin.
+fn crowd(
+    seed: u64,
+    setup: &Setup,
+    machine: &mut Machine,
+    recorder: &Arc<Recorder>,
+    count: usize,
+) -> Result<Vec<Result<History, String>>, String> {
+    let prefixes: Vec<String> = (0..count).map(|n| format!("/w{n}")).collect();
+    for prefix in &prefixes {
+        machine.mkdir(prefix).map_err(|errno| format!("mkdir: {errno}"))?;
+    }
+    machine.sync().map_err(|errno| format!("sync: {errno}"))?;
+    let machine = &*machine;
+    Ok(thread::scope(|scope| {
+        let begin = |(n, prefix): (usize, String)| {
+            let seed = seed ^ (n as u64 + 1).wrapping_mul(0x517c_c1b7_2722_0a95);
+            scope.spawn(move || act(seed, setup, machine, recorder, prefix))
+        };
+        let threads: Vec<_> = prefixes.into_iter().enumerate().map(begin).collect();
+        let join = |thread: thread::ScopedJoinHandle<'_, _>| {
+            thread.join().unwrap_or_else(|_| Err("an actor panicked".into()))
+        };
+        threads.into_iter().map(join).collect()
+    }))
+}
+
+/// One actor's steps.
+fn act(
+    seed: u64,
+    setup: &Setup,
+    machine: &Machine,
+    recorder: &Arc<Recorder>,
+    prefix: String,
+) -> Result<History, String> {
+    let mut model = Model::default();
+    let mut history = History::new(prefix.clone(), recorder.position(), &model);
+    let mut hands = Hands { machine, prefix: &prefix, held: None };
+    let mut chooser = Chooser::new(Rng::new(seed), setup);
+    for number in 1..=setup.steps {
+        let step = chooser.next(&model, hands.held.as_ref().map(|(_, id)| *id));
+        let held = hands.held.as_ref().map(|(_, id)| *id);
+        let begun = recorder.position();
+        let done = hands.perform(&step, &mut model, number as u32);
+        let ended = recorder.position();
+        let done = match done {
+            Err(Errno::ENOSPC) => Err(Errno::ENOSPC),
+            Err(errno) if !expected(&step, errno) => return Err(format!("step {number}, {step}: {errno}")),
+            done => done,
+        };
+        history.note(step, begun, ended, done, held, &model);
+    }
+    Ok(history)
+}
+
+/// Errors that a step may end with: what the chooser does not look at.
+fn expected(step: &Step, errno: Errno) -> bool {
+    match step {
+        Step::Rmdir(_) => errno == Errno::ENOTEMPTY,
+        Step::Rename { .. } | Step::Exchange { .. } => {
+            matches!(errno, Errno::ENOTEMPTY | Errno::EISDIR | Errno::ENOTDIR | Errno::EINVAL)
+        }
+        Step::Fallocate { .. } => matches!(errno, Errno::EINVAL | Errno::EOPNOTSUPP),
+        Step::RemoveXattr { .. } => errno == Errno::ENODATA,
+        _ => false,
+    }
+}
+
+/// The image of the first disk, with what is on it.
+pub(super) fn image(bytes: Vec<u8>) -> Image {
+    Image { bytes }
+}
