@@ -243,11 +243,11 @@ impl Hands<'_> {
             }
             Step::Rename { old, new } => {
                 machine.rename(self.full(old), self.full(new))?;
-                model.rename(old.as_bytes(), new.as_bytes(), false, false)?;
+                model.rename(old.as_bytes(), new.as_bytes(), 0)?;
             }
             Step::Exchange { old, new } => {
                 machine.rename_flags(self.full(old), self.full(new), 2)?;
-                model.rename(old.as_bytes(), new.as_bytes(), false, true)?;
+                model.rename(old.as_bytes(), new.as_bytes(), 2)?;
             }
             Step::Link { old, new } => {
                 machine.link(self.full(old), self.full(new))?;
