@@ -17,6 +17,7 @@ pub mod disk;
 mod handle;
 mod journal;
 pub mod log;
+pub mod recovery;
 mod state;
 mod stats;
 pub mod superblock;

@@ -283,22 +283,26 @@ impl LogSuperblock {
         self.change(|raw| raw.s_errno = errno.cast_unsigned().into());
     }
 
-    /// Sets features, and with them the kind of checksums, for an empty log. A version 1 superblock has no
-    /// features and stays as it is; returns whether it could be done.
+    /// Sets features, and with them the kind of checksums and the area of fast commits, for an empty log.
+    /// False, and nothing changed, when they exclude each other or leave no room for the log. A version 1
+    /// superblock has no features.
     pub fn set_features(&mut self, compat: Compat, incompat: Incompat) -> bool {
         let Ok(checksums) = kind_of_checksums(compat, incompat) else { return false };
         if !self.is_v2() {
             return compat.is_empty() && incompat.is_empty();
         }
-        self.checksums = checksums;
-        self.change(|raw| {
+        let mut new = LogSuperblock { checksums, ..self.clone() };
+        new.change(|raw| {
             raw.s_feature_compat = compat.bits().into();
             raw.s_feature_incompat = incompat.bits().into();
-            let per_block = checksums.per_block();
-            raw.s_checksum_type = if per_block { CHECKSUM_CRC32C } else { 0 };
+            raw.s_checksum_type = if checksums.per_block() { CHECKSUM_CRC32C } else { 0 };
             raw.s_checksum = 0.into();
         });
-        true
+        let fits = new.check_places().is_ok();
+        if fits {
+            *self = new;
+        }
+        fits
     }
 }
 

@@ -127,6 +127,6 @@ mod tests {
         assert!(block.starts_with(b"\0\0\0\0 and"));
         unescape(&mut block);
         assert_eq!(block, before);
-        assert!(!escape(&mut *b"\xc0\x3b\x39\x97 and more".to_vec()));
+        assert!(!escape(&mut b"\xc0\x3b\x39\x97 and more".to_vec()));
     }
 }
