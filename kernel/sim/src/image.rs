@@ -124,7 +124,7 @@ fn write_sparse(file: &fs::File, bytes: &[u8]) -> std::io::Result<()> {
 }
 
 /// A temporary file, in memory where the host offers that: e2fsprogs waits for the disk.
-fn scratch() -> std::io::Result<tempfile::NamedTempFile> {
+pub(crate) fn scratch() -> std::io::Result<tempfile::NamedTempFile> {
     let memory = Path::new("/dev/shm");
     if memory.is_dir()
         && let Ok(file) = tempfile::NamedTempFile::new_in(memory)

@@ -5,6 +5,7 @@
 //! * [`Image`]: a disk image made by the real `mke2fs`, looked at by the real `e2fsck` and `debugfs`.
 //! * [`Machine`]: such an image mounted: RAM disk, block device, ext4, a mount, and one method per
 //!   operation that goes through the vfs as a system call would.
+//! * [`FileDisk`]: an image too large for memory, in a file with holes.
 //! * [`FaultDisk`], [`Tracer`]: disks that wrap a disk, to fail chosen requests or to write them down.
 //! * [`MATRIX`]: every kind of disk that the random sequences run on.
 //! * [`hostile`]: disks that were damaged on purpose.
@@ -30,6 +31,7 @@ mod clock;
 mod control;
 pub mod crash;
 mod faults;
+mod file_disk;
 pub mod hostile;
 mod image;
 mod logger;
@@ -45,6 +47,7 @@ mod tree;
 
 pub use clock::set_time;
 pub use faults::{Fault, FaultDisk};
+pub use file_disk::FileDisk;
 pub use image::Image;
 pub use logger::{quiet, take_log};
 pub use machine::{Machine, Name, Options, read_all, write_all};

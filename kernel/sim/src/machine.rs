@@ -23,6 +23,7 @@ use vfs::{
 
 use crate::crash::CrashDisk;
 use crate::faults::FaultDisk;
+use crate::file_disk::FileDisk;
 use crate::image::Image;
 use crate::tracer::Tracer;
 
@@ -72,6 +73,17 @@ impl Store for CrashDisk {
     }
 }
 
+/// Too large for memory: who has the disk looks into its file.
+impl Store for FileDisk {
+    fn bytes(&self) -> Vec<u8> {
+        Vec::new()
+    }
+
+    fn take_bytes(&self) -> Vec<u8> {
+        Vec::new()
+    }
+}
+
 /// A mounted image.
 pub struct Machine {
     store: Arc<dyn Store>,
@@ -101,6 +113,11 @@ impl Machine {
     /// Mounts a disk that is recorded; `options.limits` are the disk's own business.
     pub fn mount_recorded(disk: Arc<CrashDisk>, options: &Options) -> Result<Machine> {
         Machine::on(disk.clone(), disk, options)
+    }
+
+    /// Mounts a disk that is a file. The images of this machine are empty: the file is the image.
+    pub fn mount_file(disk: &Arc<FileDisk>) -> Result<Machine> {
+        Machine::on(disk.clone(), disk.clone(), &Options::default())
     }
 
     fn on(store: Arc<dyn Store>, driver: Arc<dyn Driver>, options: &Options) -> Result<Machine> {

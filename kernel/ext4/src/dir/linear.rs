@@ -15,14 +15,15 @@ use super::NewEntry;
 use crate::disk::dir::{
     self as disk, DirError, HEADER, Layout, entries, entry_at, entry_len, put_entry, set_rec_len,
 };
-use crate::disk::dir_view::View;
+use crate::disk::dir_view::{Needle, View};
 
 /// The name's entry; the caller knows which block this is.
 pub(super) fn find(layout: &Layout, view: &View<'_>, name: &[u8]) -> Result<Option<Found>, DirError> {
+    let needle = Needle::of(name);
     let (mut chain, mut before) = (view.chain(layout), None);
     while let Some(link) = chain.next() {
         let link = link?;
-        if let Some(entry) = chain.names(&link, name)? {
+        if let Some(entry) = chain.names(&link, &needle)? {
             let (ino, file_type, offset) = (entry.ino, entry.file_type, entry.offset);
             return Ok(Some(Found { ino, file_type, block: 0, offset, before }));
         }
@@ -44,11 +45,11 @@ pub(super) enum Place {
 
 /// Looks for a place, walking up to it.
 pub(super) fn place(layout: &Layout, view: &View<'_>, name: &[u8]) -> Result<Place, DirError> {
-    let need = entry_len(name.len());
+    let (need, needle) = (entry_len(name.len()), Needle::of(name));
     let mut chain = view.chain(layout);
     while let Some(link) = chain.next() {
         let link = link?;
-        if chain.names(&link, name)?.is_some() {
+        if chain.names(&link, &needle)?.is_some() {
             return Ok(Place::Taken);
         }
         let Some(room) = link.rec_len.checked_sub(link.used()) else {
