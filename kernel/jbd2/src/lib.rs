@@ -26,6 +26,7 @@ pub mod units;
 
 pub use handle::Handle;
 pub use journal::{Journal, JournalError, OnAbort, Options, Setup};
+pub use recovery::{RecoveryError, Report};
 pub use stats::Stats;
 pub use transaction::OrderedInode;
 pub use units::{LogBlock, Tid};

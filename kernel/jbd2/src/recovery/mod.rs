@@ -35,6 +35,7 @@
 //! and e2fsck's behaviour.
 
 mod fast_commit;
+mod journal;
 mod plan;
 mod replay;
 mod scan;
