@@ -14,6 +14,7 @@ use vfs::{Caller, FMode, File, FileOperations, Kiocb, KiocbFlags, Mmap, MountFla
 use crate::balloc::{trim, window};
 use crate::disk::inode::InodeFlags;
 use crate::inode::{Ext4Inode, Node, Touch};
+use crate::journal::credits;
 use crate::{seek, trace};
 
 /// A regular file, opened.
@@ -152,8 +153,11 @@ impl Node {
         let done = generic_perform_write(self.mapping(), self, iocb.pos, from);
         let end = iocb.pos.saturating_add(wanted as u64);
         if done.as_ref().map_or(0, |&n| n) < wanted && end > self.size() {
-            // Blocks that were taken for bytes that never came.
+            // Blocks that were taken for bytes that never came: the inode is on the orphan list because of
+            // them.
             self.trim()?;
+            let _handle = self.fs().start(credits::orphan())?;
+            self.del_orphan()?;
         }
         self.store_if_stale();
         done
@@ -183,7 +187,8 @@ impl Node {
             !m.flags.contains(InodeFlags::NOATIME) && (strict || old)
         });
         if due && self.touch(Touch::Read) {
-            self.mark_dirty();
+            self.set_stale();
+            self.store_if_stale();
         }
     }
 

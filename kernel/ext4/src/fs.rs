@@ -33,6 +33,7 @@ use crate::geometry::{ErrorPolicy, Geometry, super_checksum};
 use crate::group::Groups;
 use crate::inode::cache::InodeCache;
 use crate::inode::{Ext4Inode, Node};
+use crate::journal::Later;
 use crate::options::{self, Flag, Flavor, Options};
 use crate::orphan::Orphans;
 use crate::zones::Zones;
@@ -65,6 +66,8 @@ pub struct Ext4Fs {
     pub(crate) kept: Kept,
     /// Freed blocks that are to be discarded.
     pub(crate) freed: Freed,
+    /// Uses of inodes that outlive a handle.
+    pub(crate) later: Later,
     /// Sectors the disk had written when it was mounted, for `s_kbytes_written`.
     pub(crate) sectors_at_mount: u64,
     kbytes_at_mount: u64,
@@ -117,6 +120,7 @@ impl Ext4Fs {
             free_inodes: AtomicU32::new(free_inodes),
             kept: Kept::default(),
             freed: Freed::default(),
+            later: Later::default(),
             sectors_at_mount,
             kbytes_at_mount,
             state_at_mount: AtomicU16::new(0),

@@ -28,6 +28,7 @@ use crate::disk::feature::RoCompat;
 use crate::disk::inode::{BASE_SIZE, InodeFlags};
 use crate::fiemap;
 use crate::inode::{Ext4Inode, Node, Touch};
+use crate::journal::credits;
 
 const FIBMAP: u32 = 0x1;
 const FIGETBSZ: u32 = 0x2;
@@ -110,6 +111,7 @@ fn change(
     if (flags ^ now.0).intersects(InodeFlags::IMMUTABLE | InodeFlags::APPEND) && !caller.capable {
         return Err(Errno::EPERM);
     }
+    let _handle = inode.fs().start(credits::setattr())?;
     inode.set_user_flags(flags, project, caller.capable)?;
     inode.set_project(project)?;
     Ok(0)
@@ -142,6 +144,7 @@ fn set_generation(inode: &Ext4Inode, file: &File, arg: u64, caller: &Caller<'_>)
     let _write = file.path().mount.want_write()?;
     let generation = u32::from_ne_bytes(caller.get(arg)?);
     let _alone = inode.rwsem().write();
+    let _handle = inode.fs().start(credits::inode())?;
     inode.with_meta(|m| m.generation = generation);
     inode.touch(Touch::Changed);
     inode.mark_dirty();

@@ -8,6 +8,7 @@
 //!   inode/  orphan/  truncate.rs          inodes in memory and their end
 //!   extent/  indirect/  inline/           where a file's blocks lie
 //!   aops/  file.rs  seek.rs  ioctl.rs     a file's pages, a file opened
+//!   journal/                              handles: what changes together
 //!   fallocate/                            blocks for a range, holes, ranges taken out and put in
 //!   fiemap.rs                             where a file lies, told to programs
 //!   dir/  namei.rs  symlink.rs            names
@@ -20,7 +21,7 @@
 //!
 //! # Locks
 //! ```text
-//!   i_rwsem (per inode) → xattr_sem (per inode) → page lock → data_sem (per inode) → group lock (one) → buffer guard (one) → spin
+//!   i_rwsem (per inode) → handle → xattr_sem (per inode) → page lock → data_sem (per inode) → group lock (one) → buffer guard (one) → spin
 //!   orphans → buffer guard               inode cache slots: held alone
 //! ```
 //! Which lock orders a pair of operations:
@@ -67,6 +68,7 @@ mod indirect;
 mod inline;
 mod inode;
 mod ioctl;
+mod journal;
 mod mount;
 mod namei;
 mod options;

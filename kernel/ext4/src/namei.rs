@@ -19,7 +19,8 @@
 //!
 //! # Locking
 //! The vfs holds i_rwsem of the directories, and of the inodes that lose or gain a name, exclusively
-//! (shared for lookup); see `vfs::inode`. Nothing here takes another.
+//! (shared for lookup); see `vfs::inode`. Nothing here takes another. What an operation changes is in one
+//! handle ([`crate::journal`]); inodes are looked up before it begins, since one may be on its way out.
 //!
 //! Source: the kernel's ext4 documentation; the errnos are those of the man pages of section 2.
 
@@ -36,6 +37,7 @@ use crate::dir::{self, Found};
 use crate::disk::feature::{Compat, RoCompat};
 use crate::disk::inode::InodeFlags;
 use crate::inode::{Ext4Inode, LINK_MAX, Touch};
+use crate::journal::credits;
 use crate::options::Flag;
 use crate::symlink;
 
@@ -50,27 +52,33 @@ impl Directory for Ext4Inode {
     }
 
     fn create(&self, name: &[u8], mode: u32, cred: &Cred) -> Result<Arc<dyn Inode>> {
-        let inode = self.new_child(name, FileType::Regular, mode, cred)?;
-        self.name_it(name, inode)
+        self.fs().transact(credits::create(self), || {
+            let inode = self.new_child(name, FileType::Regular, mode, cred)?;
+            self.name_it(name, inode)
+        })
     }
 
     fn tmpfile(&self, mode: u32, linkable: bool, cred: &Cred) -> Result<Arc<dyn Inode>> {
-        let inode = self.new_child(b"", FileType::Regular, mode, cred)?;
-        inode.set_nlink(0);
-        inode.set_linkable(linkable);
-        inode.mark_dirty();
-        // Without the list a crash would leave an inode that nothing leads to.
-        inode.add_orphan()?;
-        Ok(inode)
+        self.fs().transact(credits::create(self), || {
+            let inode = self.new_child(b"", FileType::Regular, mode, cred)?;
+            inode.set_nlink(0);
+            inode.set_linkable(linkable);
+            inode.mark_dirty();
+            // Without the list a crash would leave an inode that nothing leads to.
+            inode.add_orphan()?;
+            Ok(inode as Arc<dyn Inode>)
+        })
     }
 
     fn mknod(&self, name: &[u8], mode: u32, rdev: DevId, cred: &Cred) -> Result<Arc<dyn Inode>> {
         let kind = FileType::of_mode(mode).ok_or(Errno::EINVAL)?;
-        let inode = self.new_child(name, kind, mode, cred)?;
-        if kind.is_device() {
-            inode.set_rdev(rdev);
-        }
-        self.name_it(name, inode)
+        self.fs().transact(credits::create(self), || {
+            let inode = self.new_child(name, kind, mode, cred)?;
+            if kind.is_device() {
+                inode.set_rdev(rdev);
+            }
+            self.name_it(name, inode)
+        })
     }
 
     fn symlink(&self, name: &[u8], target: &[u8], cred: &Cred) -> Result<Arc<dyn Inode>> {
@@ -80,24 +88,28 @@ impl Directory for Ext4Inode {
         if target.len() >= self.fs().geometry().block_size() {
             return Err(Errno::ENAMETOOLONG);
         }
-        let inode = self.new_child(name, FileType::Symlink, 0o777, cred)?;
-        match symlink::write_target(&inode, target) {
-            Ok(()) => self.name_it(name, inode),
-            Err(error) => Err(discard(&inode, error)),
-        }
+        self.fs().transact(credits::create(self), || {
+            let inode = self.new_child(name, FileType::Symlink, 0o777, cred)?;
+            match symlink::write_target(&inode, target) {
+                Ok(()) => self.name_it(name, inode),
+                Err(error) => Err(discard(&inode, error)),
+            }
+        })
     }
 
     fn mkdir(&self, name: &[u8], mode: u32, cred: &Cred) -> Result<Arc<dyn Inode>> {
         self.check_room_for_subdirectory()?;
-        let inode = self.new_child(name, FileType::Directory, mode, cred)?;
-        if let Err(error) = self.fill_new_directory(&inode) {
-            return Err(discard(&inode, error));
-        }
-        let named = self.name_it(name, inode)?;
-        // Cannot fail: there was room above, and nobody else changes this directory.
-        self.inc_nlink()?;
-        self.mark_dirty();
-        Ok(named)
+        self.fs().transact(credits::create(self), || {
+            let inode = self.new_child(name, FileType::Directory, mode, cred)?;
+            if let Err(error) = self.fill_new_directory(&inode) {
+                return Err(discard(&inode, error));
+            }
+            let named = self.name_it(name, inode)?;
+            // Cannot fail: there was room above, and nobody else changes this directory.
+            self.inc_nlink()?;
+            self.mark_dirty();
+            Ok(named)
+        })
     }
 
     fn link(&self, name: &[u8], inode: &Arc<dyn Inode>) -> Result<()> {
@@ -108,17 +120,19 @@ impl Directory for Ext4Inode {
             return Err(Errno::EPERM);
         }
         self.check_project(inode)?;
-        inode.inc_nlink()?;
-        inode.touch(Touch::Changed);
-        let added = self.add_entry(name, inode);
-        if added.is_err() {
-            inode.drop_nlink();
-        }
-        inode.mark_dirty();
-        added?;
-        inode.set_linkable(false);
-        // A file that O_TMPFILE made has its first name now.
-        if inode.nlink() == 1 { inode.del_orphan() } else { Ok(()) }
+        self.fs().transact(credits::link(self), || {
+            inode.inc_nlink()?;
+            inode.touch(Touch::Changed);
+            let added = self.add_entry(name, inode);
+            if added.is_err() {
+                inode.drop_nlink();
+            }
+            inode.mark_dirty();
+            added?;
+            inode.set_linkable(false);
+            // A file that O_TMPFILE made has its first name now.
+            if inode.nlink() == 1 { inode.del_orphan() } else { Ok(()) }
+        })
     }
 
     fn unlink(&self, name: &[u8]) -> Result<()> {
@@ -126,6 +140,7 @@ impl Directory for Ext4Inode {
         let found = self.find(name)?.ok_or(Errno::ENOENT)?;
         let inode = self.target(&found)?;
         self.check_may_remove(&inode)?;
+        let _handle = self.fs().start(credits::unlink())?;
         self.remove_entry(&found)?;
         inode.drop_name()
     }
@@ -141,6 +156,7 @@ impl Directory for Ext4Inode {
         if !dir::is_empty(&NodeDir::new(&inode))? {
             return Err(Errno::ENOTEMPTY);
         }
+        let _handle = self.fs().start(credits::unlink())?;
         self.remove_entry(&found)?;
         // It pointed here with its `..`.
         self.drop_nlink();
@@ -289,10 +305,13 @@ impl Ext4Inode {
 /// The flags that keep names from being taken away.
 const FIXED: InodeFlags = InodeFlags::IMMUTABLE.union(InodeFlags::APPEND);
 
-/// Frees a new inode that could not be named, and hands the reason on.
+/// Frees a new inode that could not be named, and hands the reason on. It goes when the handle has ended;
+/// the orphan list leads a mount to it until then.
 fn discard(inode: &Ext4Inode, error: Errno) -> Errno {
     inode.set_nlink(0);
     inode.mark_dirty();
+    // The list cannot be written when nothing may be: then the new inode does not reach the disk either.
+    let _ = inode.add_orphan();
     error
 }
 

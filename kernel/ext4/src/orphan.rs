@@ -13,7 +13,7 @@
 //! ```
 //!
 //! # Locking
-//! `known` around each change; inside it one buffer guard at a time (an inode table's, or the
+//! A handle, inside it `known` around each change; inside it one buffer guard at a time (an inode table's, or the
 //! superblock's). Nothing else is taken under it.
 //!
 //! Source: ext4 documentation, "Orphan list" under "Index Nodes" and `s_last_orphan`.
@@ -32,6 +32,7 @@ use crate::error::Site;
 use crate::fs::Ext4Fs;
 use crate::inode::cache::{InodeCache, table_place};
 use crate::inode::{Node, raw};
+use crate::journal::credits;
 use file::OrphanFile;
 
 /// The orphan list in memory, and the orphan file.
@@ -112,6 +113,7 @@ pub fn clean_up(fs: &Arc<Ext4Fs>) -> Result<()> {
     let file = OrphanFile::load(fs)?;
     let numbers = file.as_ref().map(OrphanFile::numbers).unwrap_or_default();
     if file.is_some() && fs.geometry().has_compat(Compat::HAS_JOURNAL) {
+        let _handle = fs.start(credits::superblock())?;
         file::mark_present(fs, true);
     }
     fs.orphans.known.lock().file = file;
@@ -121,6 +123,7 @@ pub fn clean_up(fs: &Arc<Ext4Fs>) -> Result<()> {
     }
     if sb.s_state.get() & STATE_ERROR != 0 {
         log::warn!("EXT4-fs ({}): errors on the file system: orphan list cleared", fs.disk_name());
+        let _handle = fs.start(credits::superblock())?;
         fs.set_last_orphan(0);
         return Ok(());
     }
@@ -133,7 +136,10 @@ pub fn clean_up(fs: &Arc<Ext4Fs>) -> Result<()> {
                 done.end(&inode)?;
             }
         }
-        None => fs.set_last_orphan(0),
+        None => {
+            let _handle = fs.start(credits::superblock())?;
+            fs.set_last_orphan(0);
+        }
     }
     clean_up_file(fs, numbers, &mut done)?;
     log::info!(
@@ -181,6 +187,7 @@ impl Done {
             return Ok(());
         }
         inode.trim()?;
+        let _handle = inode.fs().start(credits::orphan())?;
         inode.del_orphan()?;
         inode.mark_dirty();
         self.cut += 1;

@@ -3,16 +3,21 @@
 //! # Order, and what a crash in between leaves
 //! ```text
 //!   shrink  1 zero the rest of the last block     (a block of old bytes must never show again)
-//!           2 onto the orphan list                (a mount after a crash goes on from here)
-//!           3 i_size, published and in the table
-//!           4 pages behind it dropped, I/O on them waited for
-//!           5 blocks freed, from the end backwards
-//!           6 off the orphan list
-//!   grow    i_size alone: what is behind the old end is zeros already
+//!           2 handle: onto the orphan list        (a mount after a crash goes on from here),
+//!             i_size, published and in the table
+//!           3 pages behind it dropped, I/O on them waited for
+//!           4 blocks freed, from the end backwards, a handle for each chunk
+//!           5 handle: off the orphan list, times
+//!   grow    handle: i_size alone: what is behind the old end is zeros already
 //! ```
 //!
+//! # Chunks
+//! What one handle takes out of the map it also frees. [`Removed`] counts the blocks of metadata that this
+//! changes and says when they are enough: a bitmap and a descriptor for every group that a run lies in, a
+//! leaf for every round. A run that is too long for the rest of the chunk is cut.
+//!
 //! # Locking
-//! The caller holds `rwsem` alone. `data_sem` is taken alone for step 5, anew for every few hundred runs.
+//! The caller holds `rwsem` alone and no handle. `data_sem` is taken alone for step 4, anew for every chunk.
 
 use alloc::vec::Vec;
 
@@ -24,8 +29,10 @@ use crate::disk::feature::RoCompat;
 use crate::disk::inode::InodeFlags;
 use crate::extent::node::MAX_BLOCKS;
 use crate::extent::tree::Tree;
+use crate::fs::Ext4Fs;
 use crate::indirect;
 use crate::inode::{Node, Touch};
+use crate::journal::credits::{self, CHUNK};
 
 impl Node {
     /// Cuts or extends a regular file to `size` bytes. EFBIG, EROFS, EIO, EUCLEAN.
@@ -34,35 +41,36 @@ impl Node {
         if size > self.max_bytes() {
             return Err(Errno::EFBIG);
         }
-        if self.truncate_inline(size)? {
-            self.touch(Touch::Modified);
-            self.mark_dirty();
-            return Ok(());
-        }
+        let inline = self.truncate_inline(size)?;
         let old = self.size();
-        if size < old {
+        if !inline && size < old {
             self.shrink(size)?;
-        } else {
-            self.set_size(size);
-            if size == old {
-                // ftruncate to the present size gives back what was allocated behind it.
-                self.free_behind(size)?;
-            }
+        } else if !inline && size == old {
+            // ftruncate to the present size gives back what was allocated behind it.
+            self.free_behind(size)?;
         }
+        let _handle = self.fs().start(credits::orphan())?;
+        if !inline && size < old {
+            self.del_orphan()?;
+        }
+        self.set_size(size);
         self.touch(Touch::Modified);
         self.mark_dirty();
         Ok(())
     }
 
+    /// Steps 1 to 4.
     fn shrink(&self, size: u64) -> Result<()> {
         pagecache::block_truncate_page(self.mapping(), self, size)?;
         self.mark_pages_dirty();
-        self.add_orphan()?;
-        self.set_size(size);
-        self.mark_dirty();
+        {
+            let _handle = self.fs().start(credits::orphan())?;
+            self.add_orphan()?;
+            self.set_size(size);
+            self.mark_dirty();
+        }
         self.mapping().truncate_pagecache(size);
-        self.free_behind(size)?;
-        self.del_orphan()
+        self.free_behind(size)
     }
 
     /// Drops pages and blocks behind i_size: after a write that ended short, and for an orphan that was
@@ -70,9 +78,7 @@ impl Node {
     pub(crate) fn trim(&self) -> Result<()> {
         let size = self.size();
         self.mapping().truncate_pagecache(size);
-        self.free_behind(size)?;
-        self.mark_dirty();
-        Ok(())
+        self.free_behind(size)
     }
 
     /// Frees the blocks that lie wholly behind `size`. No page of them is cached any more.
@@ -85,12 +91,13 @@ impl Node {
         self.remove_blocks(first, MAX_BLOCKS, || {})
     }
 
-    /// Takes the file blocks `from..to` out of the map and frees them, some hundred runs at a time.
-    /// `between` is called after some were taken out and before they are freed: who found their
-    /// place before has to be done with them when it returns.
+    /// Takes the file blocks `from..to` out of the map and frees them, a chunk at a time, and brings the inode
+    /// to its table. `between` is called after some were taken out and before they are freed: who found
+    /// their place before has to be done with them when it returns.
     pub(crate) fn remove_blocks(&self, from: u64, to: u64, between: impl Fn()) -> Result<()> {
         loop {
-            let mut gone = Removed::default();
+            let _handle = self.fs().start(credits::chunk(self))?;
+            let mut gone = Removed::new(self.fs());
             let done = {
                 let _alone = self.data_sem().write();
                 // Below 2^32 where there is anything to forget.
@@ -103,12 +110,12 @@ impl Node {
             };
             between();
             // What was taken out is nobody's, even when the rest could not be.
-            for run in &gone.runs {
-                match run.metadata {
-                    true => self.free_pointers(run.first)?,
-                    false => self.free_run(run.first, run.len)?,
-                }
-            }
+            let freed = gone.runs.iter().try_for_each(|run| match run.metadata {
+                true => self.free_pointers(run.first),
+                false => self.free_run(run.first, run.len),
+            });
+            self.mark_dirty();
+            freed?;
             if done? {
                 return Ok(());
             }
@@ -143,10 +150,14 @@ impl Node {
     }
 }
 
-/// Runs that were taken out of a file's map and are to be freed.
-#[derive(Default)]
+/// Runs that were taken out of a file's map and are to be freed: one chunk.
 pub(crate) struct Removed {
     runs: Vec<Run>,
+    /// Blocks of metadata that may still be changed.
+    left: u32,
+    blocks_per_group: u64,
+    /// The group of the last run, whose bitmap is counted.
+    group: u64,
 }
 
 struct Run {
@@ -157,15 +168,49 @@ struct Run {
 }
 
 impl Removed {
+    /// The most runs that are kept for one time.
     const FULL: usize = 256;
+
+    fn new(fs: &Ext4Fs) -> Removed {
+        Removed {
+            runs: Vec::new(),
+            left: CHUNK,
+            blocks_per_group: u64::from(fs.geometry().blocks_per_group),
+            group: u64::MAX,
+        }
+    }
 
     /// Whether these are enough for one time.
     pub fn is_full(&self) -> bool {
-        self.runs.len() >= Removed::FULL
+        self.runs.len() >= Removed::FULL || self.left <= 2
+    }
+
+    /// So many blocks of metadata change besides what the runs cost.
+    pub fn spend(&mut self, blocks: u32) {
+        self.left = self.left.saturating_sub(blocks);
+    }
+
+    /// Blocks of metadata that may still be changed.
+    pub fn left(&self) -> u32 {
+        self.left
+    }
+
+    /// What a run costs: a bitmap and a descriptor for each group that it lies in.
+    pub fn cost(&self, first: FsBlock, len: u64) -> u32 {
+        // Groups begin at the first data block, 0 or 1: one more or less does not matter here.
+        let groups = (first.0 + len) / self.blocks_per_group - first.0 / self.blocks_per_group + 1;
+        u32::try_from(groups).unwrap_or(u32::MAX).saturating_mul(2)
+    }
+
+    /// How many blocks of a run there is certainly room for, counted from its end; at least 1.
+    pub fn room(&self) -> u64 {
+        // The run may begin and end within a group.
+        u64::from((self.left / 2).saturating_sub(1)) * self.blocks_per_group + 1
     }
 
     /// A run of data, joined with the one before it where they touch.
     pub fn data(&mut self, first: FsBlock, len: u64) {
+        self.count(first, len);
         match self.runs.last_mut().filter(|last| !last.metadata) {
             Some(last) if last.first.0 + last.len == first.0 => last.len += len,
             Some(last) if first.0 + len == last.first.0 => {
@@ -178,6 +223,15 @@ impl Removed {
 
     /// A block of pointers.
     pub fn metadata(&mut self, block: FsBlock) {
+        self.count(block, 1);
         self.runs.push(Run { first: block, len: 1, metadata: true });
+    }
+
+    /// Spends what a run costs, but for a group that the last one lay in.
+    fn count(&mut self, first: FsBlock, len: u64) {
+        let (from, to) = (first.0 / self.blocks_per_group, (first.0 + len) / self.blocks_per_group);
+        let known = if (from..=to).contains(&self.group) { 2 } else { 0 };
+        self.spend(self.cost(first, len) - known);
+        self.group = from;
     }
 }

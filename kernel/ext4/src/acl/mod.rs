@@ -24,6 +24,7 @@ use vfs::xattr::XattrFlags;
 use vfs::{FileType, S_IALLUGO};
 
 use crate::inode::{Node, Touch};
+use crate::journal::credits;
 use crate::xattr::name::acl_index;
 
 /// `a_version`.
@@ -157,14 +158,17 @@ impl Node {
     /// Sets or takes away a list, and the mode with it. The caller holds `rwsem` alone. ENOSPC.
     pub fn set_acl(&self, kind: AclKind, acl: Option<Acl>, mode: Option<u32>) -> Result<()> {
         let bytes = acl.as_ref().map(encode);
-        self.set_xattr(acl_index(kind), b"", bytes.as_deref(), XattrFlags::empty())?;
+        self.fs().transact(credits::setattr(), || {
+            self.set_xattr(acl_index(kind), b"", bytes.as_deref(), XattrFlags::empty())?;
+            if let Some(mode) = mode {
+                // 12 bits: they fit 16.
+                self.with_meta(|m| m.mode = (m.mode & !(S_IALLUGO as u16)) | (mode & S_IALLUGO) as u16);
+                self.touch(Touch::Changed);
+                self.mark_dirty();
+            }
+            Ok(())
+        })?;
         self.acls.set(kind, acl.map(Arc::new));
-        if let Some(mode) = mode {
-            // 12 bits: they fit 16.
-            self.with_meta(|m| m.mode = (m.mode & !(S_IALLUGO as u16)) | (mode & S_IALLUGO) as u16);
-            self.touch(Touch::Changed);
-            self.mark_dirty();
-        }
         Ok(())
     }
 

@@ -4,17 +4,24 @@
 //! # Order
 //! `write_begin` maps the page's blocks (once per extent: the rest of the call goes along as a hint),
 //! the bytes are copied, `write_end` publishes i_size while the page is still locked, so that
-//! writeback never sees a dirty block behind the end. The inode goes to its table once per call, in
-//! [`crate::file`].
+//! writeback never sees a dirty block behind the end.
+//!
+//! # Handles
+//! One lasts from `write_begin` to `write_end`, so that blocks and the size that reaches over them
+//! are in one transaction; then the inode goes to its table with them. A write over blocks that are there
+//! (no `write_begin`) needs none: the inode goes to its table once per call, in [`crate::file`]. Blocks
+//! that were taken for bytes that did not come put the inode on the orphan list, until the call has given
+//! them back.
 
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
-use base::{FileBlock, Result};
+use base::{Errno, FileBlock, Result};
 use block::Disk;
 use pagecache::{AddressSpace, AddressSpaceOperations, Extent, LockedPage, MapMode, WritebackControl};
 
 use crate::inode::Node;
+use crate::journal::credits;
 use crate::trace;
 
 impl AddressSpaceOperations for Node {
@@ -38,8 +45,8 @@ impl AddressSpaceOperations for Node {
             MapMode::Write { .. } if self.is_inline() => self.map_leaving_inline(first, count, how),
             _ => self.map_blocks(first, count, how),
         };
-        if how == MapMode::Writeback {
-            self.store_if_stale();
+        if how == MapMode::Writeback && self.is_stale() {
+            self.mark_dirty();
         }
         extent
     }
@@ -50,7 +57,24 @@ impl AddressSpaceOperations for Node {
 
     fn write_begin(&self, mapping: &AddressSpace, pos: u64, len: usize, rest: usize) -> Result<LockedPage> {
         trace::write_begin(self, pos, len);
-        pagecache::block_write_begin(mapping, self, pos, len, rest)
+        let mut tries = 0;
+        loop {
+            let handle = self.fs().start(credits::write_page(self))?;
+            let page = pagecache::block_write_begin(mapping, self, pos, len, rest);
+            match page {
+                Ok(page) => {
+                    handle.keep();
+                    return Ok(page);
+                }
+                Err(e) => {
+                    self.note_lost(pos.saturating_add(len as u64))?;
+                    drop(handle);
+                    if e != Errno::ENOSPC || !self.fs().should_retry(&mut tries) {
+                        return Err(e);
+                    }
+                }
+            }
+        }
     }
 
     fn write_end(
@@ -62,6 +86,7 @@ impl AddressSpaceOperations for Node {
         copied: usize,
     ) -> Result<usize> {
         trace::write_end(self, pos, len, copied);
+        let handle = self.fs().kept();
         let done = pagecache::block_write_end(mapping, &page, pos, len, copied);
         let end = pos.saturating_add(done as u64);
         if done > 0 && end > Node::size(self) {
@@ -71,6 +96,14 @@ impl AddressSpaceOperations for Node {
         drop(page);
         if done > 0 {
             self.mark_pages_dirty();
+        }
+        if handle.is_some() {
+            if done < len {
+                self.note_lost(pos.saturating_add(len as u64))?;
+            }
+            if self.is_stale() {
+                self.mark_dirty();
+            }
         }
         Ok(done)
     }
@@ -84,5 +117,13 @@ impl AddressSpaceOperations for Node {
 
     fn balance_dirty(&self, pages: usize) {
         writeback::balance_dirty_pages_ratelimited(self.fs().bdi(), pages);
+    }
+}
+
+impl Node {
+    /// A write that was to reach to `end` has failed, perhaps after it was given blocks: should they lie
+    /// behind i_size, a mount after a crash has to find them. Inside the write's handle.
+    fn note_lost(&self, end: u64) -> Result<()> {
+        if end > Node::size(self) { self.add_orphan() } else { Ok(()) }
     }
 }

@@ -47,12 +47,15 @@ impl Tree<'_> {
             let path = self.walk((to - 1) as u32)?;
             let Some(leaf) = path.last() else { break };
             let touched = self.read(leaf.at, |b| Touched::find(b, leaf, from, to))?;
+            gone.spend(1);
+            let here = touched.reach(from, to, gone);
+            let touched = touched.behind(here);
             if touched.entries.is_empty() {
                 if leaf.low >= to {
                     break;
                 }
                 to = leaf.low;
-            } else if self.cut(&path, &touched, from, to, gone)? {
+            } else if self.cut(&path, &touched, here, to, gone)? {
                 splits = 0;
             } else if splits < ROUNDS {
                 splits += 1;
@@ -88,7 +91,7 @@ impl Tree<'_> {
         })?;
         let Some(now_first) = now_first else { return Ok(false) };
         match now_first {
-            None => self.drop_leaf(path)?,
+            None => self.drop_leaf(path, gone)?,
             Some(key) if touched.first == 0 => self.fix_keys(path, key)?,
             Some(_) => {}
         }
@@ -100,7 +103,7 @@ impl Tree<'_> {
     }
 
     /// The path's leaf has no entries left: frees it, and every index above that becomes empty by it.
-    fn drop_leaf(&self, path: &Path) -> Result<()> {
+    fn drop_leaf(&self, path: &Path, gone: &mut Removed) -> Result<()> {
         for level in (1..path.len()).rev() {
             let (Some(empty), Some(above)) = (path.get(level), path.get(level - 1)) else { break };
             let Some(at) = empty.at else { break };
@@ -113,6 +116,8 @@ impl Tree<'_> {
                 node::key(b, 0)
             })?;
             self.free_node(at)?;
+            // The node above, a bitmap and a descriptor.
+            gone.spend(3);
             if above.entries > 1 {
                 return if pos == 0 { self.fix_keys(&path[..level], first) } else { Ok(()) };
             }
@@ -153,5 +158,30 @@ impl Touched {
         found.first = last + 1 - count;
         found.entries = (found.first..=last).map(|i| node::leaf(bytes, i)).take(BATCH).collect();
         found
+    }
+
+    /// How far down to take blocks away in this chunk: to `from`, or as far as `gone` has room.
+    fn reach(&self, from: u64, to: u64, gone: &Removed) -> u64 {
+        let mut left = gone.left();
+        let mut here = to;
+        for e in self.entries.iter().rev() {
+            let (begin, end) = (u64::from(e.block).max(from), e.end().min(to));
+            let cost = gone.cost(FsBlock(e.start + (begin - u64::from(e.block))), end - begin);
+            if cost > left {
+                let first = here == to;
+                return if first { begin.max(end.saturating_sub(gone.room())) } else { here };
+            }
+            left -= cost;
+            here = begin;
+        }
+        here
+    }
+
+    /// Those that reach past a block.
+    fn behind(mut self, here: u64) -> Touched {
+        let before = self.entries.iter().take_while(|e| e.end() <= here).count();
+        self.entries.drain(..before);
+        self.first += before;
+        self
     }
 }

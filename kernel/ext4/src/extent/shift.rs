@@ -1,13 +1,11 @@
 //! Moving the end of a file: what FALLOC_FL_COLLAPSE_RANGE and FALLOC_FL_INSERT_RANGE do to the tree.
 //!
 //! No block moves on the disk; the entries get other keys, leaf by leaf. To the left the leaves are
-//! taken in ascending order, to the right in descending order, so that the keys ascend after each.
+//! taken in ascending order, to the right in descending order, so that the keys ascend after each. Each
+//! call here is one leaf: the caller sees to it that a handle has room for it.
 //!
 //! # Locking
 //! As in [`super::tree`]: the caller holds `data_sem` alone.
-//!
-//! # Bounds
-//! Each round goes one leaf further.
 //!
 //! Source: `ext4_ext_shift_extents`.
 
@@ -17,47 +15,47 @@ use super::node::{self, Entry, MAX_BLOCKS};
 use super::tree::{Lookup, ROUNDS, Tree};
 
 impl Tree<'_> {
-    /// Brings what lies from file block `from` on to `to`, before it; between them is a hole.
-    pub fn shift_left(&self, from: u32, to: u32) -> Result<()> {
+    /// Brings what one leaf has from file block `at` on `by` blocks towards the file's begin, where there is
+    /// a hole. Where the next leaf begins; None after the last.
+    pub fn shift_left(&self, at: u64, by: u32) -> Result<Option<u64>> {
         self.inode.extents.forget(0, u64::MAX);
-        let by = from - to;
-        let mut at = u64::from(from);
-        while at < MAX_BLOCKS {
-            // Below 2^32.
-            let path = self.walk(at as u32)?;
-            let Some(leaf) = path.last() else { return Err(Errno::EIO) };
-            let first = self.edit(leaf.at, |b| rekey(b, at, |key| key.saturating_sub(by)))?;
-            if let Some(key) = first {
-                self.fix_keys(&path, key)?;
-            }
-            at = leaf.high;
+        // Below 2^32.
+        let path = self.walk(at as u32)?;
+        let Some(leaf) = path.last() else { return Err(Errno::EIO) };
+        let first = self.edit(leaf.at, |b| rekey(b, at, |key| key.saturating_sub(by)))?;
+        if let Some(key) = first {
+            self.fix_keys(&path, key)?;
         }
-        self.join_at(to)?;
+        Ok((leaf.high < MAX_BLOCKS).then_some(leaf.high))
+    }
+
+    /// After a shift to the left: joins the extent that begins at `block` with the one before it, and lets
+    /// the tree become lower.
+    pub fn close_gap(&self, block: u32) -> Result<()> {
+        self.join_at(block)?;
         self.shorten()
     }
 
-    /// Brings what lies from file block `from` on `by` blocks further; no extent lies across `from`.
-    /// EINVAL when the last would come to lie past what a file can have.
-    pub fn shift_right(&self, from: u32, by: u32) -> Result<()> {
+    /// EINVAL when the last extent, `by` blocks further, would come to lie past what a file can have.
+    pub fn check_room(&self, by: u32) -> Result<()> {
+        if self.end()? > MAX_BLOCKS - u64::from(by) { Err(Errno::EINVAL) } else { Ok(()) }
+    }
+
+    /// Brings what the leaf before file block `to` has from `from` on `by` blocks further; no extent lies
+    /// across `from`. The next `to`; None after the last leaf.
+    pub fn shift_right(&self, from: u32, to: u64, by: u32) -> Result<Option<u64>> {
         self.inode.extents.forget(0, u64::MAX);
-        if self.end()? > MAX_BLOCKS - u64::from(by) {
-            return Err(Errno::EINVAL);
+        // Below 2^32.
+        let path = self.walk(to.saturating_sub(1) as u32)?;
+        let Some(leaf) = path.last() else { return Err(Errno::EIO) };
+        if leaf.low >= to {
+            return Ok(None);
         }
-        let mut to = MAX_BLOCKS;
-        while to > u64::from(from) {
-            // Below 2^32.
-            let path = self.walk((to - 1) as u32)?;
-            let Some(leaf) = path.last() else { return Err(Errno::EIO) };
-            if leaf.low >= to {
-                break;
-            }
-            let first = self.edit(leaf.at, |b| rekey(b, u64::from(from), |key| key.saturating_add(by)))?;
-            if let Some(key) = first {
-                self.fix_keys(&path, key)?;
-            }
-            to = leaf.low;
+        let first = self.edit(leaf.at, |b| rekey(b, u64::from(from), |key| key.saturating_add(by)))?;
+        if let Some(key) = first {
+            self.fix_keys(&path, key)?;
         }
-        Ok(())
+        Ok((leaf.low > u64::from(from)).then_some(leaf.low))
     }
 
     /// Cuts the extent that lies across `block`, if there is one, in two. ENOSPC.

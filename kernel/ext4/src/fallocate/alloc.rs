@@ -7,6 +7,7 @@ use crate::balloc::blocks::{self, Request};
 use crate::disk::extent::MAX_UNWRITTEN;
 use crate::extent::node::Entry;
 use crate::extent::tree::{Lookup, Tree};
+use crate::journal::credits;
 
 impl Node {
     /// Fills the holes among the blocks `first..end` with unwritten ones; with `zero` written ones
@@ -21,18 +22,21 @@ impl Node {
         let bits = self.fs().geometry().block_bits;
         let mut at = first;
         while at < end {
-            // The vfs has checked the range against the largest file: below 2^32.
-            let done = self.reserve_run(at as u32, end - at, zero);
-            self.set_stale();
-            at += u64::from(done?);
-            if let Some(size) = new_size {
-                self.set_size(self.size().max(size.min(at << bits)));
-            }
+            at += self.fs().transact(credits::map(self, 1), || {
+                // The vfs has checked the range against the largest file: below 2^32.
+                let done = self.reserve_run(at as u32, end - at, zero).map(u64::from);
+                if let (Some(size), Ok(done)) = (new_size, &done) {
+                    self.set_size(self.size().max(size.min((at + done) << bits)));
+                }
+                // Even a failure may have left the tree with one node more.
+                self.mark_dirty();
+                done
+            })?;
         }
         Ok(())
     }
 
-    /// One run of it, of at most `count` blocks; how many blocks are as they should be now, at least 1.
+    /// One run of it, of at most `count` blocks; how many blocks are as they should be now, at least 1. Inside a handle.
     fn reserve_run(&self, block: u32, count: u64, zero: bool) -> Result<u32> {
         let _alone = self.data_sem().write();
         let tree = Tree::of(self);

@@ -1,13 +1,16 @@
 //! FALLOC_FL_COLLAPSE_RANGE and FALLOC_FL_INSERT_RANGE: the end of a file moves.
 //!
 //! What is dirty behind the range is written first and all pages from there on are dropped, twice
-//! (see [`super`]): the cache has no other names for pages. Until there is a journal a crash in the
-//! middle of the move leaves a tree that e2fsck accepts, of which some leaves have moved.
+//! (see [`super`]): the cache has no other names for pages. A tree of many leaves needs several
+//! handles; a crash between two of them leaves a tree that e2fsck accepts, of which some leaves have
+//! moved, as with Linux. So i_size grows before extents go to the right.
 
 use base::{Errno, PAGE_SIZE, Result};
 
 use super::{Bytes, Node};
+use crate::extent::node::MAX_BLOCKS;
 use crate::extent::tree::Tree;
+use crate::journal::credits;
 
 impl Node {
     /// Takes a range out. EINVAL when it reaches the end or is no whole blocks.
@@ -20,15 +23,20 @@ impl Node {
         self.modified();
         self.write_and_drop(bytes.start)?;
         self.remove_blocks(first.into(), end.into(), || self.drop_from(bytes.start))?;
-        let moved = {
-            let _alone = self.data_sem().write();
-            Tree::of(self).shift_left(end, first)
-        };
-        self.set_stale();
+        let mut at = u64::from(end);
+        let moved = self.leaf_by_leaf(|tree| match tree.shift_left(at, end - first)? {
+            Some(next) => {
+                at = next;
+                Ok(false)
+            }
+            None => {
+                tree.close_gap(first)?;
+                self.set_size(size - (bytes.end - bytes.start));
+                Ok(true)
+            }
+        });
         self.drop_from(bytes.start);
-        moved?;
-        self.set_size(size - (bytes.end - bytes.start));
-        Ok(())
+        moved
     }
 
     /// Puts a hole in. EINVAL when it begins at or behind the end or is no whole blocks, EFBIG.
@@ -43,15 +51,42 @@ impl Node {
         }
         self.modified();
         self.write_and_drop(bytes.start)?;
-        let moved = {
-            let _alone = self.data_sem().write();
-            let tree = Tree::of(self);
-            tree.cut_at(first).and_then(|()| tree.shift_right(first, end - first))
-        };
-        self.set_stale();
+        let mut to = None;
+        let moved = self.leaf_by_leaf(|tree| {
+            let Some(at) = to else {
+                tree.check_room(end - first)?;
+                tree.cut_at(first)?;
+                self.set_size(size + len);
+                to = Some(MAX_BLOCKS);
+                return Ok(false);
+            };
+            let next = tree.shift_right(first, at, end - first)?;
+            to = to.and(next);
+            Ok(next.is_none())
+        });
         self.drop_from(bytes.start);
-        moved?;
-        self.set_size(size + len);
+        moved
+    }
+
+    /// Changes the tree step by step, until `step` says that it is done: in one handle as long as that can
+    /// be extended, and in a new one then.
+    fn leaf_by_leaf(&self, mut step: impl FnMut(&Tree<'_>) -> Result<bool>) -> Result<()> {
+        let mut done = false;
+        while !done {
+            let mut handle = self.fs().start(credits::shift(self))?;
+            let moved = {
+                let _alone = self.data_sem().write();
+                let tree = Tree::of(self);
+                loop {
+                    match step(&tree) {
+                        Ok(false) if handle.extend(credits::shift(self)) => {}
+                        end => break end,
+                    }
+                }
+            };
+            self.mark_dirty();
+            done = moved?;
+        }
         Ok(())
     }
 

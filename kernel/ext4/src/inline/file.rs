@@ -5,6 +5,7 @@ use pagecache::{Extent, MapMode, filemap_write_and_wait_range, leave_inline_page
 use vfs::FileType;
 
 use crate::inode::Node;
+use crate::journal::credits;
 
 impl Node {
     /// A write call's bytes into the inode, if they fit it; None when they must go through pages, and then
@@ -32,7 +33,8 @@ impl Node {
         // A copy that ended early adds no zeros behind itself.
         let size = usize::try_from(self.size()).unwrap_or(0);
         bytes.truncate(size.max(start + done));
-        match self.store_inline(&bytes) {
+        let stored = self.fs().start(credits::xattr()).and_then(|_handle| self.store_inline(&bytes));
+        match stored {
             Ok(()) => {}
             Err(Errno::ENOSPC) => {
                 from.revert(done);
@@ -57,6 +59,7 @@ impl Node {
             return Ok(false);
         };
         bytes.resize(len, 0);
+        let _handle = self.fs().start(credits::xattr())?;
         self.store_inline(&bytes)?;
         update_inline_page(self.mapping(), &bytes);
         self.mapping().truncate_pagecache(size);
@@ -66,6 +69,13 @@ impl Node {
     /// Moves an inline file's bytes to a block, for what only blocks can do: growth, mmap for writing,
     /// fallocate. Nothing happens to a file that is not inline. `rwsem` is held alone. ENOSPC, EIO.
     pub(crate) fn convert_inline(&self) -> Result<()> {
+        if !self.is_inline() {
+            return Ok(());
+        }
+        self.fs().transact(credits::write_page(self) + credits::xattr(), || self.convert_in_handle())
+    }
+
+    fn convert_in_handle(&self) -> Result<()> {
         let Some(bytes) = self.inline_bytes()? else { return Ok(()) };
         if bytes.is_empty() {
             self.switch_to_map();

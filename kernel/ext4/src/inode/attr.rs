@@ -5,6 +5,7 @@ use vfs::{Attr, Ownership, S_IALLUGO, SetAttr};
 
 use super::{Node, raw};
 use crate::disk::inode::InodeFlags;
+use crate::journal::credits;
 
 /// The flags that statx shows; STATX_ATTR_* have the values of the inode's flags.
 const SHOWN: InodeFlags = InodeFlags::COMPR
@@ -44,17 +45,18 @@ impl Node {
         self.with_meta(|m| Ownership { mode: u32::from(m.mode), uid: m.uid, gid: m.gid })
     }
 
-    /// Sets what is Some. The size first, since only that can fail. EPERM for an immutable inode; what
+    /// Sets what is Some. The size first, in handles of its own, since only that can fail. EPERM for an immutable inode; what
     /// an append-only one does not take, the vfs knows.
     pub fn setattr(&self, new: &SetAttr) -> Result<()> {
         self.fs.check_writable()?;
         if self.flags().contains(InodeFlags::IMMUTABLE) {
             return Err(Errno::EPERM);
         }
-        self.grow_extra_isize()?;
         if let Some(size) = new.size {
             self.truncate(size)?;
         }
+        let _handle = self.fs.start(credits::setattr())?;
+        self.grow_extra_isize()?;
         let geometry = self.fs.geometry();
         let time = |t| geometry.timestamp(t);
         let now = base::time::coarse_now();

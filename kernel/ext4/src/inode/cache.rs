@@ -3,7 +3,9 @@
 //! # Locking
 //! `slots` is held for a look-up or a change of one slot, never across I/O; nothing is dropped under
 //! it that could be a last use. Who finds a slot that is being loaded or evicted sleeps in `settled`
-//! until it is not.
+//! until it is not; but inside a handle nobody waits for an eviction, which needs handles itself: to him the
+//! inode is gone. Only a new inode waits for the slot of its number: that eviction has got as far as giving
+//! the number back, and starts no handle any more.
 
 use alloc::sync::{Arc, Weak};
 use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
@@ -21,8 +23,10 @@ use crate::error::Site;
 use crate::fs::Ext4Fs;
 
 enum Slot {
-    /// Somebody reads it from the disk, or takes it off the disk.
+    /// Somebody reads it from the disk.
     Busy,
+    /// Somebody takes it off the disk.
+    Leaving,
     /// In memory, as long as the Node lives.
     There(Weak<Node>),
 }
@@ -39,6 +43,8 @@ enum Look {
     /// Nobody had it: the caller now owns the busy slot.
     Mine,
     Wait,
+    /// Its inode is being evicted.
+    Leaving,
 }
 
 impl InodeCache {
@@ -49,7 +55,7 @@ impl InodeCache {
     /// The inode, read from the disk when it is not in memory.
     pub(crate) fn get(fs: &Arc<Ext4Fs>, ino: Ino) -> Result<Arc<Ext4Inode>> {
         let number = check_number(fs, ino)?;
-        match fs.inodes.claim(number) {
+        match fs.inodes.claim(number, !fs.in_handle())? {
             Some(inode) => Ok(inode),
             None => fs.inodes.settle(number, load(fs, number, Purpose::Use)),
         }
@@ -58,7 +64,7 @@ impl InodeCache {
     /// As [`InodeCache::get`], for the orphan list: an inode without names is welcome.
     pub(crate) fn get_orphan(fs: &Arc<Ext4Fs>, ino: Ino) -> Result<Arc<Ext4Inode>> {
         let number = check_number(fs, ino)?;
-        match fs.inodes.claim(number) {
+        match fs.inodes.claim(number, true)? {
             Some(inode) => Ok(inode),
             None => fs.inodes.settle(number, load(fs, number, Purpose::Orphan)),
         }
@@ -71,22 +77,24 @@ impl InodeCache {
         number: u32,
         make: impl FnOnce() -> Result<Made>,
     ) -> Result<Arc<Ext4Inode>> {
-        if fs.inodes.claim(number).is_some() {
+        if fs.inodes.claim(number, true)?.is_some() {
             return Err(fs.corrupt(Site::inode(number), "the inode bitmap gave out an inode that is in use"));
         }
         let built = make().map(|parts| parts.into_node(fs, number));
         fs.inodes.settle(number, built)
     }
 
-    /// The inode in memory, or None and the slot is the caller's to [`InodeCache::settle`].
-    fn claim(&self, number: u32) -> Option<Arc<Ext4Inode>> {
+    /// The inode in memory, or None and the slot is the caller's to [`InodeCache::settle`]. ESTALE for
+    /// one that is being evicted, unless the caller may wait for that.
+    fn claim(&self, number: u32, may_wait: bool) -> Result<Option<Arc<Ext4Inode>>> {
         loop {
             match self.look(number) {
-                Look::Found(inode) => return Some(inode),
-                Look::Mine => return None,
-                Look::Wait => {
-                    self.settled.wait_until(|| !matches!(self.slots.lock().get(&number), Some(Slot::Busy)))
-                }
+                Look::Found(inode) => return Ok(Some(inode)),
+                Look::Mine => return Ok(None),
+                Look::Leaving if !may_wait => return Err(Errno::ESTALE),
+                Look::Wait | Look::Leaving => self.settled.wait_until(|| {
+                    !matches!(self.slots.lock().get(&number), Some(Slot::Busy | Slot::Leaving))
+                }),
             }
         }
     }
@@ -95,6 +103,7 @@ impl InodeCache {
         let mut slots = self.slots.lock();
         let node = match slots.get(&number) {
             Some(Slot::Busy) => return Look::Wait,
+            Some(Slot::Leaving) => return Look::Leaving,
             Some(Slot::There(node)) => node.upgrade(),
             None => None,
         };
@@ -135,7 +144,7 @@ impl InodeCache {
             return false;
         }
         node.evicted.store(true, Ordering::Release);
-        slots.insert(node.ino, Slot::Busy);
+        slots.insert(node.ino, Slot::Leaving);
         true
     }
 
@@ -172,7 +181,7 @@ impl Drop for Node {
 }
 
 /// The one use of a Node: the present one, or a new one.
-fn use_of(node: Arc<Node>) -> Arc<Ext4Inode> {
+pub(super) fn use_of(node: Arc<Node>) -> Arc<Ext4Inode> {
     let mut handle = node.handle.lock();
     if let Some(present) = handle.upgrade() {
         return present;

@@ -1,36 +1,68 @@
 //! The end of an inode: its last use is dropped and it has no name.
 //!
 //! # Order
-//! Pages, blocks, attributes, off the orphan list, `i_dtime`, the number. A crash in between finds the
-//! inode on the orphan list and goes on; an I/O error leaves it there for the next mount or e2fsck.
+//! Pages, blocks (a handle for each chunk), and in a last handle attributes, off the orphan list, `i_dtime`,
+//! the number. A crash in between finds the inode on the orphan list and goes on; an I/O error leaves it
+//! there for the next mount or e2fsck.
+//!
+//! # Locking
+//! A use that is dropped inside a handle is kept until that has ended ([`crate::journal::Later`]). Who wants the
+//! number's slot may hold a handle, so the slot is free before the last handle ends, and no handle
+//! starts in between.
+
+use alloc::sync::Arc;
 
 use base::Result;
 use vfs::FileType;
 
 use super::{Ext4Inode, Node};
 use crate::balloc::inodes;
+use crate::fs::Ext4Fs;
+use crate::inode::cache::use_of;
+use crate::journal::credits;
 
 impl Drop for Ext4Inode {
     fn drop(&mut self) {
         let node = &self.node;
-        if node.nlink() == 0 && !node.fs.read_only() && node.fs.inodes.begin_eviction(node) {
-            if let Err(e) = node.delete() {
+        if node.nlink() != 0 || node.fs.read_only() {
+            return;
+        }
+        if node.fs.in_handle() {
+            // A new use in place of this one, whose end comes when it may.
+            return node.fs.later.keep(use_of(node.clone()));
+        }
+        if node.fs.inodes.begin_eviction(node) {
+            let leaving = Leaving { fs: &node.fs, ino: node.ino };
+            if let Err(e) = node.delete(leaving) {
                 log::error!("EXT4-fs ({}): inode #{}: not deleted: {e}", node.fs.disk_name(), node.ino);
             }
-            node.fs.inodes.end_eviction(node.ino);
         }
     }
 }
 
+/// The slot of an inode that is being evicted; free when dropped.
+struct Leaving<'a> {
+    fs: &'a Arc<Ext4Fs>,
+    ino: u32,
+}
+
+impl Drop for Leaving<'_> {
+    fn drop(&mut self) {
+        self.fs.inodes.end_eviction(self.ino);
+    }
+}
+
 impl Node {
-    fn delete(&self) -> Result<()> {
+    fn delete(&self, leaving: Leaving<'_>) -> Result<()> {
         self.fs.bdi().forget(&self.dirty);
-        let mapped = self.is_mapped();
-        if mapped {
+        if self.is_mapped() {
             self.set_size(0);
             self.mapping.truncate_pagecache(0);
             self.free_behind(0)?;
         }
+        let _handle = self.fs.start(credits::evict())?;
+        // Dropped before the handle.
+        let _leaving = leaving;
         self.free_xattrs()?;
         self.del_orphan()?;
         // 0 would say "in use": a clock that stands at 1970 still deletes.

@@ -23,7 +23,7 @@
 //! but for the length of one write call ([`Node::set_stale`]); its pages are, and the device's buffers.
 //!
 //! # Locking
-//! `rwsem` (i_rwsem) → `xattr_sem` → `data_sem` (i_data_sem: the block map) → a group's lock → buffer guards →
+//! `rwsem` (i_rwsem) → handle → `xattr_sem` → `data_sem` (i_data_sem: the block map) → a group's lock → buffer guards →
 //! `meta` (spin). `meta` holds the map's root bytes too, because `mark_dirty` must copy them while
 //! `data_sem` may be held.
 //! Dropping the last [`Ext4Inode`] of a deleted file sleeps and does I/O: never under a spin lock,
@@ -59,6 +59,7 @@ use crate::error::Site;
 use crate::extent::cache::ExtentCache;
 use crate::extent::verified::Verified;
 use crate::fs::Ext4Fs;
+use crate::journal::credits;
 pub use raw::Meta;
 
 /// An inode's memory.
@@ -272,7 +273,7 @@ impl Node {
         moved
     }
 
-    /// Puts the attributes into the inode table's buffer. Costs a copy and a checksum, no I/O.
+    /// Puts the attributes into the inode table's buffer, inside a handle. Costs a copy and a checksum, no I/O.
     pub fn mark_dirty(&self) {
         self.store(|_| ());
     }
@@ -316,11 +317,19 @@ impl Node {
         self.stale.store(true, Ordering::Release);
     }
 
-    /// [`Node::mark_dirty`], if there is something new.
+    /// [`Node::mark_dirty`] in a handle, if there is something new. Nothing is stored when nothing may be
+    /// written any more.
     pub(crate) fn store_if_stale(&self) {
-        if self.stale.load(Ordering::Acquire) {
+        if self.is_stale()
+            && let Ok(_handle) = self.fs.start(credits::inode())
+        {
             self.mark_dirty();
         }
+    }
+
+    /// Whether there is something that the table does not have.
+    pub(crate) fn is_stale(&self) -> bool {
+        self.stale.load(Ordering::Acquire)
     }
 
     /// Sets `i_dtime` in the table's buffer: the orphan list's link.

@@ -22,6 +22,7 @@ use super::discard;
 use super::readdir::file_type;
 use crate::dir::{self, Found};
 use crate::inode::{Ext4Inode, Touch};
+use crate::journal::credits;
 
 /// Gives `old_name` of `old_dir` the name `new_name` in `new_dir`; a `whiteout` of this owner stays at
 /// the old one.
@@ -55,32 +56,57 @@ pub(super) fn rename(
     if is_dir && moves {
         check_parent(&inode, old_dir)?;
     }
-    let whiteout = whiteout.map(|cred| make_whiteout(old_dir, old_name, cred)).transpose()?;
-    let moved = match &new {
-        Some(found) => retarget(new_dir, found, &inode),
-        None => new_dir.add_entry(new_name, &inode),
-    };
-    let moved = moved.and_then(|()| {
-        let left = leave_old(old_dir, old_name, &inode, whiteout.as_deref());
-        left.inspect_err(|_| undo(new_dir, new_name, victim.as_deref(), &inode))
-    });
-    if let Err(error) = moved {
-        return Err(whiteout.map_or(error, |whiteout| discard(&whiteout, error)));
-    }
-    if is_dir {
-        if moves {
-            dir::set_parent(&NodeDir::new(&inode), new_dir.ino32())?;
+    let credits = credits::rename(old_dir, new_dir, whiteout.is_some());
+    // `inode` and `victim` live longer than the handle.
+    let step = Step { old_dir, old_name, new_dir, new_name, inode: &inode, new, victim: victim.as_deref() };
+    old_dir.fs().transact(credits, || step.take(whiteout))
+}
+
+/// A rename of which everything was looked at.
+struct Step<'a> {
+    old_dir: &'a Ext4Inode,
+    old_name: &'a [u8],
+    new_dir: &'a Ext4Inode,
+    new_name: &'a [u8],
+    inode: &'a Ext4Inode,
+    /// The victim's entry.
+    new: Option<Found>,
+    victim: Option<&'a Ext4Inode>,
+}
+
+impl Step<'_> {
+    /// Steps 2 to 4, in one handle.
+    fn take(&self, whiteout: Option<&Cred>) -> Result<()> {
+        let Step { old_dir, old_name, new_dir, new_name, inode, ref new, victim } = *self;
+        let is_dir = inode.kind() == FileType::Directory;
+        let moves = old_dir.ino32() != new_dir.ino32();
+        let whiteout = whiteout.map(|cred| make_whiteout(old_dir, old_name, cred)).transpose()?;
+        let moved = match &new {
+            Some(found) => retarget(new_dir, found, inode),
+            None => new_dir.add_entry(new_name, inode),
+        };
+        let moved = moved.and_then(|()| {
+            let left = leave_old(old_dir, old_name, inode, whiteout.as_deref());
+            left.inspect_err(|_| undo(new_dir, new_name, victim, inode))
+        });
+        if let Err(error) = moved {
+            return Err(whiteout.map_or(error, |whiteout| discard(&whiteout, error)));
         }
-        old_dir.drop_nlink();
-        old_dir.mark_dirty();
-        if victim.is_none() {
-            new_dir.inc_nlink()?;
-            new_dir.mark_dirty();
+        if is_dir {
+            if moves {
+                dir::set_parent(&NodeDir::new(inode), new_dir.ino32())?;
+            }
+            old_dir.drop_nlink();
+            old_dir.mark_dirty();
+            if victim.is_none() {
+                new_dir.inc_nlink()?;
+                new_dir.mark_dirty();
+            }
         }
+        inode.touch(Touch::Changed);
+        inode.mark_dirty();
+        victim.map_or(Ok(()), Ext4Inode::drop_name)
     }
-    inode.touch(Touch::Changed);
-    inode.mark_dirty();
-    victim.map_or(Ok(()), |victim| victim.drop_name())
 }
 
 /// Makes two names change places.
@@ -111,6 +137,7 @@ pub(super) fn exchange(a_dir: &Ext4Inode, a_name: &[u8], b_dir: &Ext4Inode, b_na
             a_dir.check_room_for_subdirectory()?;
         }
     }
+    let _handle = a_dir.fs().start(credits::rename(a_dir, b_dir, false))?;
     retarget(a_dir, &a_found, &b)?;
     if let Err(error) = retarget(b_dir, &b_found, &a) {
         // Best effort: the block was written a moment ago.

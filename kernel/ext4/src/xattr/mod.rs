@@ -18,7 +18,7 @@
 //! which the one in the inode is found first; a lost value is never the outcome.
 //!
 //! # Locking
-//! `i_rwsem` (the vfs) → `xattr_sem`, shared to read, alone to change → a group's lock → one buffer
+//! `i_rwsem` (the vfs) → handle → `xattr_sem`, shared to read, alone to change → a group's lock → one buffer
 //! guard. Nothing of another inode is touched under it but an ea_inode's link count.
 //!
 //! # Invariants
@@ -44,6 +44,7 @@ use vfs::xattr::{CAPABILITY, Name, XattrFlags, Xattrs};
 
 use crate::disk::feature::Incompat;
 use crate::inode::{Ext4Inode, Node, Touch};
+use crate::journal::credits;
 use crate::options::Flag;
 use entries::{Entry, List, Place, Value};
 
@@ -80,7 +81,17 @@ impl Node {
 
     /// Sets an attribute, or with None takes it away. ENODATA, EEXIST, ENOSPC, EUCLEAN, EIO.
     pub fn set_xattr(&self, index: u8, name: &[u8], value: Option<&[u8]>, flags: XattrFlags) -> Result<()> {
-        self.fs().check_writable()?;
+        self.fs().transact(credits::xattr(), || self.set_xattr_locked(index, name, value, flags))
+    }
+
+    /// The same inside a handle.
+    fn set_xattr_locked(
+        &self,
+        index: u8,
+        name: &[u8],
+        value: Option<&[u8]>,
+        flags: XattrFlags,
+    ) -> Result<()> {
         let _alone = self.xattr_sem().write();
         let body = self.body_bytes();
         let block = self.xattr_block()?;
@@ -172,7 +183,9 @@ impl Node {
     /// that there are none. The caller holds `rwsem` alone.
     pub(crate) fn drop_capability(&self) -> Result<()> {
         if !self.no_capability() {
-            self.set_xattr(name::SECURITY, CAPABILITY.rest, None, XattrFlags::empty())?;
+            if self.xattr(name::SECURITY, CAPABILITY.rest)?.is_some() {
+                self.set_xattr(name::SECURITY, CAPABILITY.rest, None, XattrFlags::empty())?;
+            }
             self.set_no_capability(true);
         }
         Ok(())
