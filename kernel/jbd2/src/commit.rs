@@ -1,11 +1,177 @@
-//! Commit.
-use base::{Errno, FsBlock, Result};
+//! The commit: the running transaction goes to the log, whole.
+//!
+//! ```text
+//!   RUNNING    takes handles
+//!      │ lock
+//!   LOCKED     takes none; waits for those it has
+//!      │ switch               from here on new handles begin the next transaction
+//!   FLUSH      its files' new data are sent
+//!      │ write_log
+//!   LOG        revoke records, descriptors and copies of the blocks are sent, and waited for; the data too
+//!      │ write_record
+//!   RECORD     the commit block, with a flush before it and durable itself: now it counts
+//!      │ finish
+//!   done       its blocks are dirty in the page cache and wait in `checkpoint` to be taken home
+//! ```
+//! # Who commits
+//! Whoever needs it, one at a time: the *role* ([`Role`]) is taken by the first fsync that finds nobody at
+//! it, or by the journal's thread. Those that come meanwhile wait; when the commit is over one of them runs
+//! the next one, for all. So sixteen threads that fsync share two or three commits.
+//!
+//! # Why a transaction is whole
+//! 1. The switch waits until no handle is active, and a handle's blocks are filed while it is. So all or none
+//!    of an operation's blocks are in the list.
+//! 2. A block's bytes are copied under its byte lock, from what they were at the switch: who wants to change
+//!    it before the copy was made finds COMMITTING and puts the old bytes into `frozen` first.
+//! 3. Nothing of it goes home before the commit block is durable: until then its heads are not DIRTY.
+//!
+//! # Locking
+//! The role is above everything but a file's `i_rwsem`: who waits for it holds no handle, no page lock and
+//! no lock of the file system that a handle's holder may want. Below it: page locks (ordered data), byte guards,
+//! `lists`, `tail`, `state`.
+//!
+//! Source: the kernel's ext4 documentation, "Journal (jbd2)"; Documentation/filesystems/journalling.rst.
 
+use alloc::vec::Vec;
+
+use base::{Errno, FsBlock, Result, time};
+use block::BioFlags;
+use hashbrown::HashMap;
+use pagecache::Buffer;
+
+use crate::checkpoint::Logged;
 use crate::journal::Journal;
-use crate::state::Refused;
+use crate::log_writer::LogWriter;
+use crate::state::{Committing, Phase, Stage};
+use crate::tail::Mark;
+use crate::transaction::{Callback, Ordered};
 use crate::units::Tid;
 
+/// The right to commit and to checkpoint, which one thread has at a time.
+pub(crate) struct Role<'a> {
+    journal: &'a Journal,
+}
+
+impl Drop for Role<'_> {
+    fn drop(&mut self) {
+        self.journal.state().lock().busy = false;
+        self.journal.moved.wake_all();
+    }
+}
+
+/// A transaction that was switched.
+struct Commit {
+    tid: Tid,
+    buffers: Vec<Buffer>,
+    revoked: Vec<FsBlock>,
+    ordered: HashMap<usize, Ordered>,
+    callbacks: Vec<Callback>,
+    /// Where it begins in the log.
+    start: Mark,
+}
+
+/// How a wait for a commit ended.
+enum Turn<'a> {
+    Committed,
+    /// It is ours to do.
+    Mine(Role<'a>),
+}
+
 impl Journal {
+    /// Returns when the transaction is on stable storage; commits it if nobody does. The answer: whether a
+    /// flush of the file system's device comes with it that covers what was written before this call. EIO when
+    /// the journal is given up and the transaction with it. EDEADLK within a handle.
+    pub fn complete_transaction(&self, tid: Tid) -> Result<bool> {
+        if self.current_handle() {
+            log::error!("{self}: a commit is waited for within a handle");
+            return Err(Errno::EDEADLK);
+        }
+        let covered = self.options().barrier && self.will_flush(tid);
+        self.commit_until(tid)?;
+        Ok(covered)
+    }
+
+    /// Commits what is running, and waits.
+    pub fn force_commit(&self) -> Result<()> {
+        self.last_tid().map_or(Ok(()), |tid| self.complete_transaction(tid).map(drop))
+    }
+
+    /// The transaction that runs, or else the one that commits.
+    fn last_tid(&self) -> Option<Tid> {
+        let state = self.state().lock();
+        let running = state.running.as_ref().map(|running| running.tid);
+        running.or_else(|| state.committing.as_ref().map(|committing| committing.tid))
+    }
+
+    /// Whether the flush of this transaction's commit is still to come.
+    fn will_flush(&self, tid: Tid) -> bool {
+        let state = self.state().lock();
+        if state.is_committed(tid) {
+            return false;
+        }
+        match &state.committing {
+            Some(committing) if committing.tid == tid => {
+                committing.stage < if self.is_external() { Stage::Log } else { Stage::Record }
+            }
+            _ => true,
+        }
+    }
+
+    /// Waits for the transaction's commit, or runs it.
+    pub(crate) fn commit_until(&self, tid: Tid) -> Result<()> {
+        self.state().lock().request(tid);
+        loop {
+            match self.turn(tid)? {
+                Turn::Committed => return Ok(()),
+                Turn::Mine(role) => {
+                    if !role.commit()? {
+                        return Ok(());
+                    }
+                }
+            }
+        }
+    }
+
+    /// Waits until the transaction is committed, or there is none to commit, or nobody commits.
+    fn turn(&self, tid: Tid) -> Result<Turn<'_>> {
+        let mut turn = Ok(Turn::Committed);
+        self.moved.wait_until(|| {
+            let mut state = self.state().lock();
+            if state.is_committed(tid) || !state.is_pending(tid) {
+                return true;
+            }
+            if state.aborted.is_some() {
+                turn = Err(Errno::EIO);
+                return true;
+            }
+            if state.busy {
+                return false;
+            }
+            state.busy = true;
+            turn = Ok(Turn::Mine(Role { journal: self }));
+            true
+        });
+        turn
+    }
+
+    /// Waits until nobody else commits or checkpoints. EIO after an abort.
+    pub(crate) fn take_role(&self) -> Result<Role<'_>> {
+        let mut taken = Err(Errno::EIO);
+        self.moved.wait_until(|| {
+            let mut state = self.state().lock();
+            if state.aborted.is_some() {
+                return true;
+            }
+            if state.busy {
+                return false;
+            }
+            state.busy = true;
+            taken = Ok(Role { journal: self });
+            true
+        });
+        taken
+    }
+
     /// A handle leaves its transaction, with so many credits unspent.
     #[inline]
     pub(crate) fn leave(&self, unspent: u32) {
@@ -15,35 +181,196 @@ impl Journal {
         }
     }
 
-    /// Waits until a handle that was refused may try again.
-    pub(crate) fn wait_for_place(&self, refused: Refused) -> Result<()> {
-        match refused {
-            Refused::Aborted => Err(Errno::EROFS),
-            _ => Err(Errno::ENOSPC),
+    fn set_stage(&self, stage: Stage) {
+        if let Some(committing) = &mut self.state().lock().committing {
+            committing.stage = stage;
+        }
+    }
+}
+
+impl Role<'_> {
+    pub(crate) fn journal(&self) -> &Journal {
+        self.journal
+    }
+
+    /// Commits the running transaction. False when there is none, or it has changed nothing. An error has made
+    /// the journal be given up.
+    pub(crate) fn commit(&self) -> Result<bool> {
+        let journal = self.journal;
+        if journal.is_aborted() {
+            return Err(Errno::EIO);
+        }
+        let begun = time::monotonic_ns();
+        if !self.lock() {
+            return Ok(false);
+        }
+        let locked = time::monotonic_ns();
+        let Some(mut commit) = self.switch() else { return Ok(false) };
+        let callbacks = core::mem::take(&mut commit.callbacks);
+        let switched = time::monotonic_ns();
+        let done = self.write(&commit).inspect_err(|&error| journal.abort(error));
+        if done.is_ok() {
+            journal.state().lock().note_commit_time(time::monotonic_ns() - switched);
+        }
+        journal.counters().locked_ns.add(locked - begun);
+        journal.counters().logging_ns.add(time::monotonic_ns() - switched);
+        callbacks.into_iter().for_each(|call| call(done));
+        if done.is_ok() {
+            journal.state().lock().committed(commit.tid);
+        }
+        done.map(|()| true)
+    }
+
+    /// No handle starts any more, and those that are active have ended. False when nothing is running.
+    fn lock(&self) -> bool {
+        let journal = self.journal;
+        {
+            let mut state = journal.state().lock();
+            let Some(running) = &mut state.running else { return false };
+            running.phase = Phase::Locked;
+        }
+        journal.drained.wait_until(|| journal.state().lock().running.as_ref().is_none_or(|r| r.updates == 0));
+        true
+    }
+
+    /// The running transaction becomes the one that commits; handles may start again. None when it is empty:
+    /// then it goes on running.
+    fn switch(&self) -> Option<Commit> {
+        let journal = self.journal;
+        let start = journal.end_of_log().block;
+        let mut lists = journal.lists().lock();
+        if lists.running.is_empty() {
+            journal.state().lock().unlock(journal.limits(), time::monotonic_ns());
+            drop(lists);
+            journal.moved.wake_all();
+            return None;
+        }
+        let mut pending = core::mem::take(&mut lists.running);
+        pending.buffers.retain(Buffer::begin_commit);
+        let revoked: Vec<FsBlock> =
+            pending.forgotten.iter().filter(|(_, f)| f.revoke).map(|(block, _)| *block).collect();
+        lists.forgotten = pending.forgotten;
+        let needed = journal.log_blocks(pending.buffers.len(), revoked.len());
+        let mut state = journal.state().lock();
+        let running = state.running.take();
+        // Only who has the role takes it away.
+        let tid = running.as_ref().map_or(state.next, |running| running.tid);
+        state.committing = Some(Committing { tid, stage: Stage::Flush, outstanding: needed });
+        drop(state);
+        drop(lists);
+        journal.moved.wake_all();
+        let (ordered, callbacks) = (pending.ordered, pending.callbacks);
+        journal.counters().handles.add(running.map_or(0, |running| u64::from(running.handles)));
+        let start = Mark { tid, block: start };
+        Some(Commit { tid, buffers: pending.buffers, revoked, ordered, callbacks, start })
+    }
+
+    /// From the switch to the end.
+    fn write(&self, commit: &Commit) -> Result<()> {
+        let journal = self.journal;
+        self.see_to_room()?;
+        // The flush that comes with the commit block makes durable what was taken home before: so the
+        // tail may come here then, if that is worth a write.
+        let tail = journal.oldest().filter(|&mark| journal.gain(mark) >= journal.limits().max_transaction);
+        journal.note_not_empty()?;
+        submit_ordered(commit);
+        let mut log = LogWriter::new(journal, commit.tid, commit.start.block);
+        log.revoke(commit.revoked.iter().copied())?;
+        log.blocks(&commit.buffers)?;
+        log.submit()?;
+        if !journal.options().async_commit {
+            log.wait()?;
+        }
+        self.wait_ordered(commit)?;
+        self.write_record(&mut log)?;
+        journal.counters().blocks.add(commit.buffers.len() as u64);
+        journal.counters().revoked.add(commit.revoked.len() as u64);
+        journal.counters().blocks_logged.add(u64::from(log.used()));
+        let used = log.used();
+        drop(log);
+        self.finish(commit, used);
+        tail.map_or(Ok(()), |mark| journal.move_tail(mark))
+    }
+
+    /// The log has room for the transaction: by the rule of `State::admit` it always has, unless handles
+    /// took more than they asked for.
+    fn see_to_room(&self) -> Result<()> {
+        let short = {
+            let state = self.journal.state().lock();
+            state.committing.as_ref().is_some_and(|c| state.free <= c.outstanding)
+        };
+        if !short {
+            return Ok(());
+        }
+        self.take_home(u32::MAX)?;
+        let state = self.journal.state().lock();
+        let needed = state.committing.as_ref().map_or(0, |committing| committing.outstanding);
+        if state.free > needed {
+            return Ok(());
+        }
+        let free = state.free;
+        drop(state);
+        log::error!("{}: a transaction of {needed} blocks, {free} are free in the log", self.journal);
+        Err(Errno::ENOSPC)
+    }
+
+    fn wait_ordered(&self, commit: &Commit) -> Result<()> {
+        let mut failed = Ok(());
+        for (inode, range) in commit.ordered.values() {
+            failed = failed.and(inode.wait_ordered(range.clone()));
+        }
+        match failed {
+            Ok(()) => Ok(()),
+            Err(error) => {
+                log::warn!("{}: writing a file's data before a commit failed: {error}", self.journal);
+                if self.journal.options().abort_on_data_error { Err(error) } else { Ok(()) }
+            }
         }
     }
 
-    /// Waits until the transaction is committed, for a synchronous handle that has ended.
-    pub(crate) fn commit_for_sync(&self, tid: Tid) -> Result<()> {
-        self.complete_transaction(tid).map(drop)
+    /// The commit block: everything before it is durable before it is, and it is durable on return.
+    fn write_record(&self, log: &mut LogWriter<'_>) -> Result<()> {
+        let journal = self.journal;
+        let barrier = journal.options().barrier;
+        if barrier && journal.is_external() {
+            journal.set_stage(Stage::Log);
+            journal.setup().fs_device.flush()?;
+        }
+        if journal.options().async_commit {
+            log.commit(BioFlags::empty())?;
+            log.wait()?;
+            journal.set_stage(Stage::Record);
+            return if barrier { journal.setup().device.flush() } else { Ok(()) };
+        }
+        journal.set_stage(Stage::Record);
+        log.commit(if barrier { BioFlags::PREFLUSH | BioFlags::FUA } else { BioFlags::empty() })?;
+        log.wait()
     }
 
-    /// Returns when the transaction is on stable storage; commits it if nobody does. Whether that commit sends a flush that
-    /// covers what the caller wrote before the call. EROFS after an abort, with the transaction lost. EDEADLK
-    /// within a handle.
-    pub fn complete_transaction(&self, tid: Tid) -> Result<bool> {
-        let _ = tid;
-        Err(Errno::EROFS)
+    /// The commit counts: its blocks may go home, those that it freed never.
+    fn finish(&self, commit: &Commit, used: u32) {
+        let journal = self.journal;
+        let gone: Vec<FsBlock> = {
+            let mut lists = journal.lists().lock();
+            lists.finish(Logged { tid: commit.tid, start: commit.start.block }, &commit.buffers);
+            lists.forgotten.keys().copied().collect()
+        };
+        // Nobody can have got such a block again before this commit is over.
+        gone.iter().for_each(|&block| journal.setup().fs_device.forget(block));
+        journal.lists().lock().forgotten.clear();
+        journal.advance_head(used);
+        let mut state = journal.state().lock();
+        state.free = state.free.saturating_sub(used);
+        state.committing = None;
+        drop(state);
+        journal.counters().transactions.add(1);
     }
+}
 
-    /// Commits what is running, and waits.
-    pub fn force_commit(&self) -> Result<()> {
-        self.running_tid().map_or(Ok(()), |tid| self.complete_transaction(tid).map(drop))
-    }
-
-    /// The block is freed by the current handle: its change in the running transaction need not be logged.
-    /// With `was_metadata`, older copies in the log shall not be replayed over what the block is next.
-    pub fn forget(&self, block: FsBlock, was_metadata: bool) {
-        let _ = (block, was_metadata);
+/// Sends the data of the transaction's files. Who waits for them hears of the errors.
+fn submit_ordered(commit: &Commit) {
+    for (inode, range) in commit.ordered.values() {
+        // What could not be begun is dirty still, and its file knows the error.
+        let _ = inode.submit_ordered(range.clone());
     }
 }

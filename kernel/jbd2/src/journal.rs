@@ -2,19 +2,24 @@
 
 use alloc::boxed::Box;
 use alloc::sync::Arc;
+use alloc::vec::Vec;
 use core::fmt;
 
-use base::{Errno, time::NSEC_PER_SEC};
+use base::{Errno, Frame, Result, time::NSEC_PER_SEC};
 use pagecache::{BlockDevice, Buffer, MetadataJournal};
+use sync::thread::Thread;
 use sync::{Mutex, SpinLock, WaitQueue};
 
 use crate::checksum::Crc32c;
 use crate::disk::Checksums;
 use crate::handle::Spent;
 use crate::log::{Log, LogMap};
+use crate::recovery::{self, RecoveryError, Report};
 use crate::state::{Limits, State};
 use crate::stats::{Counters, Stats};
 use crate::superblock::{LogSuperblock, SuperblockError};
+use crate::tail::Tail;
+use crate::thread::Bell;
 use crate::transaction::Lists;
 use crate::units::Tid;
 
@@ -90,10 +95,14 @@ pub enum JournalError {
 pub struct Journal {
     setup: Setup,
     log: Log,
-    superblock: Mutex<LogSuperblock>,
     limits: Limits,
     state: SpinLock<State>,
     lists: Mutex<Lists>,
+    tail: Mutex<Tail>,
+    /// Pages for copies of blocks.
+    pages: Mutex<Vec<Frame>>,
+    thread: Mutex<Option<Thread>>,
+    bell: Arc<Bell>,
     counters: Counters,
     /// Who waits for the last handle of a transaction.
     pub(crate) drained: WaitQueue,
@@ -110,13 +119,17 @@ impl Journal {
         let superblock = LogSuperblock::load(&block, setup.map.blocks(), setup.crc32c)?;
         let limits = Limits::of(&superblock, setup.options.commit_interval_ns);
         let state = State::new(superblock.sequence(), superblock.ring().blocks());
+        let tail = Tail::new(superblock);
         Ok(Arc::new(Journal {
             setup,
             log,
-            superblock: Mutex::new(superblock),
             limits,
             state: SpinLock::new(state),
             lists: Mutex::default(),
+            tail: Mutex::new(tail),
+            pages: Mutex::default(),
+            thread: Mutex::default(),
+            bell: Arc::default(),
             counters: Counters::default(),
             drained: WaitQueue::new(),
             moved: WaitQueue::new(),
@@ -125,7 +138,19 @@ impl Journal {
 
     /// Whether the log has transactions that may not be at home.
     pub fn needs_recovery(&self) -> bool {
-        self.superblock.lock().start().is_some()
+        self.tail.lock().superblock.start().is_some()
+    }
+
+    /// Takes home what the log has, if it has anything. The log is as it was until
+    /// [`Journal::finish_recovery`] marks it empty; between the two the file system replays its fast commits.
+    pub fn recover(&self) -> core::result::Result<Report, RecoveryError> {
+        let superblock = self.tail.lock().superblock.clone();
+        recovery::recover(&self.log, &superblock, &self.setup.fs_device, self.setup.options.barrier)
+    }
+
+    /// Marks the log empty, once all that it had is on stable storage.
+    pub fn finish_recovery(&self, report: &Report) -> core::result::Result<(), RecoveryError> {
+        recovery::finish(&self.log, &mut self.tail.lock().superblock, report)
     }
 
     pub(crate) fn state(&self) -> &SpinLock<State> {
@@ -148,8 +173,35 @@ impl Journal {
         &self.log
     }
 
-    pub(crate) fn superblock(&self) -> &Mutex<LogSuperblock> {
-        &self.superblock
+    pub(crate) fn tail(&self) -> &Mutex<Tail> {
+        &self.tail
+    }
+
+    pub(crate) fn pages(&self) -> &Mutex<Vec<Frame>> {
+        &self.pages
+    }
+
+    pub(crate) fn thread(&self) -> &Mutex<Option<Thread>> {
+        &self.thread
+    }
+
+    pub(crate) fn bell(&self) -> &Arc<Bell> {
+        &self.bell
+    }
+
+    /// Whether the log has a device to itself.
+    pub fn is_external(&self) -> bool {
+        !Arc::ptr_eq(&self.setup.device, &self.setup.fs_device)
+    }
+
+    /// The error that an earlier user gave up with, as its superblock has it: a negative errno, or 0.
+    pub fn recorded_errno(&self) -> i32 {
+        self.tail.lock().superblock.errno()
+    }
+
+    /// That error has been dealt with.
+    pub fn clear_errno(&self) -> Result<()> {
+        if self.recorded_errno() == 0 { Ok(()) } else { self.record_errno(0) }
     }
 
     /// What it was made of.
@@ -185,6 +237,11 @@ impl Journal {
 
 impl MetadataJournal for Journal {
     fn get_write_access(&self, buffer: &Buffer, bytes: &[u8]) -> bool {
+        if self.is_aborted() {
+            // It goes nowhere, and this keeps it from doing so.
+            buffer.set_journalled();
+            return true;
+        }
         let spent = self.spend_credit();
         let mut lists = self.lists.lock();
         lists.enter(buffer, bytes);

@@ -10,6 +10,7 @@ extern crate alloc;
 #[cfg(test)]
 extern crate std;
 
+mod abort;
 mod checkpoint;
 pub mod checksum;
 mod commit;
@@ -17,12 +18,17 @@ pub mod disk;
 mod handle;
 mod journal;
 pub mod log;
+mod log_writer;
 pub mod recovery;
+mod revoke;
 mod state;
 mod stats;
 pub mod superblock;
+mod tail;
+mod thread;
 mod transaction;
 pub mod units;
+mod wait;
 
 pub use handle::Handle;
 pub use journal::{Journal, JournalError, OnAbort, Options, Setup};
@@ -30,3 +36,4 @@ pub use recovery::{RecoveryError, Report};
 pub use stats::Stats;
 pub use transaction::OrderedInode;
 pub use units::{LogBlock, Tid};
+pub use wait::Barrier;

@@ -10,7 +10,9 @@
 //! 3. `commit_sequence` is before `committing.tid`, and that is the one before `running.tid`.
 
 use base::Errno;
+use sync::thread::ThreadId;
 
+use crate::journal::Options;
 use crate::superblock::LogSuperblock;
 use crate::units::Tid;
 
@@ -74,12 +76,16 @@ pub(crate) struct State {
     pub busy: bool,
     /// How many want no handle to start ([`crate::Journal::lock_updates`]).
     pub barriers: u32,
+    /// Handles may start: between `begin` and `end`.
+    pub open: bool,
     /// Why the journal was given up.
     pub aborted: Option<Errno>,
     /// Free blocks of the log.
     pub free: u32,
     /// How long a commit takes, in nanoseconds, smoothed.
     pub average_commit_ns: u64,
+    /// Who waited last for the commit of a synchronous handle.
+    pub last_sync: Option<ThreadId>,
 }
 
 /// Why a handle cannot start now.
@@ -103,6 +109,11 @@ pub(crate) struct Limits {
     pub max_transaction: u32,
     /// Of these, what handles may ask for; the rest is for descriptors, revoke blocks, and the commit block.
     pub max_credits: u32,
+    /// Free blocks that the log must have for a handle to start: a whole transaction and something for what
+    /// nobody asked for.
+    pub room: u32,
+    /// Revoke records in a block of them.
+    pub revokes_per_block: usize,
     /// Nanoseconds from its begin to its commit.
     pub commit_interval_ns: u64,
 }
@@ -114,11 +125,12 @@ impl Limits {
         let (ring, format) = (superblock.ring(), superblock.format());
         let max_transaction = ring.blocks() / 4;
         // Both are a few hundred at most, and at least 1 for any block size.
-        let (tags, revokes) = (format.tags_per_block() as u32, format.revokes_per_block() as u32);
-        // A revoke for each block of the transaction, which is far more than there are.
-        let overhead = 1 + max_transaction.div_ceil(tags) + max_transaction.div_ceil(revokes);
-        let max_credits = max_transaction.saturating_sub(overhead);
-        Limits { max_transaction, max_credits, commit_interval_ns }
+        let tags = format.tags_per_block() as u32;
+        let revokes_per_block = format.revokes_per_block();
+        // The commit block, the descriptors, and the first blocks of revoke records.
+        let max_credits = max_transaction.saturating_sub(2 + max_transaction.div_ceil(tags));
+        let room = max_transaction + max_transaction / 8;
+        Limits { max_transaction, max_credits, room, revokes_per_block, commit_interval_ns }
     }
 }
 
@@ -133,9 +145,11 @@ impl State {
             commit_request: Tid(next.0.wrapping_sub(1)),
             busy: false,
             barriers: 0,
+            open: false,
             aborted: None,
             free,
             average_commit_ns: 0,
+            last_sync: None,
         }
     }
 
@@ -147,7 +161,7 @@ impl State {
         limits: &Limits,
         now: impl Fn() -> u64,
     ) -> Result<Tid, Refused> {
-        if self.aborted.is_some() {
+        if self.aborted.is_some() || !self.open {
             return Err(Refused::Aborted);
         }
         if self.barriers != 0 {
@@ -161,7 +175,7 @@ impl State {
                 return Err(Refused::Full(running.tid));
             }
         }
-        if self.room() < limits.max_transaction {
+        if self.room() < limits.room {
             return Err(Refused::NoSpace);
         }
         let running = self.running_or_new(limits, now);
@@ -193,6 +207,9 @@ impl State {
     /// More credits for a handle that is active; false when the transaction would become too large.
     pub(crate) fn extend(&mut self, credits: u32, limits: &Limits) -> bool {
         let Some(running) = &mut self.running else { return false };
+        if running.phase == Phase::Locked {
+            return false;
+        }
         let granted = running.outstanding.saturating_add(credits) <= limits.max_credits;
         if granted {
             running.outstanding += credits;
@@ -207,6 +224,58 @@ impl State {
         running.updates = running.updates.saturating_sub(1);
         running.outstanding = running.outstanding.saturating_sub(unspent);
         running.updates == 0 && (running.phase == Phase::Locked || self.barriers != 0)
+    }
+
+    /// This transaction is to be committed.
+    pub(crate) fn request(&mut self, tid: Tid) {
+        if self.commit_request.is_before(tid) {
+            self.commit_request = tid;
+        }
+    }
+
+    /// Whether this transaction runs or commits.
+    pub(crate) fn is_pending(&self, tid: Tid) -> bool {
+        let is = |other: Tid| other == tid;
+        self.running.as_ref().is_some_and(|r| is(r.tid))
+            || self.committing.as_ref().is_some_and(|c| is(c.tid))
+    }
+
+    /// The locked transaction has nothing to commit: it takes handles again, and is as if it began now. Nobody
+    /// waits for it any more.
+    pub(crate) fn unlock(&mut self, limits: &Limits, now: u64) {
+        let Some(running) = &mut self.running else { return };
+        running.phase = Phase::Running;
+        running.started = now;
+        running.expires = now.saturating_add(limits.commit_interval_ns);
+        self.commit_request = self.commit_sequence;
+    }
+
+    /// The transaction that the next commit puts into the log.
+    pub(crate) fn next_to_log(&self) -> Tid {
+        let committing = self.committing.as_ref().map(|c| c.tid);
+        committing.or(self.running.as_ref().map(|r| r.tid)).unwrap_or(self.next)
+    }
+
+    /// How long `thread`, whose synchronous handle was in this transaction, shall wait for others to join it: as
+    /// long as a commit takes. Not when the same thread came before, for then it is alone.
+    pub(crate) fn batch_ns(&mut self, tid: Tid, options: &Options, thread: ThreadId, now: u64) -> u64 {
+        if self.last_sync.replace(thread) == Some(thread) || options.max_batch_ns == 0 {
+            return 0;
+        }
+        let wait = self.average_commit_ns.max(options.min_batch_ns).min(options.max_batch_ns);
+        let running = self.running.as_ref().filter(|r| r.tid == tid && r.phase == Phase::Running);
+        running.filter(|r| now.saturating_sub(r.started) < wait).map_or(0, |_| wait)
+    }
+
+    /// A commit took so long.
+    pub(crate) fn note_commit_time(&mut self, ns: u64) {
+        let average = self.average_commit_ns;
+        self.average_commit_ns = if average == 0 { ns } else { average / 4 * 3 + ns / 4 };
+    }
+
+    /// The transaction is committed, and whoever it calls was called.
+    pub(crate) fn committed(&mut self, tid: Tid) {
+        self.commit_sequence = tid;
     }
 
     /// Whether this transaction's commit is over.

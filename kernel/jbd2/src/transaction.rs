@@ -95,6 +95,8 @@ pub(crate) struct Lists {
     /// Of the transaction that commits: blocks as they were when it was switched, which have been changed
     /// since, by number. The commit takes them out as it copies them.
     pub frozen: HashMap<FsBlock, Box<[u8]>>,
+    /// Of the transaction that commits: the blocks that it frees.
+    pub forgotten: HashMap<FsBlock, Forgotten>,
     pub checkpoint: Checkpoint,
 }
 

@@ -31,7 +31,7 @@ use block::{BioFlags, Disk};
 use sync::Mutex;
 
 use crate::buffer::Buffer;
-use crate::filemap::filemap_write_and_wait_range;
+use crate::filemap::{filemap_fdatawrite_range, filemap_write_and_wait_range};
 use crate::head;
 use crate::io::{BioBuilder, Then};
 use crate::journal::{Door, MetadataJournal};
@@ -195,6 +195,35 @@ impl BlockDevice {
         Ok(Buffer::new(self, page.unlock(), i))
     }
 
+    /// The block if it is cached and its bytes are known.
+    pub fn find_buffer(self: &Arc<Self>, block: FsBlock) -> Option<Buffer> {
+        let (index, i) = self.locate(block).ok()?;
+        let page = self.mapping.find_get_page(index)?;
+        let known = page.heads().get(i).is_some_and(|h| h.has(head::UPTODATE));
+        known.then(|| Buffer::new(self, page, i))
+    }
+
+    /// Writes what is dirty of these blocks, in ascending order (their dirty neighbours in the same pages go
+    /// with them), and waits for it. No FLUSH. The error of a write that failed meanwhile: the block is
+    /// dirty still.
+    pub fn write_home(&self, blocks: &[FsBlock]) -> Result<()> {
+        debug_assert!(blocks.is_sorted());
+        let (mark, bits) = (self.mapping.wb_err().peek(), self.block_bits());
+        let mut started = Ok(());
+        {
+            let _plug = self.disk.plug();
+            for run in blocks.chunk_by(|a, b| b.0 - a.0 <= 1) {
+                let (first, last) = (run[0], run[run.len() - 1]);
+                let range = first.0 << bits..(last.0 + 1) << bits;
+                started = started.and(filemap_fdatawrite_range(&self.mapping, self, range));
+            }
+        }
+        if let (Some(first), Some(last)) = (blocks.first(), blocks.last()) {
+            self.mapping.wait_writeback(first.0 << bits..(last.0 + 1) << bits);
+        }
+        started.and(self.mapping.wb_err().since(mark))
+    }
+
     /// Starts reading `n` blocks that nobody waits for yet.
     pub fn readahead(self: &Arc<Self>, block: FsBlock, n: u64) {
         let shift = PAGE_SHIFT - self.block_bits();
@@ -209,6 +238,12 @@ impl BlockDevice {
     /// [`BlockDevice::flush`].
     pub fn sync(&self) -> Result<()> {
         filemap_write_and_wait_range(&self.mapping, self, 0..u64::MAX)
+    }
+
+    /// Drops all that is cached, dirty or not: a file system that was given up is gone, and the disk is what
+    /// counts.
+    pub fn drop_cache(&self) {
+        self.mapping.truncate_pagecache(0);
     }
 
     /// Makes what was written durable: the device's FLUSH.

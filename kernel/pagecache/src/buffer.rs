@@ -38,7 +38,7 @@ use crate::page::Page;
 /// A handle to one cached block; see the module.
 #[derive(Clone)]
 pub struct Buffer {
-    pub(crate) device: Arc<BlockDevice>,
+    device: Arc<BlockDevice>,
     page: Arc<Page>,
     /// Which block of the page.
     head: usize,

@@ -19,7 +19,7 @@
 //! and a write of them is not under way. What the journal does there may take its own lock, and no other.
 //! It must not wait for a transaction there.
 
-use alloc::sync::Arc;
+use alloc::sync::{Arc, Weak};
 use core::sync::atomic::{AtomicBool, Ordering};
 
 use sync::SpinLock;
@@ -39,7 +39,8 @@ pub trait MetadataJournal: Send + Sync {
 pub(crate) struct Door {
     /// Whether there is one: asked at each change of a block.
     open: AtomicBool,
-    journal: SpinLock<Option<Arc<dyn MetadataJournal>>>,
+    /// Weak, since the journal knows the device.
+    journal: SpinLock<Option<Weak<dyn MetadataJournal>>>,
 }
 
 impl Door {
@@ -49,8 +50,7 @@ impl Door {
 
     pub(crate) fn set(&self, journal: Option<Arc<dyn MetadataJournal>>) {
         self.open.store(journal.is_some(), Ordering::Release);
-        let before = core::mem::replace(&mut *self.journal.lock(), journal);
-        drop(before);
+        *self.journal.lock() = journal.as_ref().map(Arc::downgrade);
     }
 
     /// Asks the journal, if there is one; whether it has the block now.
@@ -61,7 +61,7 @@ impl Door {
 
     #[inline(never)]
     fn ask(&self, buffer: &Buffer, bytes: &[u8]) -> bool {
-        let journal = self.journal.lock().clone();
+        let journal = self.journal.lock().as_ref().and_then(Weak::upgrade);
         journal.is_some_and(|journal| journal.get_write_access(buffer, bytes))
     }
 }

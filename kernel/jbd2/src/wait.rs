@@ -1,0 +1,80 @@
+//! Waiting for a place in the running transaction, and holding handles back.
+
+use base::{Errno, Result, time};
+use sync::thread;
+
+use crate::journal::Journal;
+use crate::state::{Phase, Refused};
+use crate::units::Tid;
+
+/// As long as it lives no handle starts; see [`Journal::lock_updates`].
+#[must_use = "handles start again when it is dropped"]
+pub struct Barrier<'a> {
+    journal: &'a Journal,
+}
+
+impl Drop for Barrier<'_> {
+    fn drop(&mut self) {
+        self.journal.state().lock().barriers -= 1;
+        self.journal.moved.wake_all();
+    }
+}
+
+impl Journal {
+    /// Waits until no handle is active, and lets none start until the answer is dropped
+    /// (`jbd2_journal_lock_updates`). Not within a handle.
+    pub fn lock_updates(&self) -> Barrier<'_> {
+        self.state().lock().barriers += 1;
+        let barrier = Barrier { journal: self };
+        self.drained.wait_until(|| self.state().lock().running.as_ref().is_none_or(|r| r.updates == 0));
+        barrier
+    }
+
+    /// Waits until a handle that was refused may try again.
+    pub(crate) fn wait_for_place(&self, refused: Refused) -> Result<()> {
+        match refused {
+            Refused::Aborted => return Err(Errno::EROFS),
+            Refused::Barrier => self.wait_while(|state| state.barriers != 0),
+            Refused::Locked(tid) => self.wait_while(|state| {
+                state.running.as_ref().is_some_and(|r| r.tid == tid && r.phase == Phase::Locked)
+            }),
+            Refused::Full(tid) if self.options().thread => self.wait_for_switch(tid),
+            // The next look finds the abort.
+            Refused::Full(tid) => drop(self.commit_until(tid)),
+            Refused::NoSpace => {
+                if let Ok(role) = self.take_role() {
+                    // The same.
+                    let _ = role.make_room();
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Waits as long as it is so and the journal is not given up.
+    fn wait_while(&self, so: impl Fn(&crate::state::State) -> bool) {
+        self.moved.wait_until(|| {
+            let state = self.state().lock();
+            state.aborted.is_some() || !so(&state)
+        });
+    }
+
+    /// The thread commits a transaction that is full; waits until another can begin.
+    fn wait_for_switch(&self, tid: Tid) {
+        self.state().lock().request(tid);
+        self.bell().ring();
+        self.wait_while(|state| {
+            state.running.as_ref().is_some_and(|r| r.tid == tid) && tid.is_at_most(state.commit_request)
+        });
+    }
+
+    /// The transaction of a synchronous handle that has ended: waits a moment for others to join, unless the
+    /// same thread came last (then it is alone), and commits.
+    pub(crate) fn commit_for_sync(&self, tid: Tid) -> Result<()> {
+        let wait = self.state().lock().batch_ns(tid, self.options(), thread::current(), time::monotonic_ns());
+        if wait > 0 {
+            thread::sleep_ns(wait);
+        }
+        self.commit_until(tid)
+    }
+}
