@@ -14,7 +14,6 @@ use crate::checksum::Crc32c;
 use crate::disk::Checksums;
 use crate::handle::Spent;
 use crate::log::{Log, LogMap};
-use crate::recovery::{self, RecoveryError, Report};
 use crate::state::{Limits, State};
 use crate::stats::{Counters, Stats};
 use crate::superblock::{LogSuperblock, SuperblockError};
@@ -139,18 +138,6 @@ impl Journal {
     /// Whether the log has transactions that may not be at home.
     pub fn needs_recovery(&self) -> bool {
         self.tail.lock().superblock.start().is_some()
-    }
-
-    /// Takes home what the log has, if it has anything. The log is as it was until
-    /// [`Journal::finish_recovery`] marks it empty; between the two the file system replays its fast commits.
-    pub fn recover(&self) -> core::result::Result<Report, RecoveryError> {
-        let superblock = self.tail.lock().superblock.clone();
-        recovery::recover(&self.log, &superblock, &self.setup.fs_device, self.setup.options.barrier)
-    }
-
-    /// Marks the log empty, once all that it had is on stable storage.
-    pub fn finish_recovery(&self, report: &Report) -> core::result::Result<(), RecoveryError> {
-        recovery::finish(&self.log, &mut self.tail.lock().superblock, report)
     }
 
     pub(crate) fn state(&self) -> &SpinLock<State> {

@@ -17,23 +17,23 @@ impl Journal {
     /// replayed: what was read of them before must be read again.
     pub fn recover(&self) -> Result<Report, RecoveryError> {
         let setup = self.setup();
-        let superblock = self.superblock().lock().clone();
+        let superblock = self.tail().lock().superblock.clone();
         recover(self.log(), &superblock, &setup.fs_device, setup.options.barrier)
     }
 
     /// The fast commits that follow what [`Journal::recover`] replayed: of transaction `end` of its report, if
     /// any. None when the journal has no area for them, or its log is empty: what is in the area is older.
     pub fn fast_commit_area(&self) -> Option<FastCommitArea<'_>> {
-        let superblock = self.superblock().lock();
+        let superblock = &self.tail().lock().superblock;
         superblock.start()?;
-        FastCommitArea::of(self.log(), &superblock)
+        FastCommitArea::of(self.log(), superblock)
     }
 
     /// All that was recovered is on stable storage: marks the log empty, and goes on with numbers behind those
     /// in it.
     pub fn finish_recovery(&self, report: &Report) -> Result<(), RecoveryError> {
-        let mut superblock = self.superblock().lock();
-        finish(self.log(), &mut superblock, report)?;
+        let superblock = &mut self.tail().lock().superblock;
+        finish(self.log(), superblock, report)?;
         *self.state().lock() = State::new(report.next(), superblock.ring().blocks());
         Ok(())
     }
