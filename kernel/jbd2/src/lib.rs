@@ -37,3 +37,8 @@ pub use stats::Stats;
 pub use transaction::OrderedInode;
 pub use units::{LogBlock, Tid};
 pub use wait::Barrier;
+
+#[cfg(test)]
+mod testing;
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,4 @@
+//! The journal as a whole, over disks that forget.
+
+mod basic;
+mod crash;
