@@ -137,12 +137,10 @@ impl Node {
 
     /// The write itself, `rwsem` held alone: privileges, times, bytes, and the inode to its table.
     fn write_locked(&self, iocb: &Kiocb, from: &mut IovIter<'_>) -> Result<usize> {
-        let plain = iocb.flags.contains(KiocbFlags::KILL_PRIV);
-        if plain {
+        if iocb.flags.contains(KiocbFlags::KILL_PRIV) {
             self.remove_privileges();
         }
         self.drop_capability()?;
-        self.set_privileged(!plain);
         if self.touch(Touch::Modified) {
             self.set_stale();
         }

@@ -222,6 +222,14 @@ impl Ext4Fs {
         self.options.lock().max_dir_size_kb
     }
 
+    /// The user and the group who may use the reserved blocks: `resuid=` and `resgid=`, or the
+    /// superblock's.
+    pub(crate) fn reserved_for(&self) -> (u32, u32) {
+        let options = self.options.lock();
+        let (uid, gid) = (self.geometry.reserved_uid, self.geometry.reserved_gid);
+        (options.resuid.unwrap_or(uid), options.resgid.unwrap_or(gid))
+    }
+
     /// The type this was mounted as.
     pub fn flavor(&self) -> Flavor {
         self.options.lock().flavor

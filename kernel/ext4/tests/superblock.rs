@@ -353,3 +353,85 @@ fn backups_of_sparse_super2_are_left_alone() {
         assert_eq!(made.bytes[at..at + 2048], after.bytes[at..at + 2048], "group {group}");
     }
 }
+
+/// Fills the disk as somebody; how much of it was free then.
+fn left_by(machine: &mut Machine, cred: Cred) -> u64 {
+    machine.set_cred(cred);
+    for n in 0.. {
+        if machine.write_file(format!("/d/f{n}"), &[1; 100_000]).is_err() {
+            break;
+        }
+    }
+    let left = machine.statfs().unwrap().blocks_free;
+    machine.set_cred(Cred::ROOT);
+    for (name, ..) in machine.read_dir("/d").unwrap() {
+        if name.starts_with(b"f") {
+            machine.unlink([b"/d/", &name[..]].concat()).unwrap();
+        }
+    }
+    left
+}
+
+/// The user of `resuid=`, the group of `resgid=` and CAP_SYS_RESOURCE, for data and for directories.
+#[test]
+fn the_reserved_blocks_have_owners() {
+    let mut image = Image::mkfs(8 << 20, &["-b", "1024", "-m", "20"]).unwrap();
+    let (user, group) = (Cred::user(7, 8), Cred { groups: vec![1, 9], ..Cred::user(5, 5) });
+    // Set-user-id: what counts is who it acts as.
+    let was_root = Cred { uid: 0, suid: 0, ..Cred::user(7, 7) };
+    let acts_as_root = Cred { euid: 0, ..Cred::user(6, 6) };
+    let rows: [(&str, &[(&Cred, bool)]); 4] = [
+        (
+            "",
+            &[
+                (&user, false),
+                (&group, false),
+                (&Cred::ROOT, true),
+                (&acts_as_root, true),
+                (&was_root, false),
+            ],
+        ),
+        ("resuid=7", &[(&user, true), (&group, false), (&Cred::ROOT, true), (&was_root, true)]),
+        ("resgid=9", &[(&user, false), (&group, true), (&Cred::ROOT, true)]),
+        ("resgid=8,resuid=5", &[(&user, true), (&group, true)]),
+    ];
+    for (options, who) in rows {
+        let options = Options { options: options.into(), ..Options::default() };
+        let mut machine = Machine::mount_with(&image, &options).unwrap();
+        if machine.stat("/d").is_err() {
+            machine.mkdir_mode("/d", 0o777).unwrap();
+        }
+        for (cred, may) in who {
+            let left = left_by(&mut machine, (*cred).clone());
+            assert_eq!(left < 8192 / 5, *may, "{options:?} {cred:?}: {left}");
+        }
+        image = machine.unmount().unwrap();
+        image.fsck().unwrap();
+    }
+    // The superblock's own.
+    let image = image.changed("set_super_value def_resuid 7").unwrap();
+    let mut machine = Machine::mount(&image).unwrap();
+    assert!(left_by(&mut machine, user) < 8192 / 5);
+    assert_eq!(machine.vfs_mount().superblock().options(), ",resuid=7");
+    machine.unmount().unwrap().fsck().unwrap();
+}
+
+/// Directories that grow take no reserved blocks for who may not.
+#[test]
+fn a_directory_grows_for_who_asks() {
+    let image = Image::mkfs(8 << 20, &["-b", "1024", "-m", "20", "-N", "4000"]).unwrap();
+    let mut machine = Machine::mount(&image).unwrap();
+    machine.mkdir_mode("/d", 0o777).unwrap();
+    machine.set_cred(Cred::user(7, 7));
+    for n in 0.. {
+        if machine.write_file(format!("/d/f{n}"), &[1; 100_000]).is_err() {
+            break;
+        }
+    }
+    let free = machine.statfs().unwrap().blocks_free;
+    let end = (0..3000).find_map(|n| machine.create(format!("/d/{n:0>200}"), 0o644).err());
+    assert_eq!(end, Some(Errno::ENOSPC));
+    // Nodes of an extent tree come from what is kept for metadata.
+    assert!(free - machine.statfs().unwrap().blocks_free <= 8);
+    machine.unmount().unwrap().fsck().unwrap();
+}

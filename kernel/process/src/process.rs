@@ -123,10 +123,13 @@ impl Process {
         self.cred.lock().clone()
     }
 
-    /// Acts as somebody else from the next call on, the change already checked.
+    /// Acts as somebody else from the next call on, the change already checked. The thread that asks is the
+    /// process's own.
     pub fn set_cred(&self, cred: Cred) {
         self.capable.store(cred.capable(), Ordering::Relaxed);
-        let old = core::mem::replace(&mut *self.cred.lock(), Arc::new(cred));
+        let cred = Arc::new(cred);
+        vfs::current::set_current(cred.clone());
+        let old = core::mem::replace(&mut *self.cred.lock(), cred);
         drop(old);
     }
 

@@ -122,6 +122,7 @@ impl Machine {
 
     fn on(store: Arc<dyn Store>, driver: Arc<dyn Driver>, options: &Options) -> Result<Machine> {
         crate::quiet();
+        vfs::current::set_current(Arc::new(Cred::ROOT));
         let faults = FaultDisk::new(driver);
         let tracer = Tracer::new(faults.clone());
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
@@ -174,8 +175,9 @@ impl Machine {
         &self.mount
     }
 
-    /// From now on asks as this one.
+    /// From now on asks as this one, and so does this thread with whatever it calls itself.
     pub fn set_cred(&mut self, cred: Cred) {
+        vfs::current::set_current(Arc::new(cred.clone()));
         self.cred = cred;
     }
 

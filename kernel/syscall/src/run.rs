@@ -14,6 +14,7 @@ use alloc::vec::Vec;
 use base::arch::{Trap, UserCpu};
 use process::Process;
 use process::signal::{Detail, SigInfo, Signal};
+use vfs::Cred;
 
 use crate::args::Args;
 use crate::context::{Cx, System};
@@ -55,7 +56,9 @@ impl End {
 /// Runs the program to its end.
 pub fn run(process: &Arc<Process>, cpu: &mut dyn UserCpu, system: &dyn System) -> End {
     trace::set_task(process);
+    vfs::current::set_current(process.cred());
     let end = run_on(process, cpu, system);
+    vfs::current::set_current(Arc::new(Cred::ROOT));
     trace::forget_task();
     end
 }

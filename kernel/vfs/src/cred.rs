@@ -87,6 +87,12 @@ impl Cred {
         self.fsuid == 0
     }
 
+    /// Whether limits on what a disk, a queue or a table holds are not for this one (CAP_SYS_RESOURCE, which
+    /// goes with the effective user and not with that of file access).
+    pub const fn may_exceed_limits(&self) -> bool {
+        self.euid == 0
+    }
+
     /// Whether file access goes by this group too (`in_group_p`).
     pub fn in_group(&self, gid: u32) -> bool {
         self.fsgid == gid || self.groups.contains(&gid)

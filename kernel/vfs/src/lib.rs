@@ -32,6 +32,7 @@ pub mod acl;
 mod attr;
 pub mod attr_ops;
 mod cred;
+pub mod current;
 mod d_path;
 pub mod dentry;
 pub mod device;

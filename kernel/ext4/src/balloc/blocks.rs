@@ -21,10 +21,12 @@
 //!
 //! # Reserved blocks
 //! ```text
-//!   free blocks  |<---- anybody ---->|<- root only (s_r_blocks_count) ->|<- 2 %, at most 4096: only
-//!                                                                           for metadata ->|
+//!   free blocks  |<---- anybody ---->|<- s_r_blocks_count: some only ->|<- 2 %, at most 4096: only
+//!                                                                          for metadata ->|
 //! ```
-//! The last part keeps a file's tree able to grow when the disk is full, as in Linux.
+//! The middle part is for the user `resuid=` (or `s_def_resuid`: root), the group `resgid=` unless that is
+//! root's, and who has CAP_SYS_RESOURCE: the thread's credentials decide, when there is not enough
+//! without. The last part keeps a file's tree able to grow when the disk is full, as in Linux.
 //!
 //! # Locking
 //! The counter is claimed first, then one group's lock at a time.
@@ -52,10 +54,8 @@ use crate::inode::Node;
 /// Who wants blocks, and so which of the last ones it may have.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Claimant {
-    /// A file of somebody who is not root.
-    User,
-    /// A file of root.
-    Root,
+    /// A file, directory or block of attributes, for the thread that asks.
+    File,
     /// The file system's own: nodes of an extent tree.
     Metadata,
 }
@@ -116,19 +116,36 @@ fn claimed(
 
 /// Takes up to `want` blocks off the counter.
 fn claim(fs: &Ext4Fs, request: &Request) -> Result<u32> {
-    let kept = match request.who {
-        Claimant::Metadata => 0,
-        Claimant::Root => kept_for_metadata(fs),
-        Claimant::User => kept_for_metadata(fs) + fs.geometry().reserved_blocks,
-    };
+    let want = u64::from(request.want);
+    match request.who {
+        Claimant::Metadata => claim_above(fs, want, 0),
+        Claimant::File => {
+            let metadata = kept_for_metadata(fs);
+            let reserved = metadata + fs.geometry().reserved_blocks;
+            let plenty = fs.free_blocks.load(Ordering::Relaxed).saturating_sub(reserved) >= want;
+            let kept = if plenty || !may_use_reserved(fs) { reserved } else { metadata };
+            claim_above(fs, want, kept)
+        }
+    }
+}
+
+/// Takes up to `want` blocks off the counter, none of the last `kept`.
+fn claim_above(fs: &Ext4Fs, want: u64, kept: u64) -> Result<u32> {
     let mut got = 0;
     let take = |free: u64| {
-        got = free.saturating_sub(kept).min(u64::from(request.want));
+        got = free.saturating_sub(kept).min(want);
         (got > 0).then(|| free - got)
     };
     fs.free_blocks.fetch_update(Ordering::Relaxed, Ordering::Relaxed, take).map_err(|_| Errno::ENOSPC)?;
     // At most `want`, a u32.
     Ok(got as u32)
+}
+
+/// Whether the thread that asks may use the reserved blocks (`ext4_has_free_clusters`).
+fn may_use_reserved(fs: &Ext4Fs) -> bool {
+    let cred = vfs::current::current();
+    let (uid, gid) = fs.reserved_for();
+    cred.fsuid == uid || (gid != 0 && cred.in_group(gid)) || cred.may_exceed_limits()
 }
 
 /// A file that grows.

@@ -131,7 +131,7 @@ impl Node {
         let count = count.clamp(1, room.max(1));
         // At most MAX_UNWRITTEN, a u32.
         let want = count.saturating_add(ahead).min(room.max(1)) as u32;
-        let who = self.claimant();
+        let who = Claimant::File;
         let request = Request { goal: tree.goal(block, before), want, who };
         trace::request_blocks(self, block, &request);
         let (start, got) = blocks::allocate_growing(self, &request, block, self.growth(block, before))?;
@@ -186,7 +186,7 @@ impl Node {
         if matches!(seen.kind, ExtentKind::Mapped { .. }) {
             return Ok(seen);
         }
-        let (start, len) = indirect::grow(self, block, count, self.claimant())?;
+        let (start, len) = indirect::grow(self, block, count, Claimant::File)?;
         self.set_stale();
         let written = Entry { block, len, start: start.0, unwritten: false };
         self.extents.put(written);
@@ -200,10 +200,6 @@ impl Node {
             self.extents.put(Entry { block, len, start: start.0, unwritten: false });
         }
         Ok(found)
-    }
-
-    pub(crate) fn claimant(&self) -> Claimant {
-        if self.privileged() { Claimant::Root } else { Claimant::User }
     }
 
     /// Whether `i_block` maps blocks: files, directories and symbolic links that are not fast ones.

@@ -3,7 +3,7 @@
 use base::Result;
 
 use super::Node;
-use crate::balloc::blocks::{self, Request};
+use crate::balloc::blocks::{self, Claimant, Request};
 use crate::disk::extent::MAX_UNWRITTEN;
 use crate::extent::node::Entry;
 use crate::extent::tree::{Lookup, Tree};
@@ -53,7 +53,7 @@ impl Node {
             }
             Lookup::Hole { before, next } => {
                 let want = most(next.saturating_sub(u64::from(block)));
-                let request = Request { goal: tree.goal(block, before), want, who: self.claimant() };
+                let request = Request { goal: tree.goal(block, before), want, who: Claimant::File };
                 let (start, len) = blocks::allocate(self.fs(), &request)?;
                 let new = Entry { block, len, start: start.0, unwritten: true };
                 if let Err(e) = tree.insert(new) {

@@ -284,7 +284,6 @@ impl Made {
             evicted: AtomicBool::new(false),
             stale: AtomicBool::new(false),
             window: AtomicU32::new(0),
-            privileged: AtomicBool::new(true),
             linkable: AtomicBool::new(false),
             flags: AtomicU32::new(flags),
             modified: AtomicU64::new(0),

@@ -95,8 +95,6 @@ pub struct Node {
     stale: AtomicBool,
     /// The group that keeps blocks for this file, plus 1; 0: none does.
     window: AtomicU32,
-    /// Whether the present writer may use the blocks kept for root.
-    privileged: AtomicBool,
     /// Made without a name, and may get one.
     linkable: AtomicBool,
     /// `meta.flags`, beside it so that a look takes no lock; [`Node::with_meta`] keeps both the same.
@@ -389,16 +387,6 @@ impl Node {
     pub(crate) fn set_window(&self, group: Option<u32>) {
         // There are fewer groups than that.
         self.window.store(group.map_or(0, |g| g.saturating_add(1)), Ordering::Relaxed);
-    }
-
-    /// Whether the present writer may use the blocks kept for root.
-    pub(crate) fn privileged(&self) -> bool {
-        self.privileged.load(Ordering::Relaxed)
-    }
-
-    /// Says whether the writer that holds `rwsem` may use the blocks kept for root.
-    pub(crate) fn set_privileged(&self, yes: bool) {
-        self.privileged.store(yes, Ordering::Relaxed);
     }
 
     /// Whether it was made without a name, and may get one.

@@ -2,9 +2,9 @@
 //!
 //! # What becomes of a word
 //! ```text
-//!   honoured    changes what Quill does                          errors=, grpid, minixdf, max_dir_size_kb=, …
+//!   honoured    changes what Quill does                          errors=, grpid, resuid=, max_dir_size_kb=, …
 //!   taken       permits something, or asks for what is done      delalloc, nobarrier, auto_da_alloc, …
-//!   refused     asks for what Quill cannot do: EINVAL, by name   dax, usrquota, data=journal, resuid=5, …
+//!   refused     asks for what Quill cannot do: EINVAL, by name   dax, usrquota, data=journal, …
 //!   removed     Linux took it out and passes over it too         bh, oldalloc, nocheck, …
 //!   unknown     EINVAL, by name
 //! ```
@@ -102,6 +102,10 @@ pub struct Options {
     on: Flag,
     /// `errors=`; None: what the superblock says.
     pub errors: Option<ErrorPolicy>,
+    /// `resuid=`: who may use the reserved blocks besides root.
+    pub resuid: Option<u32>,
+    /// `resgid=`.
+    pub resgid: Option<u32>,
     /// `max_dir_size_kb=`; 0 for no limit.
     pub max_dir_size_kb: u32,
     /// `commit=`, in seconds.

@@ -66,6 +66,15 @@ impl Options {
                 out.push_str(word);
             }
         }
+        // Shown when the superblock names somebody too.
+        for (name, said, disk) in
+            [("resuid", self.resuid, geometry.reserved_uid), ("resgid", self.resgid, geometry.reserved_gid)]
+        {
+            let id = said.unwrap_or(disk);
+            if id != 0 || disk != 0 {
+                number(&mut out, name, Some(id), u32::MAX);
+            }
+        }
         if let Some(policy) = self.errors.filter(|&p| p != geometry.errors) {
             out.push_str(match policy {
                 ErrorPolicy::Continue => ",errors=continue",

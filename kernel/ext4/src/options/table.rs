@@ -58,8 +58,8 @@ pub(super) const ROWS: &[(&str, Meaning)] = &[
     ("bsdgroups", On(Flag::GRPID)),
     ("nogrpid", Off(Flag::GRPID)),
     ("sysvgroups", Off(Flag::GRPID)),
-    ("resuid=", Number(|_, n| root_only(n))),
-    ("resgid=", Number(|_, n| root_only(n))),
+    ("resuid=", Number(|o, n| owner(&mut o.resuid, n))),
+    ("resgid=", Number(|o, n| owner(&mut o.resgid, n))),
     ("sb=", Refused("is not supported: restore the superblock with e2fsck -b")),
     ("errors=continue", Errors(ErrorPolicy::Continue)),
     ("errors=remount-ro", Errors(ErrorPolicy::RemountReadOnly)),
@@ -153,9 +153,9 @@ fn store(field: &mut Option<u32>, n: u32) -> Result<(), &'static str> {
     Ok(())
 }
 
-/// Who may use the last blocks: root, by CAP_FSETID; others cannot be told apart yet.
-fn root_only(id: u32) -> Result<(), &'static str> {
-    if id == 0 { Ok(()) } else { Err("is not supported: the reserved blocks are root's") }
+/// A user or a group; the largest number is nobody's.
+fn owner(field: &mut Option<u32>, id: u32) -> Result<(), &'static str> {
+    if id == u32::MAX { Err("is not valid") } else { store(field, id) }
 }
 
 /// `commit=0` is the default, 5 seconds.

@@ -17,6 +17,7 @@ fn shown_in_linux_order_and_only_when_they_differ() {
         text("inode_readahead_blks=0,max_dir_size_kb=64"),
         ",inode_readahead_blks=0,max_dir_size_kb=64"
     );
+    assert_eq!(text("errors=panic,resgid=6,resuid=0x5,debug"), ",debug,resuid=5,resgid=6,errors=panic");
     assert_eq!(text("noload,nodelalloc,dioread_lock"), ",dioread_lock,nodelalloc,norecovery");
 }
 
@@ -27,6 +28,9 @@ fn what_the_superblock_says_is_no_news() {
     let options = Options::parse("grpid", Flavor::Ext4).unwrap();
     assert_eq!(options.text(&disk), "");
     assert_eq!(Options::parse("nogrpid,barrier", Flavor::Ext4).unwrap().text(&disk), ",nogrpid,barrier");
+    disk.reserved_uid = 9;
+    assert_eq!(Options::default().text(&disk), ",resuid=9");
+    assert_eq!(Options::parse("resuid=0", Flavor::Ext4).unwrap().text(&disk), ",resuid=0");
     assert!(defaults(0x2, Flavor::Ext4).contains(Flag::GRPID));
 }
 
@@ -49,7 +53,7 @@ fn what_is_not_done_is_refused() {
         "resuid",
         "resuid=",
         "resuid=-1",
-        "resuid=7",
+        "resuid=4294967295",
         "resuid=4294967296",
         "grpid=1",
         "barrier=x",

@@ -115,8 +115,7 @@ impl Node {
     fn new_xattr_block(&self) -> Result<FsBlock> {
         let geometry = self.fs().geometry();
         let group = geometry.locate_inode(self.ino()).map_or(0, |(group, _)| group);
-        let who = if self.privileged() { Claimant::Root } else { Claimant::User };
-        let request = Request { goal: geometry.group_first_block(group), want: 1, who };
+        let request = Request { goal: geometry.group_first_block(group), want: 1, who: Claimant::File };
         let (block, _) = blocks::allocate(self.fs(), &request)?;
         if !geometry.has_compat(Compat::EXT_ATTR) {
             self.fs().note_ext_attr();
