@@ -15,6 +15,7 @@ use crate::balloc::{trim, window};
 use crate::disk::inode::InodeFlags;
 use crate::inode::{Ext4Inode, Node, Touch};
 use crate::journal::credits;
+use crate::options::Flag;
 use crate::{seek, trace};
 
 /// A regular file, opened.
@@ -66,7 +67,8 @@ impl FileOperations for RegularFile {
         };
         iocb.pos = start + done as u64;
         let synchronous = iocb.flags.intersects(KiocbFlags::DSYNC.union(KiocbFlags::SYNC));
-        if done > 0 && (synchronous || flags.contains(InodeFlags::SYNC)) {
+        let asked = flags.contains(InodeFlags::SYNC) || self.inode.fs().flags_on().contains(Flag::SYNC);
+        if done > 0 && (synchronous || asked) {
             let datasync = !iocb.flags.contains(KiocbFlags::SYNC);
             vfs::fsync::fsync_range(file, start, iocb.pos - 1, datasync)?;
         }
@@ -95,7 +97,7 @@ impl FileOperations for RegularFile {
     fn fallocate(&self, file: &File, mode: u32, offset: u64, len: u64) -> Result<()> {
         self.inode.fallocate(mode, offset, len)?;
         let asked = file.kiocb_flags();
-        if asked.intersects(KiocbFlags::DSYNC.union(KiocbFlags::SYNC)) {
+        if asked.intersects(KiocbFlags::DSYNC.union(KiocbFlags::SYNC)) || self.inode.needs_sync() {
             let datasync = !asked.contains(KiocbFlags::SYNC);
             vfs::fsync::fsync_range(file, offset, offset.saturating_add(len - 1), datasync)?;
         }
@@ -141,7 +143,7 @@ impl Node {
             self.remove_privileges();
         }
         self.drop_capability()?;
-        if self.touch(Touch::Modified) {
+        if self.touch_lazily(Touch::Modified) {
             self.set_stale();
         }
         if let Some(done) = self.write_inline(iocb.pos, from)? {
@@ -184,7 +186,7 @@ impl Node {
             let old = m.atime <= m.mtime || m.atime <= m.ctime || now.sec - m.atime.sec >= DAY;
             !m.flags.contains(InodeFlags::NOATIME) && (strict || old)
         });
-        if due && self.touch(Touch::Read) {
+        if due && self.touch_lazily(Touch::Read) {
             self.set_stale();
             self.store_if_stale();
         }
@@ -198,6 +200,9 @@ impl Node {
             return Ok(());
         }
         let freed = trim::take_freed(fs);
+        if !datasync {
+            self.store_lazy_times();
+        }
         let pages = fs.bdi().write_inode_now(self, start..end.saturating_add(1), datasync);
         self.store_if_stale();
         let metadata = fs.device().sync();

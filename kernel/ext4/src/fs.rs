@@ -52,6 +52,8 @@ pub struct Ext4Fs {
     pub(crate) inodes: InodeCache,
     pub(crate) orphans: Orphans,
     options: SpinLock<Options>,
+    /// The flags among them that are on ([`Flag`]), beside them so that a look takes no lock.
+    flags_on: AtomicU32,
     read_only: AtomicBool,
     /// The disk was marked as in use: there may be something to write.
     begun: AtomicBool,
@@ -99,6 +101,7 @@ impl Ext4Fs {
         let large_file = AtomicBool::new(parts.geometry.has_ro_compat(RoCompat::LARGE_FILE));
         let sectors_at_mount = crate::state::sectors_written(parts.device.disk());
         let seed = base::time::now().as_ns().unwrap_or(0) ^ u64::from(parts.geometry.csum_seed);
+        let flags_on = AtomicU32::new(flags_of(&parts.options, &parts.geometry).bits());
         let kbytes_at_mount = superblock_in(&parts.superblock, &parts.geometry).s_kbytes_written.get();
         Arc::new_cyclic(|me| Ext4Fs {
             me: me.clone(),
@@ -112,6 +115,7 @@ impl Ext4Fs {
             inodes: InodeCache::new(),
             orphans: Orphans::new(),
             options: SpinLock::new(parts.options),
+            flags_on,
             read_only: AtomicBool::new(parts.read_only),
             begun: AtomicBool::new(false),
             large_file,
@@ -213,8 +217,13 @@ impl Ext4Fs {
 
     /// Whether an option holds: said at mount, or the superblock's or Linux's default.
     pub fn is_on(&self, flag: Flag) -> bool {
-        let options = self.options.lock();
-        options.is_on(flag, options::defaults(self.geometry.default_mount_opts, options.flavor))
+        self.flags_on().contains(flag)
+    }
+
+    /// All options that hold.
+    #[inline]
+    pub(crate) fn flags_on(&self) -> Flag {
+        Flag::from_bits_retain(self.flags_on.load(Ordering::Relaxed))
     }
 
     /// The largest directory in KiB; 0 for no limit.
@@ -242,6 +251,7 @@ impl Ext4Fs {
 
     /// Other options, for a remount.
     pub(crate) fn set_options(&self, options: Options) {
+        self.flags_on.store(flags_of(&options, &self.geometry).bits(), Ordering::Relaxed);
         *self.options.lock() = options;
     }
 
@@ -363,6 +373,11 @@ impl Ext4Fs {
     pub(crate) fn options_text(&self) -> String {
         self.options.lock().text(&self.geometry)
     }
+}
+
+/// The flags that hold: those that were said, else the superblock's or Linux's.
+fn flags_of(options: &Options, geometry: &Geometry) -> Flag {
+    options.on(options::defaults(geometry.default_mount_opts, options.flavor))
 }
 
 /// The superblock's bytes in its buffer.

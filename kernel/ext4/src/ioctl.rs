@@ -114,6 +114,7 @@ fn change(
     let _handle = inode.fs().start(credits::setattr())?;
     inode.set_user_flags(flags, project, caller.capable)?;
     inode.set_project(project)?;
+    inode.commit_if_sync();
     Ok(0)
 }
 

@@ -60,22 +60,24 @@ impl FileSystemType for ExtType {
         options: &str,
     ) -> Result<Arc<dyn SuperBlock>> {
         let device = source.ok_or(Errno::ENOTBLK)?;
-        Ok(mount_as(self.0, &device, flags.contains(MountFlags::RDONLY), options)?)
+        Ok(mount_as(self.0, &device, flags, options)?)
     }
 }
 
 /// Mounts what is on a device, as ext4.
 pub fn mount(device: &Arc<BlockDevice>, read_only: bool, options: &str) -> Result<Arc<Ext4Fs>> {
-    mount_as(Flavor::Ext4, device, read_only, options)
+    let flags = if read_only { MountFlags::RDONLY } else { MountFlags::empty() };
+    mount_as(Flavor::Ext4, device, flags, options)
 }
 
 fn mount_as(
     flavor: Flavor,
     device: &Arc<BlockDevice>,
-    read_only: bool,
+    flags: MountFlags,
     options: &str,
 ) -> Result<Arc<Ext4Fs>> {
-    let options = Options::parse(options, flavor)?;
+    let read_only = flags.contains(MountFlags::RDONLY);
+    let options = Options::parse(options, flavor)?.with_mount_flags(flags);
     let claim = device.claim()?;
     let sb = read_superblock(device)?;
     let complain = |e: SuperError| {

@@ -17,6 +17,9 @@
 //! undone because the disk gives EIO twice is left for e2fsck, in the direction that loses nothing:
 //! a link count too high, an entry too many.
 //!
+//! In a directory that is to be synchronous (`dirsync`, chattr +D) all of it is on the medium before it is
+//! told; see `inode/synchronous.rs`.
+//!
 //! # Locking
 //! The vfs holds i_rwsem of the directories, and of the inodes that lose or gain a name, exclusively
 //! (shared for lookup); see `vfs::inode`. Nothing here takes another. What an operation changes is in one
@@ -55,7 +58,7 @@ impl Directory for Ext4Inode {
         self.fs().transact(credits::create(self), || {
             let inode = self.new_child(name, FileType::Regular, mode, cred)?;
             self.name_it(name, inode)
-        })
+        }).inspect(|_| self.commit_if_sync())
     }
 
     fn tmpfile(&self, mode: u32, linkable: bool, cred: &Cred) -> Result<Arc<dyn Inode>> {
@@ -78,7 +81,7 @@ impl Directory for Ext4Inode {
                 inode.set_rdev(rdev);
             }
             self.name_it(name, inode)
-        })
+        }).inspect(|_| self.commit_if_sync())
     }
 
     fn symlink(&self, name: &[u8], target: &[u8], cred: &Cred) -> Result<Arc<dyn Inode>> {
@@ -94,7 +97,7 @@ impl Directory for Ext4Inode {
                 Ok(()) => self.name_it(name, inode),
                 Err(error) => Err(discard(&inode, error)),
             }
-        })
+        }).inspect(|_| self.commit_if_sync())
     }
 
     fn mkdir(&self, name: &[u8], mode: u32, cred: &Cred) -> Result<Arc<dyn Inode>> {
@@ -109,7 +112,7 @@ impl Directory for Ext4Inode {
             self.inc_nlink()?;
             self.mark_dirty();
             Ok(named)
-        })
+        }).inspect(|_| self.commit_if_sync())
     }
 
     fn link(&self, name: &[u8], inode: &Arc<dyn Inode>) -> Result<()> {
@@ -132,7 +135,7 @@ impl Directory for Ext4Inode {
             inode.set_linkable(false);
             // A file that O_TMPFILE made has its first name now.
             if inode.nlink() == 1 { inode.del_orphan() } else { Ok(()) }
-        })
+        }).inspect(|()| self.commit_if_sync())
     }
 
     fn unlink(&self, name: &[u8]) -> Result<()> {
@@ -140,9 +143,13 @@ impl Directory for Ext4Inode {
         let found = self.find(name)?.ok_or(Errno::ENOENT)?;
         let inode = self.target(&found)?;
         self.check_may_remove(&inode)?;
-        let _handle = self.fs().start(credits::unlink())?;
-        self.remove_entry(&found)?;
-        inode.drop_name()
+        {
+            let _handle = self.fs().start(credits::unlink())?;
+            self.remove_entry(&found)?;
+            inode.drop_name()?;
+        }
+        self.commit_if_sync();
+        Ok(())
     }
 
     fn rmdir(&self, name: &[u8]) -> Result<()> {
@@ -156,12 +163,16 @@ impl Directory for Ext4Inode {
         if !dir::is_empty(&NodeDir::new(&inode))? {
             return Err(Errno::ENOTEMPTY);
         }
-        let _handle = self.fs().start(credits::unlink())?;
-        self.remove_entry(&found)?;
-        // It pointed here with its `..`.
-        self.drop_nlink();
-        self.mark_dirty();
-        inode.drop_name()
+        {
+            let _handle = self.fs().start(credits::unlink())?;
+            self.remove_entry(&found)?;
+            // It pointed here with its `..`.
+            self.drop_nlink();
+            self.mark_dirty();
+            inode.drop_name()?;
+        }
+        self.commit_if_sync();
+        Ok(())
     }
 
     fn rename(
@@ -175,10 +186,14 @@ impl Directory for Ext4Inode {
         self.fs().check_writable()?;
         let new_dir = ext4_inode(new_dir)?;
         if flags.contains(RenameFlags::EXCHANGE) {
-            return rename::exchange(self, old_name, new_dir, new_name);
+            rename::exchange(self, old_name, new_dir, new_name)?;
+        } else {
+            let whiteout = flags.contains(RenameFlags::WHITEOUT).then_some(cred);
+            rename::rename(self, old_name, new_dir, new_name, whiteout)?;
         }
-        let whiteout = flags.contains(RenameFlags::WHITEOUT).then_some(cred);
-        rename::rename(self, old_name, new_dir, new_name, whiteout)
+        // One of them makes all of it durable.
+        if self.needs_sync() { self.commit_if_sync() } else { new_dir.commit_if_sync() }
+        Ok(())
     }
 }
 

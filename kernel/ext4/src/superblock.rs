@@ -21,7 +21,7 @@ use crate::disk::{hi32, lo32};
 use crate::fs::Ext4Fs;
 use crate::inode::cache::table_place;
 use crate::inode::raw;
-use crate::options::Flag;
+use crate::options::{Flag, MOUNT_FLAGS};
 use crate::orphan::{clean_up, note_unmount};
 use crate::state::{begin, sectors_written, split_time};
 
@@ -62,7 +62,10 @@ impl SuperBlock for Ext4Fs {
             return Ok(());
         }
         let freed = if wait { trim::take_freed(self) } else { Vec::new() };
-        self.inodes.all().iter().for_each(|node| node.store_if_stale());
+        for node in self.inodes.all() {
+            node.store_if_stale();
+            node.store_lazy_times();
+        }
         if !self.read_only() {
             self.update_superblock();
         }
@@ -90,7 +93,7 @@ impl SuperBlock for Ext4Fs {
     }
 
     fn remount(&self, flags: MountFlags, options: &str) -> Result<()> {
-        let options = self.options().and(options)?;
+        let options = self.options().and(options)?.with_mount_flags(flags);
         if options.is_on(Flag::ABORT, Flag::empty()) {
             self.abort();
         }
@@ -123,6 +126,11 @@ impl SuperBlock for Ext4Fs {
 
     fn options(&self) -> String {
         self.options_text()
+    }
+
+    fn flags(&self) -> MountFlags {
+        let on = self.flags_on();
+        MOUNT_FLAGS.iter().filter(|(flag, _)| on.contains(*flag)).map(|(_, mount)| *mount).collect()
     }
 
     fn max_bytes(&self) -> u64 {

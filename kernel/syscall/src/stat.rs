@@ -126,19 +126,20 @@ pub fn fstatfs(cx: &mut Cx<'_>, args: Args) -> Result<u64> {
 const ST_VALID: i64 = 0x20;
 const ST_RDONLY: i64 = 1;
 /// Mount flags whose numbers statfs(2) tells as they are, and those it gives other numbers.
-const ST_FLAGS: [(MountFlags, i64); 5] = [
+const ST_FLAGS: [(MountFlags, i64); 6] = [
     (MountFlags::NOSUID, 2),
     (MountFlags::NODEV, 4),
     (MountFlags::NOEXEC, 8),
     (MountFlags::NOATIME, 1024),
     (MountFlags::RELATIME, 4096),
+    (MountFlags::SYNCHRONOUS, 16),
 ];
 
 fn kernel_statfs(mount: &Mount) -> Result<abi::Statfs> {
     let told = mount.superblock().statfs()?;
     let mut flags = ST_VALID | if mount.read_only() { ST_RDONLY } else { 0 };
     for (flag, number) in ST_FLAGS {
-        if mount.flags().contains(flag) {
+        if (mount.flags() | mount.superblock().flags()).contains(flag) {
             flags |= number;
         }
     }

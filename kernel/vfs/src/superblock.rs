@@ -22,6 +22,12 @@ bitflags! {
     pub struct MountFlags: u32 {
         /// Nothing may be written.
         const RDONLY = 1;
+        /// Writes are on the medium before they are told: a flag of the file system, not of one mount.
+        const SYNCHRONOUS = 16;
+        /// Changes of names are; likewise.
+        const DIRSYNC = 128;
+        /// Times that changed wait in memory; likewise.
+        const LAZYTIME = 1 << 25;
         /// Set-id bits mean nothing.
         const NOSUID = 2;
         /// Device nodes cannot be opened.
@@ -66,6 +72,11 @@ pub trait SuperBlock: Send + Sync {
     /// Its own options as /proc/mounts shows them after `rw`, each with a leading comma; or "".
     fn options(&self) -> String {
         String::new()
+    }
+
+    /// Which of the flags hold that are the file system's and not one mount's.
+    fn flags(&self) -> MountFlags {
+        MountFlags::empty()
     }
 
     /// The largest file (`s_maxbytes`).

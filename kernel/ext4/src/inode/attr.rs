@@ -55,7 +55,7 @@ impl Node {
         if let Some(size) = new.size {
             self.truncate(size)?;
         }
-        let _handle = self.fs.start(credits::setattr())?;
+        let handle = self.fs.start(credits::setattr())?;
         self.grow_extra_isize()?;
         let geometry = self.fs.geometry();
         let time = |t| geometry.timestamp(t);
@@ -73,6 +73,8 @@ impl Node {
             m.version = m.version.wrapping_add(1);
         });
         self.mark_dirty();
+        drop(handle);
+        self.commit_if_sync();
         Ok(())
     }
 

@@ -283,6 +283,7 @@ impl Made {
             handle: SpinLock::new(Weak::new()),
             evicted: AtomicBool::new(false),
             stale: AtomicBool::new(false),
+            lazy_since: AtomicU64::new(0),
             window: AtomicU32::new(0),
             linkable: AtomicBool::new(false),
             flags: AtomicU32::new(flags),

@@ -24,12 +24,15 @@ use crate::journal::credits;
 impl Drop for Ext4Inode {
     fn drop(&mut self) {
         let node = &self.node;
-        if node.nlink() != 0 || node.fs.read_only() {
+        if node.fs.read_only() || (node.nlink() != 0 && !node.has_lazy_times()) {
             return;
         }
         if node.fs.in_handle() {
             // A new use in place of this one, whose end comes when it may.
             return node.fs.later.keep(use_of(node.clone()));
+        }
+        if node.nlink() != 0 {
+            return node.store_lazy_times();
         }
         if node.fs.inodes.begin_eviction(node) {
             let leaving = Leaving { fs: &node.fs, ino: node.ino };

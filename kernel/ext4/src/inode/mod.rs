@@ -41,6 +41,7 @@ pub mod cache;
 mod evict;
 mod ops;
 pub mod raw;
+mod synchronous;
 
 use alloc::sync::{Arc, Weak};
 use core::fmt::Display;
@@ -93,6 +94,8 @@ pub struct Node {
     evicted: AtomicBool,
     /// Attributes changed since the last `mark_dirty`.
     stale: AtomicBool,
+    /// When times changed that are in `meta` alone ([`synchronous`]), by the monotonic clock; 0: none.
+    lazy_since: AtomicU64,
     /// The group that keeps blocks for this file, plus 1; 0: none does.
     window: AtomicU32,
     /// Made without a name, and may get one.
@@ -291,6 +294,7 @@ impl Node {
         self.edit_slot(|slot| {
             // Taken inside the buffer's guard, so that the last to write writes the newest.
             self.stale.store(false, Ordering::Release);
+            self.lazy_since.store(0, Ordering::Relaxed);
             raw::encode(geometry, &self.meta.lock(), self.size(), slot);
             more(slot);
             true

@@ -24,6 +24,7 @@ mod table;
 
 use base::{Errno, Result};
 use bitflags::bitflags;
+use vfs::MountFlags;
 
 use crate::geometry::ErrorPolicy;
 pub use show::defaults;
@@ -88,6 +89,10 @@ bitflags! {
         const LAZYTIME = 1 << 16;
         /// `abort`: a remount with it ends writing.
         const ABORT = 1 << 17;
+        /// `sync`: changes are on the medium before they are told.
+        const SYNC = 1 << 18;
+        /// `dirsync`: changes of names are.
+        const DIRSYNC = 1 << 19;
     }
 }
 
@@ -139,6 +144,21 @@ impl Options {
         if self.given.contains(flag) { self.on.contains(flag) } else { defaults.contains(flag) }
     }
 
+    /// The flags that are on.
+    pub fn on(&self, defaults: Flag) -> Flag {
+        self.on | (defaults - self.given)
+    }
+
+    /// What mount(2) says by flags of its own, on top.
+    pub fn with_mount_flags(mut self, flags: MountFlags) -> Options {
+        for (flag, mount) in MOUNT_FLAGS {
+            if flags.contains(mount) {
+                self.set(flag, true);
+            }
+        }
+        self
+    }
+
     fn take(&mut self, word: &str) -> Result<()> {
         let (name, value) = match word.split_once('=') {
             Some((name, value)) => (name, Some(value)),
@@ -181,6 +201,13 @@ impl Options {
         self.on.set(flag, on);
     }
 }
+
+/// Options that mount(2) has flags for, and that every file system shows before its own.
+pub const MOUNT_FLAGS: [(Flag, MountFlags); 3] = [
+    (Flag::SYNC, MountFlags::SYNCHRONOUS),
+    (Flag::DIRSYNC, MountFlags::DIRSYNC),
+    (Flag::LAZYTIME, MountFlags::LAZYTIME),
+];
 
 /// Whether a row's name stands for this word: its own name, with a value exactly when it wants one.
 fn takes(row: &(&str, Meaning), name: &str, value: Option<&str>) -> bool {

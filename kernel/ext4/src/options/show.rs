@@ -23,7 +23,6 @@ const SHOWN: &[(Flag, &str, &str)] = &[
     (Flag::ACL, "acl", "noacl"),
     (Flag::DEBUG, "debug", ""),
     (Flag::NO_MBCACHE, "nombcache", ""),
-    (Flag::LAZYTIME, "lazytime", "nolazytime"),
 ];
 
 /// What a mount without options does: Linux's defaults, and what the superblock adds

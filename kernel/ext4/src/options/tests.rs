@@ -85,6 +85,18 @@ fn older_types_have_fewer_words() {
     }
 }
 
+/// Words that Linux turns into flags of the file system before it asks the type.
+#[test]
+fn flags_of_mount_2() {
+    let options = Options::parse("sync,dirsync,lazytime", Flavor::Ext4).unwrap();
+    assert_eq!(options.on(Flag::empty()), Flag::SYNC | Flag::DIRSYNC | Flag::LAZYTIME);
+    assert_eq!(options.text(&geometry()), "", "shown by whoever shows the mount's own flags");
+    assert_eq!(options.clone().and("async,nolazytime").unwrap().on(Flag::empty()), Flag::DIRSYNC);
+    let flags = MountFlags::SYNCHRONOUS | MountFlags::NODEV;
+    assert_eq!(Options::default().with_mount_flags(flags).on(Flag::ACL), Flag::SYNC | Flag::ACL);
+    assert_eq!(Options::parse("noacl", Flavor::Ext4).unwrap().on(Flag::ACL), Flag::empty());
+}
+
 #[test]
 fn a_remount_adds() {
     let first = Options::parse("grpid,errors=panic", Flavor::Ext4).unwrap();

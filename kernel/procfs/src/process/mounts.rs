@@ -26,7 +26,8 @@ pub(crate) fn mounts(process: &dyn ProcessView, text: &mut Text) {
         write!(text, " ");
         text.escaped(mount.superblock().fs_type().as_bytes(), IN_NAMES);
         let options = mount.superblock().options();
-        writeln!(text, " {}{}{options} 0 0", rw(mount.read_only()), flags(&mount));
+        let own = sb_flags(mount.superblock().flags());
+        writeln!(text, " {}{own}{}{options} 0 0", rw(mount.read_only()), flags(&mount));
     }
 }
 
@@ -43,7 +44,7 @@ pub(crate) fn mountinfo(process: &dyn ProcessView, text: &mut Text) {
         text.escaped(sb.fs_type().as_bytes(), IN_NAMES);
         write!(text, " ");
         text.escaped(mount.source().as_bytes(), IN_NAMES);
-        writeln!(text, " {}{}", rw(sb.read_only()), sb.options());
+        writeln!(text, " {}{}{}", rw(sb.read_only()), sb_flags(sb.flags()), sb.options());
     }
 }
 
@@ -64,6 +65,19 @@ fn visible(root: &Path) -> Vec<(Arc<Mount>, Vec<u8>)> {
 
 fn rw(read_only: bool) -> &'static str {
     if read_only { "ro" } else { "rw" }
+}
+
+/// The flags that belong to the file system, each with a comma in front.
+fn sb_flags(now: MountFlags) -> String {
+    [
+        (MountFlags::SYNCHRONOUS, ",sync"),
+        (MountFlags::DIRSYNC, ",dirsync"),
+        (MountFlags::LAZYTIME, ",lazytime"),
+    ]
+    .iter()
+    .filter(|(flag, _)| now.contains(*flag))
+    .map(|(_, name)| *name)
+    .collect()
 }
 
 /// The flags that belong to the mount, each with a comma in front.
