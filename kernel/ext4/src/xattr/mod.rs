@@ -239,6 +239,7 @@ impl Xattrs for Ext4Inode {
         if name == CAPABILITY {
             self.set_no_capability(value.is_none());
         }
+        self.commit_if_sync();
         Ok(())
     }
 
