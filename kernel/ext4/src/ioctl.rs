@@ -111,9 +111,11 @@ fn change(
     if (flags ^ now.0).intersects(InodeFlags::IMMUTABLE | InodeFlags::APPEND) && !caller.capable {
         return Err(Errno::EPERM);
     }
-    let _handle = inode.fs().start(credits::setattr())?;
-    inode.set_user_flags(flags, project, caller.capable)?;
-    inode.set_project(project)?;
+    {
+        let _handle = inode.fs().start(credits::setattr())?;
+        inode.set_user_flags(flags, project, caller.capable)?;
+        inode.set_project(project)?;
+    }
     inode.commit_if_sync();
     Ok(0)
 }

@@ -55,10 +55,12 @@ impl Directory for Ext4Inode {
     }
 
     fn create(&self, name: &[u8], mode: u32, cred: &Cred) -> Result<Arc<dyn Inode>> {
-        self.fs().transact(credits::create(self), || {
-            let inode = self.new_child(name, FileType::Regular, mode, cred)?;
-            self.name_it(name, inode)
-        }).inspect(|_| self.commit_if_sync())
+        self.fs()
+            .transact(credits::create(self), || {
+                let inode = self.new_child(name, FileType::Regular, mode, cred)?;
+                self.name_it(name, inode)
+            })
+            .inspect(|_| self.commit_if_sync())
     }
 
     fn tmpfile(&self, mode: u32, linkable: bool, cred: &Cred) -> Result<Arc<dyn Inode>> {
@@ -75,13 +77,15 @@ impl Directory for Ext4Inode {
 
     fn mknod(&self, name: &[u8], mode: u32, rdev: DevId, cred: &Cred) -> Result<Arc<dyn Inode>> {
         let kind = FileType::of_mode(mode).ok_or(Errno::EINVAL)?;
-        self.fs().transact(credits::create(self), || {
-            let inode = self.new_child(name, kind, mode, cred)?;
-            if kind.is_device() {
-                inode.set_rdev(rdev);
-            }
-            self.name_it(name, inode)
-        }).inspect(|_| self.commit_if_sync())
+        self.fs()
+            .transact(credits::create(self), || {
+                let inode = self.new_child(name, kind, mode, cred)?;
+                if kind.is_device() {
+                    inode.set_rdev(rdev);
+                }
+                self.name_it(name, inode)
+            })
+            .inspect(|_| self.commit_if_sync())
     }
 
     fn symlink(&self, name: &[u8], target: &[u8], cred: &Cred) -> Result<Arc<dyn Inode>> {
@@ -91,28 +95,32 @@ impl Directory for Ext4Inode {
         if target.len() >= self.fs().geometry().block_size() {
             return Err(Errno::ENAMETOOLONG);
         }
-        self.fs().transact(credits::create(self), || {
-            let inode = self.new_child(name, FileType::Symlink, 0o777, cred)?;
-            match symlink::write_target(&inode, target) {
-                Ok(()) => self.name_it(name, inode),
-                Err(error) => Err(discard(&inode, error)),
-            }
-        }).inspect(|_| self.commit_if_sync())
+        self.fs()
+            .transact(credits::create(self), || {
+                let inode = self.new_child(name, FileType::Symlink, 0o777, cred)?;
+                match symlink::write_target(&inode, target) {
+                    Ok(()) => self.name_it(name, inode),
+                    Err(error) => Err(discard(&inode, error)),
+                }
+            })
+            .inspect(|_| self.commit_if_sync())
     }
 
     fn mkdir(&self, name: &[u8], mode: u32, cred: &Cred) -> Result<Arc<dyn Inode>> {
         self.check_room_for_subdirectory()?;
-        self.fs().transact(credits::create(self), || {
-            let inode = self.new_child(name, FileType::Directory, mode, cred)?;
-            if let Err(error) = self.fill_new_directory(&inode) {
-                return Err(discard(&inode, error));
-            }
-            let named = self.name_it(name, inode)?;
-            // Cannot fail: there was room above, and nobody else changes this directory.
-            self.inc_nlink()?;
-            self.mark_dirty();
-            Ok(named)
-        }).inspect(|_| self.commit_if_sync())
+        self.fs()
+            .transact(credits::create(self), || {
+                let inode = self.new_child(name, FileType::Directory, mode, cred)?;
+                if let Err(error) = self.fill_new_directory(&inode) {
+                    return Err(discard(&inode, error));
+                }
+                let named = self.name_it(name, inode)?;
+                // Cannot fail: there was room above, and nobody else changes this directory.
+                self.inc_nlink()?;
+                self.mark_dirty();
+                Ok(named)
+            })
+            .inspect(|_| self.commit_if_sync())
     }
 
     fn link(&self, name: &[u8], inode: &Arc<dyn Inode>) -> Result<()> {
@@ -123,19 +131,21 @@ impl Directory for Ext4Inode {
             return Err(Errno::EPERM);
         }
         self.check_project(inode)?;
-        self.fs().transact(credits::link(self), || {
-            inode.inc_nlink()?;
-            inode.touch(Touch::Changed);
-            let added = self.add_entry(name, inode);
-            if added.is_err() {
-                inode.drop_nlink();
-            }
-            inode.mark_dirty();
-            added?;
-            inode.set_linkable(false);
-            // A file that O_TMPFILE made has its first name now.
-            if inode.nlink() == 1 { inode.del_orphan() } else { Ok(()) }
-        }).inspect(|()| self.commit_if_sync())
+        self.fs()
+            .transact(credits::link(self), || {
+                inode.inc_nlink()?;
+                inode.touch(Touch::Changed);
+                let added = self.add_entry(name, inode);
+                if added.is_err() {
+                    inode.drop_nlink();
+                }
+                inode.mark_dirty();
+                added?;
+                inode.set_linkable(false);
+                // A file that O_TMPFILE made has its first name now.
+                if inode.nlink() == 1 { inode.del_orphan() } else { Ok(()) }
+            })
+            .inspect(|()| self.commit_if_sync())
     }
 
     fn unlink(&self, name: &[u8]) -> Result<()> {
@@ -192,7 +202,11 @@ impl Directory for Ext4Inode {
             rename::rename(self, old_name, new_dir, new_name, whiteout)?;
         }
         // One of them makes all of it durable.
-        if self.needs_sync() { self.commit_if_sync() } else { new_dir.commit_if_sync() }
+        if self.needs_sync() {
+            self.commit_if_sync()
+        } else {
+            new_dir.commit_if_sync()
+        }
         Ok(())
     }
 }

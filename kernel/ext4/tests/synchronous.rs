@@ -107,11 +107,13 @@ fn atime_on_disk(machine: &Machine, path: &str) -> String {
     text.lines().find(|line| line.contains("atime:")).unwrap().into()
 }
 
+type Reason = fn(&Machine);
+
 #[test]
 fn lazy_times_wait_for_a_reason() {
     let machine = mount(&disk(), "lazytime");
     assert_eq!(machine.vfs_mount().superblock().flags(), MountFlags::LAZYTIME);
-    let reasons: [(&str, fn(&Machine)); 4] = [
+    let reasons: [(&str, Reason); 4] = [
         ("fsync", |m| m.fsync("/f").unwrap()),
         ("sync", |m| m.sync().unwrap()),
         ("chmod", |m| m.chmod("/f", 0o640).unwrap()),
