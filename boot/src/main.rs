@@ -27,6 +27,7 @@ mod program;
 mod ramdisk;
 mod root;
 mod selftest;
+mod settings;
 mod system;
 mod terminal;
 mod trace;

@@ -7,17 +7,18 @@ use core::sync::atomic::Ordering;
 
 use base::PAGE_SIZE;
 use machine::memory::frames;
-use machine::{console, entropy, features, irq, timer};
+use machine::{console, entropy, features, irq, platform, timer};
 use process::Process;
 use process::limits;
 use process::signal::SigInfo;
 use procfs::{
-    Activity, Cpu, CpuTimes, Disk, IoCounters, Layout, Limit, Memory, ProcSource, ProcessView, SignalSets,
-    Sizes, Times, Uts, Writeback,
+    Activity, Cpu, CpuTimes, Disk, IoCounters, Layout, Limit, Memory, ProcSource, ProcessView, Setting,
+    SignalSets, Sizes, Times, Uts, VmStat,
 };
 use sync::SpinLock;
 use vfs::{Cred, File, Path};
-use writeback::params;
+
+use crate::settings;
 
 static PROCESS: SpinLock<Option<Arc<Process>>> = SpinLock::new(None);
 
@@ -80,16 +81,21 @@ impl ProcSource for KernelSource {
 
     fn memory(&self) -> Memory {
         let stats = frames::stats();
-        let cached = bytes(pagecache::stats::nr_file_pages() as u64);
-        let anonymous = PROCESS.lock().as_ref().map_or(0, |process| process.mm().sizes().resident);
+        let file = pagecache::stats::nr_file_pages() as u64;
+        // A page may come or go between the two looks.
+        let buffers = (pagecache::nr_blockdev_pages() as u64).min(file);
+        // Not under the lock: this one may sleep.
+        let sizes = process().map(|process| process.mm().sizes());
         Memory {
             total: bytes(stats.total),
             free: bytes(stats.free),
-            available: bytes(stats.free) + cached,
-            cached,
+            available: bytes(stats.free + file),
+            buffers: bytes(buffers),
+            cached: bytes(file - buffers),
             dirty: bytes(pagecache::stats::nr_dirty() as u64),
             writeback: bytes(pagecache::stats::nr_writeback() as u64),
-            anonymous,
+            anonymous: sizes.map_or(0, |sizes| sizes.resident),
+            stacks: platform::stack_bytes(),
             ..Memory::default()
         }
     }
@@ -111,13 +117,16 @@ impl ProcSource for KernelSource {
         }
     }
 
-    fn writeback(&self) -> Writeback {
-        Writeback {
-            ratio: params::DIRTY_RATIO.load(Ordering::Relaxed),
-            background_ratio: params::DIRTY_BACKGROUND_RATIO.load(Ordering::Relaxed),
-            expire_centisecs: params::DIRTY_EXPIRE_CENTISECS.load(Ordering::Relaxed),
-            interval_centisecs: params::DIRTY_WRITEBACK_CENTISECS.load(Ordering::Relaxed),
-        }
+    fn vm(&self) -> VmStat {
+        settings::vmstat(process().map(|process| process.mm().sizes()))
+    }
+
+    fn setting(&self, which: Setting) -> i64 {
+        settings::get(which)
+    }
+
+    fn set(&self, which: Setting, value: i64) {
+        settings::set(which, value);
     }
 
     fn disks(&self) -> Vec<Disk> {
@@ -214,12 +223,15 @@ impl ProcessView for Program {
 
     fn io(&self) -> IoCounters {
         let account = self.0.io_accounting();
+        let disks = block::task_io::task_io();
         IoCounters {
             rchar: account.rchar.load(Ordering::Relaxed),
             wchar: account.wchar.load(Ordering::Relaxed),
             syscr: account.syscr.load(Ordering::Relaxed),
             syscw: account.syscw.load(Ordering::Relaxed),
-            ..IoCounters::default()
+            read_bytes: disks.read_bytes,
+            write_bytes: disks.write_bytes,
+            cancelled_write_bytes: disks.cancelled_write_bytes,
         }
     }
 

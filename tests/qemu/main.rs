@@ -1,6 +1,7 @@
 //! The tests that boot the kernel. `make test-qemu` runs them; a word selects by name, as in
 //! `make test-qemu ARGS=...` or `cargo test -p qemu-tests -- wild`.
 
+mod accounting;
 mod bad_input;
 mod bdev;
 mod busybox;
@@ -38,6 +39,7 @@ fn main() {
     // QEMU is single-threaded here; as many machines as there are CPUs.
     args.test_threads.get_or_insert_with(|| std::thread::available_parallelism().map_or(1, usize::from));
     let trials = [
+        accounting::trials(),
         selftest::trials(),
         programs::trials(),
         power::trials(),

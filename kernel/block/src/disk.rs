@@ -40,8 +40,8 @@ use crate::plug::{self, PlugGuard};
 use crate::queue::RequestQueue;
 use crate::split::split;
 use crate::stats::DiskStats;
-use crate::trace;
 use crate::wait::Completion;
+use crate::{task_io, trace};
 
 /// A file system on a disk that has shrunk, or must no longer be written, has much to say.
 static REFUSED: RateLimit = RateLimit::new();
@@ -210,6 +210,7 @@ impl Disk {
     /// EINVAL when the bio is malformed; EOPNOTSUPP when the device lacks the operation. May sleep
     /// when the queue is full; not for interrupts.
     pub fn submit_bio(&self, mut bio: Bio) {
+        task_io::account_bio(&bio);
         if let Err(errno) = self.check(&bio) {
             return bio.complete(Err(errno));
         }

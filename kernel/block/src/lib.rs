@@ -68,6 +68,7 @@ mod segments;
 mod split;
 mod stats;
 mod tags;
+pub mod task_io;
 pub mod trace;
 mod wait;
 

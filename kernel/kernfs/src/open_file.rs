@@ -67,7 +67,9 @@ impl<T: Tree> FileOperations for OpenText<T> {
         if from.copy_to_slice(&mut bytes) < bytes.len() {
             return Err(Errno::EFAULT);
         }
-        self.node.tree().store(self.node.id, &bytes)?;
+        if !self.node.tree().ignores_write(self.node.id, iocb.pos) {
+            self.node.tree().store(self.node.id, &bytes)?;
+        }
         let done = match T::RULES.long_write {
             LongWrite::Cut => bytes.len(),
             LongWrite::Swallowed => len,

@@ -105,6 +105,11 @@ pub trait Tree: Send + Sync + 'static {
         Err(Errno::EIO)
     }
 
+    /// Whether a write at `pos` counts as done and changes nothing.
+    fn ignores_write(&self, _id: Self::Id, _pos: u64) -> bool {
+        false
+    }
+
     /// A link's target.
     fn readlink(&self, _id: Self::Id) -> Result<Vec<u8>> {
         Err(Errno::EINVAL)

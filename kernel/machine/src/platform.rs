@@ -17,6 +17,11 @@ pub struct MachinePlatform;
 /// Slots given out; the boot thread has the first.
 static SLOTS: AtomicUsize = AtomicUsize::new(1);
 
+/// Bytes of the stacks that were made; a thread that ends leaves its stack to the next.
+pub fn stack_bytes() -> u64 {
+    (SLOTS.load(Ordering::Relaxed) * STACK_SIZE) as u64
+}
+
 // SAFETY: a stack is fresh pages at addresses of its own, mapped for ever.
 unsafe impl Platform for MachinePlatform {
     fn alloc_stack(&self) -> Option<Stack> {

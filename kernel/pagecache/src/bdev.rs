@@ -69,6 +69,12 @@ impl Drop for Claim {
     }
 }
 
+/// Pages that hold disks' own blocks, of all disks (`nr_blockdev_pages`).
+pub fn nr_blockdev_pages() -> usize {
+    let devices = DEVICES.lock();
+    devices.iter().filter_map(|(_, device)| device.upgrade()).map(|d| d.mapping.nrpages()).sum()
+}
+
 /// One per disk, as long as anybody uses it.
 static DEVICES: Mutex<Vec<(usize, Weak<BlockDevice>)>> = Mutex::new(Vec::new());
 

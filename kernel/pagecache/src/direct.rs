@@ -23,7 +23,7 @@
 use base::arch::Access;
 use base::units::{SECTOR_SHIFT, SECTOR_SIZE};
 use base::{Errno, FileBlock, IovIter, PAGE_SIZE, Result, Sector};
-use block::{Bio, BioFlags, BioOp, Completion, Disk};
+use block::{Bio, BioFlags, BioOp, Completion, Disk, task_io};
 
 use crate::filemap::filemap_write_and_wait_range;
 use crate::mapping::AddressSpace;
@@ -168,6 +168,9 @@ impl<'a> Transfer<'a> {
             return Err(Errno::EFAULT);
         }
         bio.truncate(whole as u64);
+        if self.op == BioOp::Write {
+            task_io::account_write(whole as u64);
+        }
         disk.submit_bio(self.done.track(bio));
         Ok(whole)
     }

@@ -64,7 +64,7 @@ mod tree;
 mod write;
 mod writepages;
 
-pub use bdev::{BlockDevice, Claim};
+pub use bdev::{BlockDevice, Claim, nr_blockdev_pages};
 pub use buffer::{Buffer, BufferRead, BufferWrite};
 pub use direct::{generic_file_direct_read, generic_file_direct_write};
 pub use errseq::{ErrSeq, ErrSeqCursor, ErrSeqMark};

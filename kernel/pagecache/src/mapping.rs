@@ -20,6 +20,7 @@ use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering, fence};
 use arrayvec::ArrayVec;
 use base::trace::kdev;
 use base::{DevId, Errno, PAGE_SHIFT, PAGE_SIZE, PageIndex, Result};
+use block::task_io;
 use sync::SpinLock;
 
 use crate::errseq::ErrSeq;
@@ -219,6 +220,7 @@ impl AddressSpace {
         tree.set_tag(page.index().0, Tag::Dirty);
         stats::dirtied();
         trace::dirtied(self, page);
+        task_io::account_write(PAGE_SIZE as u64);
         true
     }
 
@@ -229,6 +231,7 @@ impl AddressSpace {
             tree.clear_tag(page.index().0, Tag::Dirty);
             tree.clear_tag(page.index().0, Tag::ToWrite);
             stats::cleaned();
+            task_io::account_cancelled_write(PAGE_SIZE as u64);
         }
     }
 
@@ -289,6 +292,7 @@ impl AddressSpace {
         let old = page.state().fetch_and(!(page::ATTACHED | page::DIRTY), Ordering::AcqRel);
         if old & page::DIRTY != 0 {
             stats::cleaned();
+            task_io::account_cancelled_write(PAGE_SIZE as u64);
         }
         stats::page_removed();
     }

@@ -8,9 +8,9 @@ use base::{Errno, Ino, Result};
 use kernfs::{Emit, FsType, LongWrite, Rules, Text, Tree};
 use vfs::{FMode, File, FileType, Path, d_path};
 
-use crate::source::{ProcSource, ProcessView};
-use crate::sysctl;
+use crate::source::{ProcSource, ProcessView, Setting};
 use crate::table::{Id, Scope, What, text_of};
+use crate::{number, sysctl};
 
 /// What lstat tells as the size of a descriptor's link, whatever its length.
 const DESCRIPTOR_LINK_SIZE: u64 = 64;
@@ -37,6 +37,19 @@ impl ProcFs {
     /// The open file of a descriptor's link. ENOENT when it was closed.
     fn file(&self, fd: i32) -> Result<Arc<File>> {
         self.process()?.file(fd).ok_or(Errno::ENOENT)
+    }
+
+    /// Sets a number to the first in `bytes`. Nothing sets nothing; EINVAL.
+    fn set(&self, which: Setting, bytes: &[u8]) -> Result<()> {
+        if bytes.is_empty() {
+            return Ok(());
+        }
+        let value = number::first(bytes)?;
+        if !which.range().contains(&value) {
+            return Err(Errno::EINVAL);
+        }
+        self.source.set(which, value);
+        Ok(())
     }
 
     /// Whether it is /proc/1 before there is a program.
@@ -164,6 +177,7 @@ impl Tree for ProcFs {
     fn store(&self, id: Id, bytes: &[u8]) -> Result<()> {
         match id.what() {
             Some(What::Writable(_, take)) => take(&*self.process()?, bytes),
+            Some(What::Setting(which)) => self.set(*which, bytes),
             _ => Err(Errno::EIO),
         }
     }
@@ -193,7 +207,12 @@ impl Tree for ProcFs {
     }
 
     fn binds_root(&self, id: Id) -> bool {
-        matches!(id.what(), Some(What::Sysctl(_)))
+        matches!(id.what(), Some(What::Sysctl(_) | What::Setting(_)))
+    }
+
+    /// sysctl_writes_strict: a number is written whole and at the start.
+    fn ignores_write(&self, id: Id, pos: u64) -> bool {
+        pos > 0 && matches!(id.what(), Some(What::Setting(_)))
     }
 }
 

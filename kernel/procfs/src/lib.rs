@@ -37,6 +37,7 @@ extern crate alloc;
 extern crate std;
 
 mod fs;
+mod number;
 mod process;
 mod source;
 mod sysctl;
@@ -48,6 +49,6 @@ mod text;
 
 pub use fs::fs_type;
 pub use source::{
-    Activity, Cpu, CpuTimes, Disk, IoCounters, Layout, Limit, Memory, ProcSource, ProcessView, SignalSets,
-    Sizes, Times, Uts, Writeback,
+    Activity, Cpu, CpuTimes, Disk, IoCounters, Layout, Limit, Memory, ProcSource, ProcessView, Setting,
+    SignalSets, Sizes, Times, Uts, VmStat,
 };

@@ -14,8 +14,9 @@
 use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
+use core::ops::RangeInclusive;
 
-use base::{DevId, Errno, Result, Sector};
+use base::{DevId, Errno, PAGE_SIZE, Result, Sector};
 use block::DiskStats;
 use vfs::{Cred, File, Path};
 
@@ -36,8 +37,14 @@ pub trait ProcSource: Send + Sync {
     /// What the processors have been doing since the start.
     fn activity(&self) -> Activity;
 
-    /// When writeback begins, as it is now.
-    fn writeback(&self) -> Writeback;
+    /// What the memory and the disks have exchanged since the start.
+    fn vm(&self) -> VmStat;
+
+    /// A number below /proc/sys as it is now.
+    fn setting(&self, which: Setting) -> i64;
+
+    /// Sets it; the value is in [`Setting::range`].
+    fn set(&self, which: Setting, value: i64);
 
     /// The disks, in the order of their registration.
     fn disks(&self) -> Vec<Disk>;
@@ -213,23 +220,65 @@ pub struct Activity {
     pub load: [u64; 3],
 }
 
-/// /proc/sys/vm/dirty_*.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Writeback {
-    /// Writers wait from here on, in percent of the memory available.
-    pub ratio: u32,
-    /// The flusher starts here, in percent.
-    pub background_ratio: u32,
-    /// How old a dirty page becomes, in hundredths of a second.
-    pub expire_centisecs: u32,
-    /// How often the flusher looks, in hundredths of a second.
-    pub interval_centisecs: u32,
+/// /proc/vmstat, in pages where nothing else is said.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct VmStat {
+    /// Ever made dirty.
+    pub dirtied: u64,
+    /// Ever written back.
+    pub written: u64,
+    /// So much may be dirty.
+    pub dirty_threshold: u64,
+    /// From here on the flusher works.
+    pub dirty_background_threshold: u64,
+    /// Sectors asked for from disks.
+    pub sectors_in: u64,
+    /// Sectors sent to disks.
+    pub sectors_out: u64,
+    /// Faults of the program that needed no disk.
+    pub minor_faults: u64,
+    /// Faults that did.
+    pub major_faults: u64,
+    /// How often drop_caches dropped pages.
+    pub drop_pagecache: u64,
+    /// How often drop_caches dropped names.
+    pub drop_slab: u64,
 }
 
-impl Default for Writeback {
-    /// Linux's.
-    fn default() -> Writeback {
-        Writeback { ratio: 20, background_ratio: 10, expire_centisecs: 3000, interval_centisecs: 500 }
+/// A number below /proc/sys that can be set.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Setting {
+    /// kernel/ctrl-alt-del
+    CtrlAltDel,
+    /// vm/dirty_background_bytes
+    DirtyBackgroundBytes,
+    /// vm/dirty_background_ratio
+    DirtyBackgroundRatio,
+    /// vm/dirty_bytes
+    DirtyBytes,
+    /// vm/dirty_expire_centisecs
+    DirtyExpireCentisecs,
+    /// vm/dirty_ratio
+    DirtyRatio,
+    /// vm/dirty_writeback_centisecs
+    DirtyWritebackCentisecs,
+    /// vm/drop_caches: setting it is doing it
+    DropCaches,
+}
+
+impl Setting {
+    /// What it may be set to.
+    pub const fn range(self) -> RangeInclusive<i64> {
+        const INT_MIN: i64 = i32::MIN as i64;
+        const INT_MAX: i64 = i32::MAX as i64;
+        match self {
+            Setting::CtrlAltDel | Setting::DirtyWritebackCentisecs => INT_MIN..=INT_MAX,
+            Setting::DirtyBackgroundBytes => 1..=i64::MAX,
+            Setting::DirtyBytes => 2 * PAGE_SIZE as i64..=i64::MAX,
+            Setting::DirtyBackgroundRatio | Setting::DirtyRatio => 0..=100,
+            Setting::DirtyExpireCentisecs => 0..=INT_MAX,
+            Setting::DropCaches => 1..=4,
+        }
     }
 }
 

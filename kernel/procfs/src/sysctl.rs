@@ -1,7 +1,7 @@
 //! /proc/sys: one value to a file, one line each.
 //!
-//! What Quill has no setting for is told as the value it acts by. Nothing can be written yet, so no
-//! mode here has a write bit.
+//! What Quill has no setting for is told as the value it acts by, and cannot be written: its mode has no
+//! write bit. What can be set is a [`crate::Setting`].
 //!
 //! Source: Documentation/admin-guide/sysctl/{fs,kernel,vm}.rst.
 
@@ -78,20 +78,4 @@ fn uuid_line(bytes: &[u8; 16], text: &mut Text) {
 /// 0: what is plainly too much is refused, the rest is promised.
 pub(crate) fn overcommit_memory(_fs: &ProcFs, text: &mut Text) {
     writeln!(text, "0");
-}
-
-pub(crate) fn dirty_ratio(fs: &ProcFs, text: &mut Text) {
-    writeln!(text, "{}", fs.source.writeback().ratio);
-}
-
-pub(crate) fn dirty_background_ratio(fs: &ProcFs, text: &mut Text) {
-    writeln!(text, "{}", fs.source.writeback().background_ratio);
-}
-
-pub(crate) fn dirty_expire_centisecs(fs: &ProcFs, text: &mut Text) {
-    writeln!(text, "{}", fs.source.writeback().expire_centisecs);
-}
-
-pub(crate) fn dirty_writeback_centisecs(fs: &ProcFs, text: &mut Text) {
-    writeln!(text, "{}", fs.source.writeback().interval_centisecs);
 }

@@ -10,9 +10,9 @@ use vfs::{FileType, Path};
 
 use crate::fs::ProcFs;
 use crate::process::{io, limits, mounts, places, stat, status, strings};
-use crate::source::ProcessView;
+use crate::source::{ProcessView, Setting};
 use crate::sysctl;
-use crate::system::{activity, cpuinfo, disks, kernel, meminfo};
+use crate::system::{activity, cpuinfo, disks, kernel, meminfo, vmstat};
 use crate::text::Text;
 
 /// Which table a row is of, and below which directory it stands.
@@ -49,6 +49,8 @@ pub(crate) enum What {
     /// The same below /proc/sys, where not even the superuser opens for writing what cannot be
     /// written.
     Sysctl(fn(&ProcFs, &mut Text)),
+    /// A number below /proc/sys that can be set.
+    Setting(Setting),
     /// Text about the program.
     Process(fn(&dyn ProcessView, &mut Text)),
     /// The same, and what writing does.
@@ -63,6 +65,10 @@ use What::{Descriptors, Directory, Enter, Link, Place, Process, Sysctl, System, 
 
 const fn row(path: &'static str, mode: u32, what: What) -> Row {
     Row { path, mode, what }
+}
+
+const fn setting(path: &'static str, which: Setting) -> Row {
+    row(path, 0o644, What::Setting(which))
 }
 
 #[rustfmt::skip]
@@ -97,11 +103,16 @@ static SYSTEM: &[Row] = &[
     row("sys/kernel/random/boot_id", 0o444, Sysctl(sysctl::boot_id)),
     row("sys/kernel/random/uuid",    0o444, Sysctl(sysctl::uuid)),
     row("sys/vm", 0o555, Directory),
-    row("sys/vm/dirty_background_ratio",    0o444, Sysctl(sysctl::dirty_background_ratio)),
-    row("sys/vm/dirty_expire_centisecs",    0o444, Sysctl(sysctl::dirty_expire_centisecs)),
-    row("sys/vm/dirty_ratio",               0o444, Sysctl(sysctl::dirty_ratio)),
-    row("sys/vm/dirty_writeback_centisecs", 0o444, Sysctl(sysctl::dirty_writeback_centisecs)),
-    row("sys/vm/overcommit_memory",         0o444, Sysctl(sysctl::overcommit_memory)),
+    setting("sys/vm/dirty_background_ratio", Setting::DirtyBackgroundRatio),
+    setting("sys/vm/dirty_expire_centisecs", Setting::DirtyExpireCentisecs),
+    setting("sys/vm/dirty_ratio", Setting::DirtyRatio),
+    setting("sys/vm/dirty_writeback_centisecs", Setting::DirtyWritebackCentisecs),
+    row("sys/vm/overcommit_memory", 0o444, Sysctl(sysctl::overcommit_memory)),
+    row("vmstat", 0o444, System(vmstat::vmstat)),
+    setting("sys/kernel/ctrl-alt-del", Setting::CtrlAltDel),
+    setting("sys/vm/dirty_background_bytes", Setting::DirtyBackgroundBytes),
+    setting("sys/vm/dirty_bytes", Setting::DirtyBytes),
+    row("sys/vm/drop_caches", 0o200, What::Setting(Setting::DropCaches)),
 ];
 
 #[rustfmt::skip]
@@ -212,6 +223,7 @@ impl Id {
 pub(crate) fn text_of(id: Id, fs: &ProcFs, text: &mut Text) -> Option<()> {
     match id.what()? {
         System(make) | Sysctl(make) => make(fs, text),
+        What::Setting(which) => writeln!(text, "{}", fs.source.setting(*which)),
         Process(make) | Writable(make, _) => make(&*fs.source.process()?, text),
         _ => return None,
     }

@@ -66,6 +66,12 @@ impl Tcb {
         self.task.store(tid, Ordering::Relaxed);
     }
 
+    /// Whether [`Tcb::set_task`] gave it a number.
+    #[inline]
+    pub fn is_task(&self) -> bool {
+        self.task.load(Ordering::Relaxed) != 0
+    }
+
     /// What [`Tcb::set_task`] said, if it did.
     pub fn task(&self) -> Option<(u32, [u8; 16])> {
         let tid = self.task.load(Ordering::Relaxed);

@@ -97,6 +97,12 @@ pub fn set_task(tid: u32, comm: &[u8]) {
     backend::current().set_task(tid, &Context::named(tid, comm).comm);
 }
 
+/// Whether this thread is one of the program's. Callable with any lock held.
+#[inline]
+pub fn is_task() -> bool {
+    backend::current().is_task()
+}
+
 /// Who is at work, for traces. Callable in interrupts and with any lock held.
 pub fn context() -> Context {
     let flags = RecordFlags::default()

@@ -5,7 +5,7 @@
 //! its files are closed and the file systems synced and unmounted first. No reboot loses a write.
 
 use alloc::vec::Vec;
-use core::sync::atomic::{AtomicBool, Ordering};
+use core::sync::atomic::{AtomicI32, Ordering};
 
 use base::{Errno, Result};
 
@@ -28,18 +28,18 @@ const CMD_RESTART2: u32 = 0xa1b2_c3d4;
 /// The most bytes of RESTART2's command that count.
 const COMMAND_MAX: usize = 255;
 
-/// Whether Ctrl-Alt-Del restarts at once. There is no such key on a serial line; it is kept for who
-/// asks, in `/proc/sys/kernel/ctrl-alt-del`.
-static CTRL_ALT_DEL: AtomicBool = AtomicBool::new(true);
+/// Whether Ctrl-Alt-Del restarts at once: not 0. There is no such key on a serial line; it is kept for
+/// who asks, in `/proc/sys/kernel/ctrl-alt-del`.
+static CTRL_ALT_DEL: AtomicI32 = AtomicI32::new(1);
 
-/// Whether Ctrl-Alt-Del would restart at once.
-pub fn ctrl_alt_del() -> bool {
+/// Whether Ctrl-Alt-Del would restart at once: not 0.
+pub fn ctrl_alt_del() -> i32 {
     CTRL_ALT_DEL.load(Ordering::Relaxed)
 }
 
 /// Sets it.
-pub fn set_ctrl_alt_del(at_once: bool) {
-    CTRL_ALT_DEL.store(at_once, Ordering::Relaxed);
+pub fn set_ctrl_alt_del(value: i32) {
+    CTRL_ALT_DEL.store(value, Ordering::Relaxed);
 }
 
 /// reboot(2). EPERM before EINVAL for the magic numbers, and EINVAL for a command that there is not:
@@ -52,8 +52,8 @@ pub fn reboot(cx: &mut Cx<'_>, args: Args) -> Result<u64> {
         return Err(Errno::EINVAL);
     }
     let reboot = match args.uint(2) {
-        CMD_CAD_ON => return cad(true),
-        CMD_CAD_OFF => return cad(false),
+        CMD_CAD_ON => return cad(1),
+        CMD_CAD_OFF => return cad(0),
         CMD_RESTART => Reboot::Restart(None),
         CMD_RESTART2 => Reboot::Restart(Some(command(cx, args)?)),
         CMD_HALT => Reboot::Halt,
@@ -64,8 +64,8 @@ pub fn reboot(cx: &mut Cx<'_>, args: Args) -> Result<u64> {
     Ok(0)
 }
 
-fn cad(at_once: bool) -> Result<u64> {
-    set_ctrl_alt_del(at_once);
+fn cad(value: i32) -> Result<u64> {
+    set_ctrl_alt_del(value);
     Ok(0)
 }
 

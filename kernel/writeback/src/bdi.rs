@@ -39,6 +39,8 @@ const BACKGROUND: u32 = 1;
 const PRESSURE: u32 = 2;
 /// The end.
 const STOP: u32 = 4;
+/// The time between two rounds has changed.
+const CLOCK: u32 = 8;
 
 /// A failing disk has much to say.
 static FAILED: RateLimit = RateLimit::new();
@@ -299,6 +301,9 @@ impl Bdi {
             if work & BACKGROUND != 0 {
                 self.background();
             }
+            if work & CLOCK != 0 {
+                next = time::monotonic_ns().saturating_add(params::period_ns());
+            }
             if time::monotonic_ns() >= next {
                 self.periodic();
                 next = time::monotonic_ns().saturating_add(params::period_ns());
@@ -352,10 +357,19 @@ impl Bdi {
 
 /// Memory is short: every flusher shall write.
 fn wake_all() {
+    wake_every(PRESSURE);
+}
+
+/// The time between two rounds has changed.
+pub(crate) fn restart_clocks() {
+    wake_every(CLOCK);
+}
+
+fn wake_every(work: u32) {
     let all: Vec<Arc<Bdi>> = ALL.lock().iter().filter_map(Weak::upgrade).collect();
     for bdi in all {
         if bdi.running.load(Ordering::Acquire) {
-            bdi.wake(PRESSURE);
+            bdi.wake(work);
         }
     }
 }

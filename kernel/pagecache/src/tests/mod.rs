@@ -1,4 +1,5 @@
 //! Tests of the whole cache over a fake file system on a disk that fails on demand.
+mod accounting;
 mod buffers;
 mod direct;
 mod errors;

@@ -5,3 +5,4 @@ pub mod cpuinfo;
 pub mod disks;
 pub mod kernel;
 pub mod meminfo;
+pub mod vmstat;

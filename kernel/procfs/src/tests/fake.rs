@@ -15,13 +15,22 @@ use crate::*;
 pub struct FakeSource {
     pub process: Mutex<Option<Arc<FakeProcess>>>,
     next_random: AtomicU8,
+    /// By place in [`Setting`].
+    settings: Mutex<[i64; 8]>,
 }
 
 impl FakeSource {
     pub fn new(process: Option<Arc<FakeProcess>>) -> Arc<FakeSource> {
-        Arc::new(FakeSource { process: Mutex::new(process), next_random: AtomicU8::new(0) })
+        Arc::new(FakeSource {
+            process: Mutex::new(process),
+            next_random: AtomicU8::new(0),
+            settings: Mutex::new(SETTINGS),
+        })
     }
 }
+
+/// What Linux begins with.
+const SETTINGS: [i64; 8] = [1, 0, 10, 0, 3000, 20, 500, 0];
 
 const MIB: u64 = 1 << 20;
 pub const SEC: u64 = 1_000_000_000;
@@ -86,8 +95,27 @@ impl ProcSource for FakeSource {
         }
     }
 
-    fn writeback(&self) -> Writeback {
-        Writeback::default()
+    fn vm(&self) -> VmStat {
+        VmStat {
+            dirtied: 11,
+            written: 12,
+            dirty_threshold: 13,
+            dirty_background_threshold: 14,
+            sectors_in: 33,
+            sectors_out: 36,
+            minor_faults: 20,
+            major_faults: 3,
+            drop_pagecache: 1,
+            drop_slab: 2,
+        }
+    }
+
+    fn setting(&self, which: Setting) -> i64 {
+        self.settings.lock().unwrap()[which as usize]
+    }
+
+    fn set(&self, which: Setting, value: i64) {
+        self.settings.lock().unwrap()[which as usize] = value;
     }
 
     fn disks(&self) -> Vec<Disk> {

@@ -95,6 +95,87 @@ PageTables:           16 kB
 }
 
 #[test]
+fn vmstat() {
+    let text = World::new().cat("/proc/vmstat");
+    for line in [
+        "nr_free_pages 25600",
+        "nr_inactive_anon 512",
+        "nr_inactive_file 12800",
+        "nr_active_file 7680",
+        "nr_mapped 256",
+        "nr_file_pages 20480",
+        "nr_dirty 1280",
+        "nr_writeback 1",
+        "nr_dirtied 11",
+        "nr_written 12",
+        "nr_kernel_stack 64",
+        "nr_dirty_threshold 13",
+        "nr_dirty_background_threshold 14",
+        "pgpgin 16",
+        "pgpgout 18",
+        "pswpin 0",
+        "pgfault 23",
+        "pgmajfault 3",
+        "drop_pagecache 1",
+        "drop_slab 2",
+    ] {
+        assert!(text.lines().any(|l| l == line), "{line} in {text}");
+    }
+    assert!(text.lines().all(|l| l.split(' ').count() == 2), "{text}");
+}
+
+#[test]
+fn numbers_that_can_be_set() {
+    let world = World::new();
+    let set = |file: &str, text: &str| {
+        let file = world.open(&std::format!("/proc/sys/vm/{file}"), OpenFlags::WRONLY).unwrap();
+        world.write(&file, text.as_bytes())
+    };
+    // What Debian's Linux 6.1 answered to each.
+    for (file, text, then) in [
+        ("dirty_ratio", "30\n", Ok("30\n")),
+        ("dirty_ratio", " 31 \n", Ok("31\n")),
+        ("dirty_ratio", "32 33\n", Ok("32\n")),
+        ("dirty_ratio", "0\n", Ok("0\n")),
+        ("dirty_ratio", "101\n", Err(Errno::EINVAL)),
+        ("dirty_ratio", "-1\n", Err(Errno::EINVAL)),
+        ("dirty_ratio", "\n", Err(Errno::EINVAL)),
+        ("dirty_ratio", "12x\n", Err(Errno::EINVAL)),
+        ("dirty_ratio", "010\n", Ok("8\n")),
+        ("dirty_bytes", "0\n", Err(Errno::EINVAL)),
+        ("dirty_bytes", "8191\n", Err(Errno::EINVAL)),
+        ("dirty_bytes", "8192\n", Ok("8192\n")),
+        ("dirty_bytes", "99999999999\n", Ok("99999999999\n")),
+        ("dirty_background_bytes", "0\n", Err(Errno::EINVAL)),
+        ("dirty_background_bytes", "1\n", Ok("1\n")),
+        ("dirty_expire_centisecs", "-1\n", Err(Errno::EINVAL)),
+        ("dirty_expire_centisecs", "99999999999\n", Err(Errno::EINVAL)),
+        ("dirty_expire_centisecs", "0x20\n", Ok("32\n")),
+        ("dirty_writeback_centisecs", "-1\n", Ok("-1\n")),
+        ("dirty_writeback_centisecs", "4294967296\n", Err(Errno::EINVAL)),
+    ] {
+        let before = world.cat(&std::format!("/proc/sys/vm/{file}"));
+        assert_eq!(set(file, text), then.map(|_| text.len()), "{file} {text:?}");
+        let after = world.cat(&std::format!("/proc/sys/vm/{file}"));
+        assert_eq!(after, then.unwrap_or(&before), "{file} {text:?}");
+    }
+    for (text, then) in [("1\n", Ok(2)), ("4", Ok(1)), ("0", Err(Errno::EINVAL)), ("5", Err(Errno::EINVAL))] {
+        assert_eq!(set("drop_caches", text), then, "{text}");
+    }
+    assert_eq!(world.try_open("/proc/sys/vm/drop_caches", RDONLY), err(Errno::EACCES));
+}
+
+#[test]
+fn only_the_start_of_a_number_is_written() {
+    let world = World::new();
+    let file = world.open("/proc/sys/kernel/ctrl-alt-del", OpenFlags::WRONLY).unwrap();
+    for text in ["0\n", "7\n"] {
+        assert_eq!(world.write(&file, text.as_bytes()), Ok(2));
+    }
+    assert_eq!(world.cat("/proc/sys/kernel/ctrl-alt-del"), "0\n");
+}
+
+#[test]
 fn uptime_has_two_numbers_with_two_decimals() {
     let text = World::new().cat("/proc/uptime");
     let words: Vec<&str> = text.trim_end().split(' ').collect();
