@@ -56,6 +56,10 @@ test-qemu: setup-run image user ## the tests that boot the kernel
 test-crash: setup-run ## the power goes at every write of 200 workloads, in many ways (ARGS="--seed 7", see docs/crash-laboratory.md)
 	$(CARGO) run --release -p sim --bin crash -- $(ARGS)
 
+test-big: setup-test image user ## what takes a minute and gigabytes: a file of 4 GiB without holes
+	QUILL_BIG=1 QUILL=$(QUILL) QUILL_IMAGE=$(T)/Image QUILL_USER_DIR=$(BARE) QUILL_ARM64_ROOT=$(T)/cache/arm64 \
+		$(CARGO) test --release -p qemu-tests -- a_file_of_4_gib
+
 test-routes: build user ## build and boot with the other toolchain route (rustup, Debian), where there is one
 	@scripts/test-routes.sh
 

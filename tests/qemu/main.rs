@@ -11,6 +11,7 @@ mod disks;
 mod elevators;
 mod ext4_linux;
 mod fallocate;
+mod large;
 mod launcher;
 mod libc;
 mod machines;
@@ -52,6 +53,7 @@ fn main() {
         busybox::trials(),
         crowd::trials(),
         libc::trials(),
+        large::trials(),
         launcher::trials(),
         speed::trials(),
         storage::trials(),

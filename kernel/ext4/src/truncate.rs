@@ -19,9 +19,8 @@
 //! # Locking
 //! The caller holds `rwsem` alone and no handle. `data_sem` is taken alone for step 4, anew for every chunk.
 
-use alloc::vec::Vec;
-
 use base::{Errno, FsBlock, Result};
+use smallvec::SmallVec;
 use vfs::FileType;
 
 use crate::balloc::{blocks, window};
@@ -152,7 +151,8 @@ impl Node {
 
 /// Runs that were taken out of a file's map and are to be freed: one chunk.
 pub(crate) struct Removed {
-    runs: Vec<Run>,
+    /// Most files have so few that they need no memory of their own.
+    runs: SmallVec<[Run; 4]>,
     /// Blocks of metadata that may still be changed.
     left: u32,
     blocks_per_group: u64,
@@ -173,7 +173,7 @@ impl Removed {
 
     fn new(fs: &Ext4Fs) -> Removed {
         Removed {
-            runs: Vec::new(),
+            runs: SmallVec::new(),
             left: CHUNK,
             blocks_per_group: u64::from(fs.geometry().blocks_per_group),
             group: u64::MAX,

@@ -27,6 +27,9 @@ use crate::truncate::Removed;
 /// Entries that one edit takes away.
 const BATCH: usize = 64;
 
+/// Entries that the root in the inode has.
+const ROOT_ENTRIES: usize = 4;
+
 /// Entries of a leaf that a range touches, the last of them if they are many.
 struct Touched {
     first: usize,
@@ -38,6 +41,9 @@ impl Tree<'_> {
     /// True when nothing is left in the range. ENOSPC when an extent cannot be cut in two.
     pub fn remove(&self, from: u64, to: u64, gone: &mut Removed) -> Result<bool> {
         let mut to = to.min(MAX_BLOCKS);
+        if self.remove_from_root(from, to, gone)? {
+            return Ok(true);
+        }
         let mut splits = 0;
         while from < to {
             if gone.is_full() {
@@ -65,6 +71,16 @@ impl Tree<'_> {
             }
         }
         self.shorten()?;
+        Ok(true)
+    }
+
+    /// The same if the root is the leaf, all that the range touches lies in it whole, and `gone` has the
+    /// room: the end of most files.
+    fn remove_from_root(&self, from: u64, to: u64, gone: &mut Removed) -> Result<bool> {
+        let Some(taken) = self.edit(None, |b| take_whole(b, from, to, gone))? else { return Ok(false) };
+        for e in taken.iter().rev() {
+            gone.data(FsBlock(e.start), u64::from(e.len));
+        }
         Ok(true)
     }
 
@@ -144,6 +160,34 @@ impl Tree<'_> {
         self.inode.add_blocks(-1);
         blocks::free_metadata(self.inode.fs(), self.inode.ino32(), at)
     }
+}
+
+/// Takes the entries in `from..to` out of the root. None, and nothing changed, when it has an index or an
+/// entry sticks out of the range, or when they are too many for a chunk.
+fn take_whole(root: &mut [u8], from: u64, to: u64, gone: &Removed) -> Option<ArrayVec<Entry, ROOT_ENTRIES>> {
+    if node::depth(root) > 0 {
+        return None;
+    }
+    let (mut first, mut taken) = (0, ArrayVec::new());
+    let mut cost = 0u32;
+    for pos in 0..node::entries(root) {
+        let e = node::leaf(root, pos);
+        if e.end() <= from || u64::from(e.block) >= to {
+            continue;
+        }
+        if u64::from(e.block) < from || e.end() > to {
+            return None;
+        }
+        if taken.is_empty() {
+            first = pos;
+        }
+        cost = cost.saturating_add(gone.cost(FsBlock(e.start), u64::from(e.len)));
+        taken.try_push(e).ok()?;
+    }
+    if cost > gone.left() {
+        return None;
+    }
+    node::replace(root, first..first + taken.len(), &[]).then_some(taken)
 }
 
 impl Touched {

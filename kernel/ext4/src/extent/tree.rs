@@ -72,6 +72,10 @@ impl<'a> Tree<'a> {
 
     /// What lies at a block.
     pub fn lookup(&self, block: u32) -> Result<Lookup> {
+        // Most files have their few extents in the root: no way to walk.
+        if let Some(found) = self.read(None, |b| look_in_root(b, block))? {
+            return Ok(found);
+        }
         let path = self.walk(block)?;
         let Some(leaf) = path.last() else { return Err(Errno::EIO) };
         let before = match leaf.pos {
@@ -87,6 +91,9 @@ impl<'a> Tree<'a> {
     /// Adds an extent where there is a hole, joined with its neighbours where they fit. ENOSPC; EUCLEAN
     /// when there is no hole.
     pub fn insert(&self, new: Entry) -> Result<()> {
+        if self.edit(None, |b| insert_into_root(b, &new))?? {
+            return Ok(());
+        }
         for _ in 0..ROUNDS {
             let path = self.walk(new.block)?;
             let Some(leaf) = path.last().copied() else { break };
@@ -218,6 +225,30 @@ enum Inserted {
     },
     Full,
     Overlap,
+}
+
+/// What lies at a block, if the root is the leaf.
+fn look_in_root(root: &[u8], block: u32) -> Option<Lookup> {
+    if node::depth(root) > 0 {
+        return None;
+    }
+    let pos = node::find(root, block);
+    let before = pos.map(|pos| node::leaf(root, pos));
+    if let Some(e) = before.filter(|e| u64::from(block) < e.end()) {
+        return Some(Lookup::Found(e));
+    }
+    let after = pos.map_or(0, |pos| pos + 1);
+    let next = if after < node::entries(root) { u64::from(node::key(root, after)) } else { MAX_BLOCKS };
+    Some(Lookup::Hole { before, next })
+}
+
+/// Adds an extent if the root is the leaf and has the room. An overlap is left to be found by a walk.
+fn insert_into_root(root: &mut [u8], new: &Entry) -> Result<bool> {
+    if node::depth(root) > 0 {
+        return Ok(false);
+    }
+    let pos = node::find(root, new.block);
+    Ok(matches!(insert_into(root, pos, new)?, Inserted::Done { .. }))
 }
 
 /// Puts `new` behind entry `pos` of a leaf, or joins it with its neighbours.
