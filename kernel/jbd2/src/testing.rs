@@ -1,5 +1,6 @@
 //! What this crate's tests share: a disk with a cache that forgets, a small journal on it, chance from a seed.
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::vec::Vec;
 
@@ -56,12 +57,14 @@ struct Content {
 pub struct CacheDisk {
     content: Mutex<Content>,
     fua: bool,
+    /// How long a flush, or a write with FUA, takes.
+    pub flush_ns: AtomicU64,
 }
 
 impl CacheDisk {
     pub fn new(bytes: Vec<u8>, fua: bool) -> Arc<CacheDisk> {
         let content = Content { base: bytes.clone(), bytes, ..Content::default() };
-        Arc::new(CacheDisk { content: Mutex::new(content), fua })
+        Arc::new(CacheDisk { content: Mutex::new(content), fua, flush_ns: AtomicU64::new(0) })
     }
 
     fn content(&self) -> MutexGuard<'_, Content> {
@@ -131,6 +134,11 @@ impl Driver for CacheDisk {
     }
 
     fn queue_request(&self, request: InFlight) -> core::result::Result<(), InFlight> {
+        let slow = request.op() == BioOp::Flush || request.flags().contains(BioFlags::FUA);
+        let ns = self.flush_ns.load(Ordering::Relaxed);
+        if slow && ns > 0 {
+            std::thread::sleep(std::time::Duration::from_nanos(ns));
+        }
         let done = self.content().work(&request);
         request.complete(done);
         Ok(())
@@ -241,6 +249,11 @@ impl Bench {
 
     /// Loaded, and nothing done with it.
     pub fn load(shape: Shape, ram: Arc<CacheDisk>, options: Options) -> Bench {
+        Bench::with_map(shape, ram, shape.map(), options)
+    }
+
+    /// The same with the log elsewhere.
+    pub fn with_map(shape: Shape, ram: Arc<CacheDisk>, map: LogMap, options: Options) -> Bench {
         let disk = Disk::new("ram0", DevId::new(1, 0), ram.clone(), "noop").unwrap();
         let device = BlockDevice::of(&disk);
         device.set_block_size(shape.block_bits).unwrap();
@@ -249,7 +262,7 @@ impl Bench {
         let setup = Setup {
             device: device.clone(),
             fs_device: device.clone(),
-            map: shape.map(),
+            map,
             block_bits: shape.block_bits,
             uuid: [7; 16],
             crc32c: test_crc32c,

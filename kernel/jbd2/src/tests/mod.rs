@@ -2,3 +2,6 @@
 
 mod basic;
 mod crash;
+mod judge;
+mod reuse;
+mod threads;

@@ -20,7 +20,7 @@ use crate::log::LogMap;
 use crate::units::{LogBlock, Tid};
 
 /// Runs a program of e2fsprogs; what it said. `commands` go to its standard input.
-fn run(program: &str, args: &[&str], commands: &str) -> String {
+pub(crate) fn run(program: &str, args: &[&str], commands: &str) -> String {
     let places = ["/usr/sbin", "/sbin", "/usr/local/sbin", "/usr/bin"];
     let found = places.iter().map(|dir| Path::new(dir).join(program)).find(|path| path.is_file());
     let mut command = Command::new(found.unwrap_or_else(|| program.into()));
@@ -34,13 +34,13 @@ fn run(program: &str, args: &[&str], commands: &str) -> String {
 }
 
 /// A file system, its image on the host, and some blocks that nobody uses.
-struct Disk {
+pub(crate) struct Disk {
     dir: tempfile::TempDir,
-    image: Image,
+    pub image: Image,
 }
 
 impl Disk {
-    fn made(bits: u32, mkfs: &[&str]) -> Disk {
+    pub fn made(bits: u32, mkfs: &[&str]) -> Disk {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("image");
         let size = (1usize << bits).to_string();
@@ -58,17 +58,17 @@ impl Disk {
         Disk { image: Image { bytes, map, bits }, dir }
     }
 
-    fn path(&self) -> String {
+    pub fn path(&self) -> String {
         self.dir.path().join("image").to_str().unwrap().to_string()
     }
 
     /// Blocks at the end, which mke2fs leaves free.
-    fn free(&self, n: u64) -> FsBlock {
+    pub fn free(&self, n: u64) -> FsBlock {
         FsBlock((self.image.bytes.len() >> self.image.bits) as u64 - 100 + n)
     }
 
     /// What e2fsck makes of the image by a replay and nothing else.
-    fn replayed_by_e2fsck(&self) -> Vec<u8> {
+    pub fn replayed_by_e2fsck(&self) -> Vec<u8> {
         fs::write(self.path(), &self.image.bytes).unwrap();
         run("debugfs", &["-w", "-R", "feature needs_recovery", &self.path()], "");
         let said = run("e2fsck", &["-y", "-E", "journal_only", &self.path()], "");

@@ -1,6 +1,6 @@
 //! A small writer of logs, a model of what a replay must do, and the tests that use them.
 
 mod damage;
-mod judge;
+pub(crate) mod judge;
 mod model;
 pub(crate) mod writer;
