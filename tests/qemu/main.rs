@@ -5,6 +5,7 @@ mod accounting;
 mod bad_input;
 mod bdev;
 mod busybox;
+mod crash;
 mod crowd;
 mod disk_events;
 mod disks;
@@ -51,6 +52,7 @@ fn main() {
         bad_input::trials(),
         bdev::trials(),
         busybox::trials(),
+        crash::trials(),
         crowd::trials(),
         libc::trials(),
         large::trials(),

@@ -28,6 +28,8 @@ pub struct Campaign {
     pub every: u64,
     /// One image in so many is recovered by e2fsck first, and one in so many cut again.
     pub others: u64,
+    /// How each image is recovered.
+    pub way: Way,
     /// Only this cut: position and subset.
     pub only: Option<(usize, u64)>,
     /// What the disks lie about.
@@ -46,6 +48,7 @@ impl Campaign {
             subsets: 8,
             every: 1,
             others: 16,
+            way: Way::Mount,
             only: None,
             lie: Lie::None,
             abilities: Abilities::NOW,
@@ -124,8 +127,16 @@ pub fn run_setup(campaign: &Campaign, seed: u64, setup: Setup, told: &mut dyn Fn
             return outcome;
         }
     };
+    judge_story(campaign, story, told)
+}
+
+/// Judges a story: cuts it everywhere that the campaign says.
+pub fn judge_story(campaign: &Campaign, story: Story, told: &mut dyn FnMut()) -> Outcome {
     let story = Story { recording: story.recording.with_lie(campaign.lie), ..story };
-    judge_story(campaign, &story, &mut outcome, told);
+    let setup = story.setup.clone();
+    let mut outcome =
+        Outcome { seed: story.seed, setup, boundaries: 0, images: 0, same: 0, failures: Vec::new() };
+    cut_everywhere(campaign, &story, &mut outcome, told);
     outcome
 }
 
@@ -136,7 +147,7 @@ impl Outcome {
     }
 }
 
-fn judge_story(campaign: &Campaign, story: &Story, outcome: &mut Outcome, told: &mut dyn FnMut()) {
+fn cut_everywhere(campaign: &Campaign, story: &Story, outcome: &mut Outcome, told: &mut dyn FnMut()) {
     let boundaries = story.recording.boundaries();
     outcome.boundaries = boundaries.len();
     let mut judged = HashSet::new();
@@ -178,8 +189,11 @@ fn judge_story(campaign: &Campaign, story: &Story, outcome: &mut Outcome, told: 
 fn ways(campaign: &Campaign, story: &Story, position: usize, subset: u64) -> Vec<Way> {
     let mut rng = Rng::new(story.seed ^ (position as u64) << 8 ^ subset);
     let all = campaign.only.is_some();
-    let mut ways = vec![Way::Mount];
+    let mut ways = vec![campaign.way];
     for way in [Way::E2fsck, Way::Twice] {
+        if campaign.way != Way::Mount {
+            break;
+        }
         if all || rng.one_in(campaign.others) {
             ways.push(way);
         }

@@ -15,7 +15,7 @@
 //! acknowledged is there; what was written later may be, sector by sector. [`Promise`] has both.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::ops::{Range, RangeInclusive};
 
 use base::Result;
 
@@ -45,7 +45,7 @@ struct Taken {
 /// The bytes of a file after a step that changed them.
 struct Version {
     step: usize,
-    bytes: Arc<Vec<u8>>,
+    bytes: Vec<u8>,
     shifted: bool,
 }
 
@@ -65,7 +65,7 @@ pub struct History {
 /// What must hold at a position.
 pub struct Promise {
     /// The first and the last step whose names and attributes may be found.
-    pub steps: std::ops::RangeInclusive<usize>,
+    pub steps: RangeInclusive<usize>,
     /// For each file, the step whose bytes are promised; 0 for all others.
     pub bytes: BTreeMap<Id, usize>,
 }
@@ -86,14 +86,13 @@ impl History {
         history
     }
 
-    /// A step was taken.
+    /// A step was taken between these positions; `file` is the one it names.
     pub(super) fn note(
         &mut self,
         step: Step,
-        begun: usize,
-        ended: usize,
+        when: Range<usize>,
         done: Result<Effect>,
-        held: Option<Id>,
+        file: Option<Id>,
         model: &Model,
     ) {
         let number = self.taken.len() + 1;
@@ -102,16 +101,10 @@ impl History {
         if let Some(id) = effect.file
             && let Some(bytes) = model.bytes(id)
         {
-            let version = Version { step: number, bytes: Arc::new(bytes.clone()), shifted: effect.shifted };
+            let version = Version { step: number, bytes: bytes.clone(), shifted: effect.shifted };
             self.versions.entry(id).or_default().push(version);
         }
-        let file = match &step {
-            Step::Fsync(path) | Step::Fdatasync(path) | Step::Write { path, .. } => {
-                model.find(path.as_bytes()).ok()
-            }
-            Step::FsyncHeld | Step::WriteHeld { .. } => held,
-            _ => None,
-        };
+        let Range { start: begun, end: ended } = when;
         self.taken.push(Taken { step, begun, ended, effect, worked, file });
         self.moments.push(moment(model));
     }
@@ -205,7 +198,7 @@ impl History {
         let all = self.versions.get(&id).map_or(&[][..], Vec::as_slice);
         let first = all.iter().rposition(|version| version.step <= floor).unwrap_or(0);
         let may = || all[first..].iter().filter(|version| version.step <= ceiling);
-        let mut versions: Vec<&[u8]> = may().map(|version| version.bytes.as_slice()).collect();
+        let mut versions: Vec<&[u8]> = may().map(|version| &version.bytes[..]).collect();
         // Before its first version it was empty.
         if all.first().is_some_and(|version| version.step > floor) {
             versions.insert(0, &[]);
@@ -215,7 +208,7 @@ impl History {
 
     /// The sizes a file may have when the tree is that of `step` and later steps have begun: a write in
     /// several handles may be cut in between.
-    pub fn sizes(&self, id: Id, step: usize, ceiling: usize) -> std::ops::RangeInclusive<usize> {
+    pub fn sizes(&self, id: Id, step: usize, ceiling: usize) -> RangeInclusive<usize> {
         let len = |step: usize| self.version_at(id, step).map_or(0, |version| version.bytes.len());
         let (now, next) = (len(step), if step < ceiling { len(step + 1) } else { len(step) });
         let grows = |taken: &Taken| {

@@ -11,15 +11,18 @@
 //! * [`play()`]: runs the programs, keeps a [`History`] of each.
 //! * [`cut`]: what is on the media when the power goes at a place in the recording.
 //! * [`oracle`]: whether a tree is what was promised at that place; [`judge`] does it all for one image.
+//! * [`booted`], [`logwrites`]: the same for what a machine in QEMU did.
 //! * [`Campaign`]: all of it many times, for `make test-crash` and the tests.
 //!
 //! docs/crash-laboratory.md has the rules by which it is judged, and how to read a failure.
 
+pub mod booted;
 pub mod campaign;
 pub mod cut;
 mod disk;
 pub mod history;
 pub mod judge;
+pub mod logwrites;
 pub mod oracle;
 pub mod pattern;
 mod play;
@@ -28,7 +31,8 @@ mod setup;
 mod step;
 mod workload;
 
-pub use campaign::{Campaign, Failure, Outcome, run_one, run_setup};
+pub use booted::Script;
+pub use campaign::{Campaign, Failure, Outcome, judge_story, run_one, run_setup};
 pub use cut::Keep;
 pub use disk::CrashDisk;
 pub use history::History;

@@ -105,19 +105,26 @@ fn act(
     let mut model = Model::default();
     let mut history = History::new(prefix.clone(), recorder.position(), &model);
     let mut hands = Hands { machine, prefix: &prefix, held: None };
-    let mut chooser = Chooser::new(Rng::new(seed), setup);
+    let (mut chooser, mut held) = (Chooser::new(Rng::new(seed), setup), None);
     for number in 1..=setup.steps {
-        let step = chooser.next(&model, hands.held.as_ref().map(|(_, id)| *id));
-        let held = hands.held.as_ref().map(|(_, id)| *id);
+        let step = chooser.next(&model, held);
+        let file = step.file(&model, held);
         let begun = recorder.position();
-        let done = hands.perform(&step, &mut model, number as u32);
+        let done = hands.perform(&step, file.unwrap_or(0), number as u32);
         let ended = recorder.position();
         let done = match done {
-            Err(Errno::ENOSPC) => Err(Errno::ENOSPC),
-            Err(errno) if !expected(&step, errno) => return Err(format!("step {number}, {step}: {errno}")),
-            done => done,
+            Ok(count) => Ok(step
+                .apply(&mut model, held, number as u32, count)
+                .map_err(|errno| format!("step {number}, {step}: it was done, the model says {errno}"))?),
+            Err(errno) if errno == Errno::ENOSPC || expected(&step, errno) => Err(errno),
+            Err(errno) => return Err(format!("step {number}, {step}: {errno}")),
         };
-        history.note(step, begun, ended, done, held, &model);
+        match &step {
+            Step::Hold(_) => held = file,
+            Step::LetGo => held = None,
+            _ => {}
+        }
+        history.note(step, begun..ended, done, file, &model);
     }
     Ok(history)
 }

@@ -114,16 +114,23 @@ impl Setup {
         Setup { data, block, features, options, profile, steps, actors, fua, garbage, no_journal: false }
     }
 
-    /// The disks: the file system's, and perhaps the journal's.
-    pub(super) fn make(&self) -> Result<Vec<Vec<u8>>, Trouble> {
-        let block = self.block.to_string();
+    /// What mke2fs is told.
+    pub(super) fn mkfs_args(&self) -> Vec<String> {
         let mut features = self.features.clone();
         features.push(if self.no_journal { "^has_journal" } else { "has_journal" });
-        let features = features.join(",");
-        let mut args = vec!["-b", &block, "-O", &features, "-N", "512"];
+        let mut args: Vec<String> =
+            vec!["-b".into(), self.block.to_string(), "-O".into(), features.join(",")];
+        args.extend(["-N".into(), "512".into()]);
         if !self.no_journal {
-            args.extend(["-J", if self.block == 1024 { "size=1" } else { "size=4" }]);
+            args.extend(["-J".into(), if self.block == 1024 { "size=1" } else { "size=4" }.into()]);
         }
+        args
+    }
+
+    /// The disks: the file system's, and perhaps the journal's.
+    pub(super) fn make(&self) -> Result<Vec<Vec<u8>>, Trouble> {
+        let args = self.mkfs_args();
+        let args: Vec<&str> = args.iter().map(String::as_str).collect();
         let make = if self.garbage { Image::mkfs_over_garbage } else { Image::mkfs };
         Ok(vec![make(self.size(), &args)?.bytes])
     }
@@ -137,7 +144,8 @@ impl Setup {
         if self.block == 1024 { 1200 << 10 } else { 2 << 20 }
     }
 
-    pub(super) fn mount_options(&self) -> String {
+    /// The options of mount(2).
+    pub fn mount_options(&self) -> String {
         let mut options = self.options.clone();
         let data = format!("data={}", self.data.name());
         if !self.no_journal {

@@ -42,7 +42,8 @@ pub enum Mode {
 }
 
 impl Mode {
-    const fn bits(self) -> u32 {
+    /// FALLOC_FL_*.
+    pub(super) const fn bits(self) -> u32 {
         match self {
             Mode::Extend => 0,
             Mode::KeepSize => 1,
@@ -133,8 +134,96 @@ pub(super) struct Hands<'a> {
     pub machine: &'a Machine,
     /// The actor's directory: "" or "/w0".
     pub prefix: &'a str,
-    /// The file that is held, and its inode of the model.
-    pub held: Option<(Arc<File>, Id)>,
+    pub held: Option<Arc<File>>,
+}
+
+impl Hands<'_> {
+    fn full(&self, path: &str) -> String {
+        match format!("{}{path}", self.prefix) {
+            root if root.is_empty() => "/".into(),
+            path => path,
+        }
+    }
+
+    /// Does it: the bytes written, of a write, which may be fewer than asked. `file` is whose bytes a
+    /// write writes, and `stamp` marks them. The error is the system call's.
+    pub fn perform(&mut self, step: &Step, file: Id, stamp: u32) -> Result<usize> {
+        match step {
+            Step::Write { path, pos, len, how } => {
+                let flags = match how {
+                    How::Plain => OpenFlags::WRONLY,
+                    How::Sync => OpenFlags::WRONLY | OpenFlags::SYNC,
+                    How::Dsync => OpenFlags::WRONLY | OpenFlags::DSYNC,
+                };
+                let to = self.machine.open(self.full(path), flags, 0)?;
+                write(&to, *pos, &pattern::fill(file as u32, stamp, *pos, *len))
+            }
+            Step::WriteHeld { pos, len } => {
+                let to = self.held.as_ref().ok_or(Errno::EBADF)?;
+                write(to, *pos, &pattern::fill(file as u32, stamp, *pos, *len))
+            }
+            Step::Hold(path) => {
+                self.held = Some(self.machine.open(self.full(path), OpenFlags::RDWR, 0)?);
+                Ok(0)
+            }
+            Step::LetGo => {
+                self.held = None;
+                Ok(0)
+            }
+            step => self.simple(step).map(|()| 0),
+        }
+    }
+
+    /// What needs no open file of its own.
+    fn simple(&self, step: &Step) -> Result<()> {
+        let machine = self.machine;
+        match step {
+            Step::Create(path) => machine.create(self.full(path), 0o644),
+            Step::Truncate { path, len } => machine.truncate(self.full(path), *len),
+            Step::Fallocate { path, mode, pos, len } => {
+                machine.fallocate(self.full(path), mode.bits(), *pos, *len)
+            }
+            Step::Mkdir(path) => machine.mkdir(self.full(path)),
+            Step::Rmdir(path) => machine.rmdir(self.full(path)),
+            Step::Unlink(path) => machine.unlink(self.full(path)),
+            Step::Rename { old, new } => machine.rename(self.full(old), self.full(new)),
+            Step::Exchange { old, new } => machine.rename_flags(self.full(old), self.full(new), 2),
+            Step::Link { old, new } => machine.link(self.full(old), self.full(new)),
+            Step::Symlink { target, path } => machine.symlink(target, self.full(path)),
+            Step::SetXattr { path, name, len } => {
+                machine.set_xattr(self.full(path), name, &xattr_value(*len), 0)
+            }
+            Step::RemoveXattr { path, name } => machine.remove_xattr(self.full(path), name),
+            Step::Chmod { path, mode } => machine.chmod(self.full(path), *mode),
+            Step::Fsync(path) => machine.fsync(self.full(path)),
+            Step::Fdatasync(path) => {
+                fsync::fsync(&*machine.open(self.full(path), OpenFlags::empty(), 0)?, true)
+            }
+            Step::FsyncHeld => fsync::fsync(self.held.as_ref().ok_or(Errno::EBADF)?, false),
+            Step::Sync => machine.sync(),
+            Step::WriteBack => machine.vfs_mount().superblock().sync(false),
+            Step::Write { .. } | Step::WriteHeld { .. } | Step::Hold(_) | Step::LetGo => Err(Errno::EINVAL),
+        }
+    }
+}
+
+/// All bytes, or as many as it takes; an error only for the first.
+fn write(file: &File, pos: u64, bytes: &[u8]) -> Result<usize> {
+    let mut done = 0;
+    while done < bytes.len() {
+        match read_write::kernel_write(file, &bytes[done..], pos + done as u64) {
+            Ok(0) => return Err(Errno::EIO),
+            Ok(n) => done += n,
+            Err(errno) if done == 0 => return Err(errno),
+            Err(_) => break,
+        }
+    }
+    Ok(done)
+}
+
+/// The bytes of an extended attribute.
+pub(super) fn xattr_value(len: usize) -> Vec<u8> {
+    pattern::fill(0xffff, len as u32, 0, len)
 }
 
 /// What a step did to the model.
@@ -148,143 +237,91 @@ pub(super) struct Effect {
     pub shifted: bool,
 }
 
+impl Effect {
+    fn of_file(id: Id) -> Effect {
+        Effect { touched: vec![id], file: Some(id), shifted: false }
+    }
+}
+
 fn parent(path: &str) -> &str {
     path.rsplit_once('/').map_or("", |(dir, _)| dir)
 }
 
-impl Hands<'_> {
-    fn full(&self, path: &str) -> String {
-        match format!("{}{path}", self.prefix) {
-            root if root.is_empty() => "/".into(),
-            path => path,
+impl Step {
+    /// The file that it names or that is held: whose bytes it writes or syncs.
+    pub(super) fn file(&self, model: &Model, held: Option<Id>) -> Option<Id> {
+        match self {
+            Step::Fsync(path) | Step::Fdatasync(path) | Step::Write { path, .. } | Step::Hold(path) => {
+                model.find(path.as_bytes()).ok()
+            }
+            Step::FsyncHeld | Step::WriteHeld { .. } => held,
+            _ => None,
         }
     }
 
-    /// Does it. `stamp` marks what is written. The error is the system call's.
-    pub fn perform(&mut self, step: &Step, model: &mut Model, stamp: u32) -> Result<Effect> {
-        match step {
-            Step::Write { path, pos, len, how } => {
-                let flags = match how {
-                    How::Plain => OpenFlags::WRONLY,
-                    How::Sync => OpenFlags::WRONLY | OpenFlags::SYNC,
-                    How::Dsync => OpenFlags::WRONLY | OpenFlags::DSYNC,
-                };
-                let id = model.find(path.as_bytes())?;
-                let file = self.machine.open(self.full(path), flags, 0)?;
-                write(&file, model, id, *pos, *len, stamp)
-            }
-            Step::WriteHeld { pos, len } => {
-                let (file, id) = self.held.as_ref().ok_or(Errno::EBADF)?;
-                write(file, model, *id, *pos, *len, stamp)
+    /// Does it to the model: of a write, `done` bytes. The error is the one that the file system must
+    /// give.
+    pub(super) fn apply(
+        &self,
+        model: &mut Model,
+        held: Option<Id>,
+        stamp: u32,
+        done: usize,
+    ) -> Result<Effect> {
+        match self {
+            Step::Write { pos, .. } | Step::WriteHeld { pos, .. } => {
+                let id = self.file(model, held).ok_or(Errno::ENOENT)?;
+                model.pwrite(id, *pos as usize, &pattern::fill(id as u32, stamp, *pos, done))?;
+                Ok(Effect::of_file(id))
             }
             Step::Truncate { path, len } => {
-                self.machine.truncate(self.full(path), *len)?;
                 let id = model.find(path.as_bytes())?;
                 model.truncate(id, *len as usize)?;
                 Ok(Effect::of_file(id))
             }
             Step::Fallocate { path, mode, pos, len } => {
-                self.machine.fallocate(self.full(path), mode.bits(), *pos, *len)?;
                 let id = model.find(path.as_bytes())?;
                 allocate(model.bytes_mut(id)?, *mode, *pos as usize, *len as usize);
                 let shifted = matches!(mode, Mode::Collapse | Mode::Insert);
                 Ok(Effect { shifted, ..Effect::of_file(id) })
             }
-            Step::Hold(path) => {
-                let file = self.machine.open(self.full(path), OpenFlags::RDWR, 0)?;
-                self.held = Some((file, model.find(path.as_bytes())?));
-                Ok(Effect::default())
+            step => {
+                // Who is touched is asked before, for what goes, and after, for what comes.
+                let mut touched = step.concerned(model);
+                step.apply_names(model)?;
+                touched.extend(step.concerned(model));
+                touched.sort_unstable();
+                touched.dedup();
+                let file = match step {
+                    Step::Create(path) => model.find(path.as_bytes()).ok(),
+                    _ => None,
+                };
+                Ok(Effect { touched, file, shifted: false })
             }
-            Step::LetGo => {
-                self.held = None;
-                Ok(Effect::default())
-            }
-            _ => self.perform_names(step, model).or_else(|errno| match errno {
-                Errno::ENOSYS => self.perform_sync(step).map(|()| Effect::default()),
-                errno => Err(errno),
-            }),
         }
     }
 
-    fn perform_sync(&self, step: &Step) -> Result<()> {
-        match step {
-            Step::Fsync(path) => self.machine.fsync(self.full(path)),
-            Step::Fdatasync(path) => {
-                fsync::fsync(&*self.machine.open(self.full(path), OpenFlags::empty(), 0)?, true)
-            }
-            Step::FsyncHeld => fsync::fsync(&self.held.as_ref().ok_or(Errno::EBADF)?.0, false),
-            Step::Sync => self.machine.sync(),
-            Step::WriteBack => self.machine.vfs_mount().superblock().sync(false),
-            _ => Err(Errno::ENOSYS),
+    fn apply_names(&self, model: &mut Model) -> Result<()> {
+        match self {
+            Step::Create(path) => model.create(path.as_bytes(), 0o644),
+            Step::Mkdir(path) => model.mkdir(path.as_bytes()),
+            Step::Rmdir(path) => model.rmdir(path.as_bytes()),
+            Step::Unlink(path) => model.unlink(path.as_bytes()),
+            Step::Rename { old, new } => model.rename(old.as_bytes(), new.as_bytes(), 0),
+            Step::Exchange { old, new } => model.rename(old.as_bytes(), new.as_bytes(), 2),
+            Step::Link { old, new } => model.link(old.as_bytes(), new.as_bytes()),
+            Step::Symlink { target, path } => model.symlink(target.as_bytes(), path.as_bytes()),
+            Step::SetXattr { path, name, len } => model.set_xattr(path.as_bytes(), name, &xattr_value(*len)),
+            Step::RemoveXattr { path, name } => model.remove_xattr(path.as_bytes(), name),
+            Step::Chmod { path, mode } => model.chmod(path.as_bytes(), *mode),
+            // The others change nothing.
+            _ => Ok(()),
         }
-    }
-
-    /// ENOSYS when it has nothing to do with names or attributes.
-    fn perform_names(&self, step: &Step, model: &mut Model) -> Result<Effect> {
-        let machine = self.machine;
-        // Who is touched is asked before, for what goes, and after, for what comes.
-        let mut touched = self.concerned(step, model);
-        match step {
-            Step::Create(path) => {
-                machine.create(self.full(path), 0o644)?;
-                model.create(path.as_bytes(), 0o644)?;
-            }
-            Step::Mkdir(path) => {
-                machine.mkdir(self.full(path))?;
-                model.mkdir(path.as_bytes())?;
-            }
-            Step::Rmdir(path) => {
-                machine.rmdir(self.full(path))?;
-                model.rmdir(path.as_bytes())?;
-            }
-            Step::Unlink(path) => {
-                machine.unlink(self.full(path))?;
-                model.unlink(path.as_bytes())?;
-            }
-            Step::Rename { old, new } => {
-                machine.rename(self.full(old), self.full(new))?;
-                model.rename(old.as_bytes(), new.as_bytes(), 0)?;
-            }
-            Step::Exchange { old, new } => {
-                machine.rename_flags(self.full(old), self.full(new), 2)?;
-                model.rename(old.as_bytes(), new.as_bytes(), 2)?;
-            }
-            Step::Link { old, new } => {
-                machine.link(self.full(old), self.full(new))?;
-                model.link(old.as_bytes(), new.as_bytes())?;
-            }
-            Step::Symlink { target, path } => {
-                machine.symlink(target, self.full(path))?;
-                model.symlink(target.as_bytes(), path.as_bytes())?;
-            }
-            Step::SetXattr { path, name, len } => {
-                let value = pattern::fill(0xffff, *len as u32, 0, *len);
-                machine.set_xattr(self.full(path), name, &value, 0)?;
-                model.set_xattr(path.as_bytes(), name, &value)?;
-            }
-            Step::RemoveXattr { path, name } => {
-                machine.remove_xattr(self.full(path), name)?;
-                model.remove_xattr(path.as_bytes(), name)?;
-            }
-            Step::Chmod { path, mode } => {
-                machine.chmod(self.full(path), *mode)?;
-                model.chmod(path.as_bytes(), *mode)?;
-            }
-            _ => return Err(Errno::ENOSYS),
-        }
-        touched.extend(self.concerned(step, model));
-        touched.sort_unstable();
-        touched.dedup();
-        let fresh = match step {
-            Step::Create(path) => model.find(path.as_bytes()).ok(),
-            _ => None,
-        };
-        Ok(Effect { touched, file: fresh, shifted: false })
     }
 
     /// The inodes that a step on names or attributes reads or changes.
-    fn concerned(&self, step: &Step, model: &Model) -> Vec<Id> {
-        let paths: Vec<&str> = match step {
+    fn concerned(&self, model: &Model) -> Vec<Id> {
+        let paths: Vec<&str> = match self {
             Step::Create(path)
             | Step::Mkdir(path)
             | Step::Rmdir(path)
@@ -302,31 +339,6 @@ impl Hands<'_> {
     }
 }
 
-impl Effect {
-    fn of_file(id: Id) -> Effect {
-        Effect { touched: vec![id], file: Some(id), shifted: false }
-    }
-}
-
-/// Writes a file's own bytes; the model gets what the file system took, also when it took less.
-fn write(file: &File, model: &mut Model, id: Id, pos: u64, len: usize, stamp: u32) -> Result<Effect> {
-    let bytes = pattern::fill(id as u32, stamp, pos, len);
-    let mut done = 0;
-    let mut error = None;
-    while done < len && error.is_none() {
-        match read_write::kernel_write(file, &bytes[done..], pos + done as u64) {
-            Ok(0) => error = Some(Errno::EIO),
-            Ok(n) => done += n,
-            Err(errno) => error = Some(errno),
-        }
-    }
-    model.pwrite(id, pos as usize, &bytes[..done])?;
-    match error {
-        Some(errno) if done == 0 => Err(errno),
-        _ => Ok(Effect::of_file(id)),
-    }
-}
-
 /// What fallocate does to a file's bytes.
 fn allocate(bytes: &mut Vec<u8>, mode: Mode, pos: usize, len: usize) {
     let end = pos + len;
@@ -341,7 +353,8 @@ fn allocate(bytes: &mut Vec<u8>, mode: Mode, pos: usize, len: usize) {
             bytes.resize(bytes.len().max(end), 0);
             bytes[pos..end].fill(0);
         }
-        Mode::Collapse => drop(bytes.drain(pos..end)),
+        Mode::Collapse => drop(bytes.drain(pos.min(bytes.len())..end.min(bytes.len()))),
+        Mode::Insert if pos > bytes.len() => {}
         Mode::Insert => drop(bytes.splice(pos..pos, std::iter::repeat_n(0, len))),
     }
 }
