@@ -76,7 +76,8 @@ impl Bench {
     /// Lets the laboratory judge what the log tells.
     fn judged(&self, script: &Script, disk: &[u8], way: Way) -> Verdict {
         let log = fs::read(self.path("log")).map_err(text)?;
-        let story = script.story(disk, &log, "/w0")?;
+        let mut story = script.story(disk, &log, "/w0")?;
+        story.setup.no_journal = true;
         let boundaries = story.recording.boundaries().len() as u64;
         let campaign =
             Campaign { way, subsets: 4, every: (boundaries * 3 / images()).max(1), ..Campaign::full(0..1) };
@@ -105,7 +106,7 @@ fn of_linux(way: Way) -> Verdict {
         let setup = Setup { profile, ..setup(seed, Data::Ordered) };
         let bench = Bench::new()?;
         let script = Script::new(seed, &setup);
-        let disk = script.disk(&bench.tree(&script)?, 8).map_err(text)?;
+        let disk = script.disk(&bench.tree(&script)?).map_err(text)?;
         bench.put("disk", &disk)?;
         // The system itself comes from a disk of its own.
         let tree = bench.path("system");
@@ -115,7 +116,8 @@ fn of_linux(way: Way) -> Verdict {
         fs::copy(debian_arm64("bin/busybox").ok_or("no busybox")?, tree.join("bin/busybox")).map_err(text)?;
         let system = bench.path("system.img");
         qemu_tests::mke2fs(&system, 32 << 20, &["-t", "ext4", "-d", &tree.to_string_lossy()])?;
-        let mount = format!("/bin/busybox mount -t ext4 -o {} /dev/vdb1 /x", setup.mount_options());
+        let mount =
+            format!("/bin/busybox mount -t ext4 -o nodelalloc,{} /dev/vdb1 /x", setup.mount_options());
         let commands = [&mount, "/x/bin/script /x/script /x/w0 /dev/vdb2", "/bin/busybox umount /x"];
         let more = ["-blockdev", &bench.logged_disk()?, "-device", "virtio-blk-device,drive=logged"];
         let answers = linux::run_with(&system, &commands, &more.map(str::to_owned))?;
@@ -135,7 +137,7 @@ fn of_quill() -> Verdict {
         let setup = Setup { profile, ..setup(seed, Data::Writeback) };
         let bench = Bench::new()?;
         let script = Script::new(seed, &setup);
-        let disk = script.disk(&bench.tree(&script)?, 8).map_err(text)?;
+        let disk = script.disk(&bench.tree(&script)?).map_err(text)?;
         bench.put("disk", &disk)?;
         boot(&bench, &setup, "init=/bin/script -- /script /w0 /dev/vda2")?;
         bench.judged(&script, &disk, Way::Mount)?;

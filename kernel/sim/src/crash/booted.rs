@@ -68,10 +68,10 @@ impl Script {
     }
 
     /// The disk: a file system filled with the host's `tree`, and the room for marks.
-    pub fn disk(&self, tree: &Path, mib: u64) -> Result<Vec<u8>, Trouble> {
+    pub fn disk(&self, tree: &Path) -> Result<Vec<u8>, Trouble> {
         let args = self.setup.mkfs_args();
         let args: Vec<&str> = args.iter().map(String::as_str).collect();
-        let image = Image::mkfs_with(mib << 20, &args, tree)?;
+        let image = Image::mkfs_with(self.setup.size() * 2, &args, tree)?;
         Ok(partitioned(&image.bytes))
     }
 

@@ -135,7 +135,8 @@ impl Setup {
         Ok(vec![make(self.size(), &args)?.bytes])
     }
 
-    fn size(&self) -> u64 {
+    /// Bytes of the disk.
+    pub(super) fn size(&self) -> u64 {
         if self.block == 1024 { 4 << 20 } else { 9 << 20 }
     }
 
