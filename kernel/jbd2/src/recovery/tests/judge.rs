@@ -4,6 +4,7 @@
 
 use std::format;
 use std::fs;
+use std::io::{Seek, Write};
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::string::{String, ToString};
@@ -23,12 +24,12 @@ use crate::units::{LogBlock, Tid};
 pub(crate) fn run(program: &str, args: &[&str], commands: &str) -> String {
     let places = ["/usr/sbin", "/sbin", "/usr/local/sbin", "/usr/bin"];
     let found = places.iter().map(|dir| Path::new(dir).join(program)).find(|path| path.is_file());
+    let mut input = tempfile::tempfile().unwrap();
+    input.write_all(commands.as_bytes()).unwrap();
+    input.rewind().unwrap();
     let mut command = Command::new(found.unwrap_or_else(|| program.into()));
-    command.args(args).env("MKE2FS_SYNC", "0").stdin(Stdio::piped());
-    command.stdout(Stdio::piped()).stderr(Stdio::piped());
-    let mut child = command.spawn().expect("e2fsprogs are needed");
-    std::io::Write::write_all(&mut child.stdin.take().unwrap(), commands.as_bytes()).unwrap();
-    let output = child.wait_with_output().unwrap();
+    command.args(args).env("MKE2FS_SYNC", "0").stdin(Stdio::from(input));
+    let output = command.output().expect("e2fsprogs are needed");
     let said = String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr);
     said.to_string()
 }
