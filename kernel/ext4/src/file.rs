@@ -113,7 +113,7 @@ impl FileOperations for RegularFile {
     }
 
     fn mmap(&self, file: &File) -> Result<Mmap> {
-        self.inode.accessed(file.path().mount.flags());
+        self.inode.accessed_by(file);
         let ops = self.inode.arc().ok_or(Errno::EIO)?;
         if self.inode.is_inline() && file.mode().contains(FMode::WRITE) && !self.inode.fs().read_only() {
             // A page that a program writes needs a block to be written to.
@@ -137,8 +137,15 @@ impl Node {
         Ok(())
     }
 
-    /// The write itself, `rwsem` held alone: privileges, times, bytes, and the inode to its table.
+    /// The write itself, `rwsem` held alone: privileges, times, bytes, and the inode to its table,
+    /// however it ends.
     fn write_locked(&self, iocb: &Kiocb, from: &mut IovIter<'_>) -> Result<usize> {
+        let done = self.write_bytes(iocb, from);
+        self.store_if_stale();
+        done
+    }
+
+    fn write_bytes(&self, iocb: &Kiocb, from: &mut IovIter<'_>) -> Result<usize> {
         if iocb.flags.contains(KiocbFlags::KILL_PRIV) {
             self.remove_privileges();
         }
@@ -159,7 +166,6 @@ impl Node {
             let _handle = self.fs().start(credits::orphan())?;
             self.del_orphan()?;
         }
-        self.store_if_stale();
         done
     }
 
@@ -170,6 +176,13 @@ impl Node {
             // 12 bits: they fit 16.
             self.with_meta(|m| m.mode = (m.mode & !(S_IALLUGO as u16)) | (mode & S_IALLUGO) as u16);
             self.set_stale();
+        }
+    }
+
+    /// The same through an open file, which may be open with O_NOATIME (`file_accessed`).
+    pub(crate) fn accessed_by(&self, file: &File) {
+        if !file.kiocb_flags().contains(KiocbFlags::NOATIME) {
+            self.accessed(file.path().mount.flags());
         }
     }
 

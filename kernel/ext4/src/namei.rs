@@ -134,9 +134,10 @@ impl Directory for Ext4Inode {
         self.fs()
             .transact(credits::link(self), || {
                 inode.inc_nlink()?;
-                inode.touch(Touch::Changed);
                 let added = self.add_entry(name, inode);
-                if added.is_err() {
+                if added.is_ok() {
+                    inode.touch(Touch::Changed);
+                } else {
                     inode.drop_nlink();
                 }
                 inode.mark_dirty();

@@ -13,11 +13,11 @@
 use alloc::vec::Vec;
 
 use base::{Errno, FileBlock, Result};
-use vfs::Symlink;
+use vfs::{MountFlags, Symlink};
 
 use crate::dir::DirBlocks;
 use crate::disk::inode::{BLOCK_SIZE, InodeFlags};
-use crate::inode::Ext4Inode;
+use crate::inode::{Ext4Inode, Node};
 use crate::namei::NodeDir;
 
 /// The longest target of a fast link: one byte of `i_block` is left for a NUL.
@@ -42,6 +42,10 @@ pub(crate) fn write_target(inode: &Ext4Inode, target: &[u8]) -> Result<()> {
 }
 
 impl Symlink for Ext4Inode {
+    fn accessed(&self, mount: MountFlags) {
+        Node::accessed(self, mount);
+    }
+
     fn readlink(&self) -> Result<Vec<u8>> {
         let size = usize::try_from(self.size()).map_err(|_| Errno::EUCLEAN)?;
         let target = if let Some(bytes) = self.inline_bytes()? {

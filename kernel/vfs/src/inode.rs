@@ -36,7 +36,7 @@ use crate::cred::Cred;
 use crate::file_ops::FileOperations;
 use crate::flags::OpenFlags;
 use crate::mount::Path;
-use crate::superblock::SuperBlock;
+use crate::superblock::{MountFlags, SuperBlock};
 use crate::write_count::WriteCount;
 use crate::xattr::Xattrs;
 
@@ -227,6 +227,10 @@ pub trait Directory: Send + Sync {
 pub trait Symlink: Send + Sync {
     /// Its target, as readlink(2) tells it.
     fn readlink(&self) -> Result<Vec<u8>>;
+
+    /// It is about to be read or followed through a mount with these flags: atime may move
+    /// (`touch_atime`).
+    fn accessed(&self, _mount: MountFlags) {}
 
     /// Where following it leads without reading a path, for the links of /proc/self. None: the
     /// target's text is walked.

@@ -198,7 +198,8 @@ pub fn pwritev2(io: &Io<'_>, file: &File, vec: UserVec, pos: i64, rwf: u32) -> R
 pub fn kernel_read(file: &File, buf: &mut [u8], pos: u64) -> Result<usize> {
     check_mode(file, FMode::READ, FMode::CAN_READ)?;
     verify_area(file, pos, buf.len())?;
-    let mut iocb = Kiocb::at(pos);
+    let flags = file.kiocb_flags() & KiocbFlags::NOATIME;
+    let mut iocb = Kiocb { flags, ..Kiocb::at(pos) };
     do_read(file, &mut iocb, &mut IovIter::to_kernel(buf))
 }
 

@@ -32,7 +32,7 @@ impl FileOperations for DirFile {
                 ctx.emit(visit.name, Ino(u64::from(visit.ino)), kind_of(visit.file_type), visit.next)
             });
         ctx.pos = pos;
-        self.inode.accessed(file.path().mount.flags());
+        self.inode.accessed_by(file);
         done
     }
 

@@ -100,7 +100,9 @@ pub fn readlink(at: &At<'_>, path: &[u8]) -> Result<Vec<u8>> {
 
 /// The target of the link at a place. EINVAL when it is none.
 pub fn readlink_at(place: &Path) -> Result<Vec<u8>> {
-    place.inode()?.as_symlink().ok_or(Errno::EINVAL)?.readlink()
+    let symlink = place.inode()?.as_symlink().ok_or(Errno::EINVAL)?;
+    symlink.accessed(place.mount.flags());
+    symlink.readlink()
 }
 
 /// Whether a place may become the working directory or root: ENOTDIR, EACCES.

@@ -169,6 +169,7 @@ impl<'a> Walker<'a> {
         if let Some(place) = symlink.jump()? {
             return Ok(Target::Place(place));
         }
+        symlink.accessed(link.mount.flags());
         let target = symlink.readlink()?;
         if target.is_empty() { Err(Errno::ENOENT) } else { Ok(Target::Text(target)) }
     }
