@@ -48,6 +48,11 @@ impl Image {
         u16::from_le_bytes([self.bytes[1024 + 88], self.bytes[1024 + 89]])
     }
 
+    /// 32 bits of the superblock, at this offset in it.
+    pub fn word(&self, at: usize) -> u64 {
+        self.bytes[1024 + at..1028 + at].iter().rev().fold(0, |word, &byte| word << 8 | u64::from(byte))
+    }
+
     /// Does something with the image as a file.
     pub fn as_file<R>(&self, f: impl FnOnce(&Path) -> Result<R, Trouble>) -> Result<R, Trouble> {
         let file = scratch()?;

@@ -10,7 +10,8 @@
 //! * [`MATRIX`]: every kind of disk that the random sequences run on.
 //! * [`hostile`]: disks that were damaged on purpose.
 //! * [`crash`]: the laboratory in which the power goes.
-//! * [`Model`] and [`Run`]: a file system of maps and vectors, and random operations done to both.
+//! * [`Model`] and [`Run`]: a file system of maps and vectors, and random operations done to both: names,
+//!   content, fallocate, attributes, lists, flags; every time is predicted, and some disks are always full.
 //!
 //! # How to use it
 //! ```no_run

@@ -41,6 +41,8 @@ pub struct Options {
     pub fs_type: &'static str,
     /// `noop` when empty.
     pub elevator: &'static str,
+    /// Of the mount: which reads move atime.
+    pub flags: MountFlags,
     /// What the disk can take; it always has a write cache.
     pub limits: Limits,
 }
@@ -128,7 +130,8 @@ impl Machine {
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
         let elevator = if options.elevator.is_empty() { "noop" } else { options.elevator };
         let disk = Disk::new(&format!("sim{number}"), DevId::new(240, number), tracer.clone(), elevator)?;
-        let flags = if options.read_only { MountFlags::RDONLY } else { MountFlags::empty() };
+        let read_only = if options.read_only { MountFlags::RDONLY } else { MountFlags::empty() };
+        let flags = options.flags | read_only;
         let device = BlockDevice::of(&disk);
         let mut types = ext4::OLDER_TYPES.into_iter();
         let kind = types.find(|t| t.name() == options.fs_type).unwrap_or(ext4::FS_TYPE);
@@ -268,9 +271,13 @@ impl Machine {
 
     /// fallocate(2), with FALLOC_FL_* in `mode`.
     pub fn fallocate(&self, path: impl AsRef<[u8]>, mode: u32, offset: u64, len: u64) -> Result<()> {
-        let file = self.open(path, OpenFlags::RDWR, 0)?;
+        self.fallocate_file(&*self.open(path, OpenFlags::RDWR, 0)?, mode, offset, len)
+    }
+
+    /// The same of an open file.
+    pub fn fallocate_file(&self, file: &File, mode: u32, offset: u64, len: u64) -> Result<()> {
         let signed = |n: u64| i64::try_from(n).map_err(|_| Errno::EINVAL);
-        attr_ops::fallocate(&file, mode, signed(offset)?, signed(len)?, u64::MAX, &self.cred)
+        attr_ops::fallocate(file, mode, signed(offset)?, signed(len)?, u64::MAX, &self.cred)
     }
 
     /// truncate(2).
@@ -369,26 +376,29 @@ impl Machine {
 
     /// The same with a buffer for so many names.
     pub fn read_dir_by(&self, path: impl AsRef<[u8]>, at_once: usize) -> Result<Vec<Name>> {
-        let file = self.open(path, OpenFlags::DIRECTORY, 0)?;
-        let mut names = Vec::new();
-        loop {
-            let (before, mut left) = (names.len(), at_once);
-            let mut take = |entry: &DirEntry<'_>| {
-                if left == 0 {
-                    return false;
-                }
-                left -= 1;
-                names.push((entry.name.to_vec(), entry.ino.0, entry.kind));
-                true
-            };
-            iterate_dir(&file, &mut take)?;
-            if names.len() == before {
-                return Ok(names);
-            }
-        }
+        read_names(&*self.open(path, OpenFlags::DIRECTORY, 0)?, at_once)
     }
 }
 
+/// The names of an open directory from where it stands, so many at once.
+pub(crate) fn read_names(file: &File, at_once: usize) -> Result<Vec<Name>> {
+    let mut names = Vec::new();
+    loop {
+        let (before, mut left) = (names.len(), at_once);
+        let mut take = |entry: &DirEntry<'_>| {
+            if left == 0 {
+                return false;
+            }
+            left -= 1;
+            names.push((entry.name.to_vec(), entry.ino.0, entry.kind));
+            true
+        };
+        iterate_dir(file, &mut take)?;
+        if names.len() == before {
+            return Ok(names);
+        }
+    }
+}
 /// All bytes of an open file.
 pub fn read_all(file: &File) -> Result<Vec<u8>> {
     let mut bytes = vec![0; usize::try_from(file.inode().size()).map_err(|_| Errno::EFBIG)?];
@@ -403,14 +413,20 @@ pub fn read_all(file: &File) -> Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// Writes all bytes at a place of an open file (with O_APPEND, at its end).
-pub fn write_all(file: &File, bytes: &[u8], pos: u64) -> Result<()> {
+/// Writes bytes at a place of an open file as far as that goes: how many, and why no more.
+pub(crate) fn write_some(file: &File, bytes: &[u8], pos: u64) -> (usize, Result<()>) {
     let mut done = 0;
     while done < bytes.len() {
-        match read_write::kernel_write(file, &bytes[done..], pos + done as u64)? {
-            0 => return Err(Errno::EIO),
-            n => done += n,
+        match read_write::kernel_write(file, &bytes[done..], pos + done as u64) {
+            Ok(0) => return (done, Err(Errno::EIO)),
+            Ok(n) => done += n,
+            Err(errno) => return (done, Err(errno)),
         }
     }
-    Ok(())
+    (done, Ok(()))
+}
+
+/// Writes all bytes at a place of an open file (with O_APPEND, at its end).
+pub fn write_all(file: &File, bytes: &[u8], pos: u64) -> Result<()> {
+    write_some(file, bytes, pos).1
 }

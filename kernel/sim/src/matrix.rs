@@ -98,12 +98,12 @@ pub const MATRIX: &[Row] = &[
     row("1k hash half_md4, unsigned", 8, &["-b", "1024"]).tuned(&["ssv def_hash_version 1", "ssv flags 2"]),
     row("1k hash tea, signed", 8, &["-b", "1024"]).tuned(&["ssv def_hash_version 2", "ssv flags 1"]),
     row("1k hash tea, unsigned", 8, &["-b", "1024"]).tuned(&["ssv def_hash_version 2", "ssv flags 2"]),
-    row("1k ext2", 8, &["-t", "ext2", "-b", "1024"]),
-    row("4k ext2", 12, &["-t", "ext2", "-b", "4096"]),
     row("1k ext3", 8, &["-t", "ext3", "-b", "1024"]),
     row("4k ext3", 12, &["-t", "ext3", "-b", "4096"]),
     small!("^extent,^64bit,^flex_bg"),
     small!("inline_data,^metadata_csum", "-I", "1024"),
+    small!("project"),
+    large!("project,inline_data,orphan_file"),
 ];
 
 #[cfg(test)]

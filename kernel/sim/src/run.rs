@@ -21,11 +21,11 @@ use base::Result;
 use base::time::NSEC_PER_SEC;
 use block::Limits;
 use block::elevator::NAMES;
-use vfs::File;
+use vfs::{File, MountFlags};
 
 use crate::image::Image;
 use crate::machine::{self, Machine};
-use crate::model::{Id, Model};
+use crate::model::{Abilities, Id, Model};
 use crate::random::Rng;
 use crate::tree::Tree;
 
@@ -36,6 +36,8 @@ pub struct Weights {
     pub data: u64,
     /// Names are made, moved and removed.
     pub names: u64,
+    /// Modes, owners, times, extended attributes, lists, flags.
+    pub attributes: u64,
     /// sync, fsync.
     pub sync: u64,
     /// Unmount, check, mount.
@@ -44,7 +46,7 @@ pub struct Weights {
 
 impl Default for Weights {
     fn default() -> Weights {
-        Weights { data: 50, names: 50, sync: 4, remount: 1 }
+        Weights { data: 50, names: 40, attributes: 15, sync: 4, remount: 1 }
     }
 }
 
@@ -61,8 +63,10 @@ pub struct Run {
     pub(crate) budget: usize,
     /// The largest file.
     pub(crate) max_file: u64,
-    /// Whether inodes have room for nanoseconds.
-    pub(crate) fine: bool,
+    /// Whether the disk may be full at any moment.
+    pub(crate) crowded: bool,
+    /// How often it was.
+    pub(crate) refusals: usize,
     mount_options: machine::Options,
     /// Whether a thread disturbs.
     disturbed: bool,
@@ -70,27 +74,30 @@ pub struct Run {
 }
 
 /// How many operations a failure shows.
-const SHOWN: usize = 12;
+const SHOWN: usize = 20;
 
 impl Run {
     /// On a fresh image, which must be empty but for lost+found.
     pub fn new(seed: u64, image: &Image) -> Run {
         let room = image.bytes.len() / 3;
+        let flags = some_flags(seed);
         Run {
             seed,
             rng: Rng::new(seed),
-            model: Model::default(),
+            model: Model::new(Abilities::of(image, flags)),
             machine: None,
             open: Vec::new(),
             step: 0,
             last: VecDeque::new(),
             budget: room,
             max_file: (room as u64 / 2).min(700_000),
-            fine: image.inode_size() > 128,
+            crowded: false,
+            refusals: 0,
             mount_options: machine::Options {
                 // Below 4.
                 elevator: NAMES[(seed % NAMES.len() as u64) as usize],
                 limits: some_limits(&mut Rng::new(!seed)),
+                flags,
                 ..machine::Options::default()
             },
             disturbed: false,
@@ -121,6 +128,14 @@ impl Run {
         self
     }
 
+    /// The same on a disk that has hardly any room left: every operation may meet ENOSPC, and then has
+    /// changed nothing, or what it says.
+    pub fn crowded(mut self) -> Run {
+        (self.crowded, self.budget) = (true, usize::MAX);
+        self.crowd();
+        self
+    }
+
     fn mounted(mut self, image: &Image) -> Run {
         match Machine::mount_with(image, &self.mount_options) {
             Ok(machine) => self.machine = Some(machine),
@@ -131,19 +146,20 @@ impl Run {
 
     /// Does so many operations and checks at the end. Gives back the image and what should be in it.
     pub fn go(mut self, steps: usize, weights: &Weights) -> (Image, Tree) {
-        let total = weights.data + weights.names + weights.sync + weights.remount;
+        let total = weights.data + weights.names + weights.attributes + weights.sync + weights.remount;
         while self.step < steps {
             self.step += 1;
             self.set_time();
             let choice = self.rng.below(total);
-            if choice < weights.data {
-                self.data();
-            } else if choice < weights.data + weights.names {
-                self.names();
-            } else if choice < weights.data + weights.names + weights.sync {
-                self.sync();
-            } else {
-                self.check_and_remount();
+            let data = weights.data;
+            let names = data + weights.names;
+            let attributes = names + weights.attributes;
+            match choice {
+                n if n < data => self.data(),
+                n if n < names => self.names(),
+                n if n < attributes => self.attributes(),
+                n if n < attributes + weights.sync => self.sync(),
+                _ => self.check_and_remount(),
             }
         }
         let image = self.unmount_and_check();
@@ -242,12 +258,11 @@ impl Run {
         }
     }
 
-    fn compare(&self) {
+    fn compare(&mut self) {
         match Tree::of_machine(self.machine()) {
             Ok(tree) => {
-                if let Some(text) =
-                    tree.with_times(self.fine).difference(&self.model.tree().with_times(self.fine))
-                {
+                let fine = self.model.abilities().fine;
+                if let Some(text) = tree.with_times(fine).difference(&self.model.tree().with_times(fine)) {
                     self.fail(&format!(
                         "the trees differ (first the file system's, then the model's)\n{text}"
                     ));
@@ -255,13 +270,19 @@ impl Run {
             }
             Err(errno) => self.fail(&format!("the tree cannot be read: {errno}")),
         }
+        self.model.read_links();
     }
 
     fn unmount_keeping(&mut self) -> Image {
         self.calm();
         self.open.clear();
+        let told = self.machine().statfs();
         match self.machine.take().map(Machine::unmount) {
-            Some(Ok(image)) => image,
+            Some(Ok(image)) => {
+                let free = told.map(|s| (s.blocks_free, s.files_free));
+                self.same(free, Ok((image.word(0x0c), image.word(0x10))));
+                image
+            }
             Some(Err(errno)) => self.fail(&format!("unmount: {errno}")),
             None => self.fail("nothing is mounted"),
         }
@@ -297,6 +318,15 @@ pub(crate) fn brief(path: &[u8]) -> String {
         len => format!("({len} bytes, …{})", name[len - 8..].escape_ascii()),
     };
     path.split(|&b| b == b'/').map(short).collect::<Vec<_>>().join("/")
+}
+
+/// Of half of the runs Linux's default; each read moves atime, or none does.
+fn some_flags(seed: u64) -> MountFlags {
+    match seed / 7 % 4 {
+        0 => MountFlags::empty(),
+        1 => MountFlags::NOATIME,
+        _ => MountFlags::RELATIME,
+    }
 }
 
 /// A disk of any ability, from one page at a time to all that the block layer would send.

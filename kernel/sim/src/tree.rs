@@ -8,9 +8,10 @@ use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use base::Result;
-use vfs::FileType;
+use vfs::{Attr, FileType, OpenFlags};
 
-use crate::machine::Machine;
+use crate::machine::{Machine, read_all, read_names};
+use crate::model::flag;
 use crate::tools::Trouble;
 
 /// What a name leads to.
@@ -39,10 +40,14 @@ pub struct Entry {
     pub nlink: u32,
     /// Which names are of one inode: the first path that leads to it.
     pub same_as: Vec<u8>,
-    /// Seconds and nanoseconds of mtime, where they are known.
-    pub mtime: Option<(i64, u32)>,
+    /// Seconds and nanoseconds of atime, mtime and ctime, where they are known.
+    pub times: Option<[(i64, u32); 3]>,
     /// Extended attributes.
     pub xattrs: BTreeMap<String, Vec<u8>>,
+    /// chattr's flags, those that programs set, and the project; of files and directories.
+    pub flags: Option<u32>,
+    /// See there.
+    pub project: Option<u32>,
 }
 
 impl Entry {
@@ -57,21 +62,24 @@ impl Entry {
 pub struct Tree(pub BTreeMap<Vec<u8>, Entry>);
 
 impl Tree {
-    /// Of a mounted image. `lost+found` is left out.
+    /// Of a mounted image; its atimes stay but those of links. `lost+found` is left out.
     pub fn of_machine(machine: &Machine) -> Result<Tree> {
         let mut tree = Tree::default();
-        let mut first = BTreeMap::new();
+        let mut seen = BTreeMap::new();
         let mut todo = vec![Vec::new()];
         while let Some(dir) = todo.pop() {
             let path = if dir.is_empty() { b"/".to_vec() } else { dir.clone() };
-            let mut names: Vec<_> = machine.read_dir(&path)?.into_iter().map(|(name, ..)| name).collect();
+            let mut names: Vec<_> = read_names(&*machine.open(&path, OpenFlags::NOATIME, 0)?, usize::MAX)?
+                .into_iter()
+                .map(|(name, ..)| name)
+                .collect();
             names.sort();
             for name in names {
                 if name == b"." || name == b".." || (dir.is_empty() && name == b"lost+found") {
                     continue;
                 }
                 let path = [&dir[..], b"/", &name].concat();
-                let entry = entry_of(machine, &path, &mut first)?;
+                let entry = entry_of(machine, &path, &mut seen)?;
                 if entry.kind == Kind::Directory {
                     todo.push(path.clone());
                 }
@@ -112,8 +120,14 @@ impl Tree {
                     owner: (meta.uid(), meta.gid()),
                     nlink: meta.nlink() as u32,
                     same_as: first[&meta.ino()].clone(),
-                    mtime: Some((meta.mtime(), meta.mtime_nsec() as u32)),
+                    times: Some([
+                        (meta.atime(), meta.atime_nsec() as u32),
+                        (meta.mtime(), meta.mtime_nsec() as u32),
+                        (meta.ctime(), meta.ctime_nsec() as u32),
+                    ]),
                     xattrs: BTreeMap::new(),
+                    flags: None,
+                    project: None,
                 };
                 tree.0.insert(path, entry);
             }
@@ -135,7 +149,7 @@ impl Tree {
 
     /// With times as an inode keeps them: `fine` to the nanosecond, else to the second.
     pub fn with_times(mut self, fine: bool) -> Tree {
-        for (_, nsec) in self.0.values_mut().filter_map(|entry| entry.mtime.as_mut()).filter(|_| !fine) {
+        for (_, nsec) in self.0.values_mut().filter_map(|e| e.times.as_mut()).flatten().filter(|_| !fine) {
             *nsec = 0;
         }
         self
@@ -157,8 +171,10 @@ impl Tree {
                 owner: (0, 0),
                 nlink: 0,
                 same_as: path.clone(),
-                mtime: None,
+                times: None,
                 xattrs: BTreeMap::new(),
+                flags: None,
+                project: None,
                 kind: entry.kind.clone(),
             };
         }
@@ -174,7 +190,7 @@ impl Tree {
         for path in paths {
             let (a, b) = (self.0.get(path), other.0.get(path));
             if a != b && text.len() < 2000 {
-                let name = String::from_utf8_lossy(path);
+                let name = crate::run::brief(path);
                 let _ = writeln!(text, "{name}:\n  {}\n  {}{}", brief(a), brief(b), where_bytes_differ(a, b));
             }
         }
@@ -190,15 +206,17 @@ fn brief(entry: Option<&Entry>) -> String {
         Kind::Symlink(target) => format!("link to {}", String::from_utf8_lossy(target)),
         Kind::Special(kind, rdev) => format!("special {kind:o} {rdev:#x}"),
     };
-    let same = String::from_utf8_lossy(&e.same_as);
+    let same = crate::run::brief(&e.same_as);
     let xattrs: Vec<String> =
         e.xattrs.iter().map(|(name, value)| format!("{name}={}", value.len())).collect();
     format!(
-        "{kind}, mode {:o}, owner {:?}, {} names, as {same}, mtime {:?}, {}",
+        "{kind}, mode {:o}, owner {:?}, {} names, as {same}, times {:?}, flags {:x?}, project {:?}, {}",
         e.mode,
         e.owner,
         e.nlink,
-        e.mtime,
+        e.times,
+        e.flags,
+        e.project,
         xattrs.join(" ")
     )
 }
@@ -219,23 +237,29 @@ fn where_bytes_differ(a: Option<&Entry>, b: Option<&Entry>) -> String {
     }
 }
 
-fn entry_of(machine: &Machine, path: &[u8], first: &mut BTreeMap<u64, Vec<u8>>) -> Result<Entry> {
+/// The first path of each inode, and what stat said then: to read a link by its other name moves atime.
+type Seen = BTreeMap<u64, (Vec<u8>, Attr)>;
+
+fn entry_of(machine: &Machine, path: &[u8], seen: &mut Seen) -> Result<Entry> {
     let attr = machine.stat(path)?;
+    let (same_as, first) = seen.entry(attr.ino.0).or_insert_with(|| (path.to_vec(), attr)).clone();
     let kind = match FileType::of_mode(attr.mode) {
-        Some(FileType::Regular) => Kind::File(machine.read_file(path)?),
+        Some(FileType::Regular) => Kind::File(read_all(&*machine.open(path, OpenFlags::NOATIME, 0)?)?),
         Some(FileType::Directory) => Kind::Directory,
         Some(FileType::Symlink) => Kind::Symlink(machine.readlink(path)?),
         _ => Kind::Special(attr.mode & 0o170000, attr.rdev.encode()),
     };
-    let same_as = first.entry(attr.ino.0).or_insert_with(|| path.to_vec()).clone();
+    let open = matches!(kind, Kind::File(_) | Kind::Directory);
     Ok(Entry {
         kind,
         mode: attr.mode & 0o7777,
         owner: (attr.uid, attr.gid),
         nlink: attr.nlink,
         same_as,
-        mtime: Some((attr.mtime.sec, attr.mtime.nsec)),
+        times: Some([first.atime, first.mtime, first.ctime].map(|t| (t.sec, t.nsec))),
         xattrs: xattrs_of(machine, path)?,
+        flags: open.then(|| machine.flags(path)).transpose()?.map(|flags| flags & flag::ALL),
+        project: open.then(|| machine.project(path)).transpose()?,
     })
 }
 

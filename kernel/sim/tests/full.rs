@@ -161,3 +161,28 @@ fn a_file_of_many_extents() {
         done(m);
     }
 }
+
+/// A write that finds no block has moved the times before: also of a file that lives in its inode and
+/// stays there.
+#[test]
+fn times_of_a_write_without_room() {
+    let m = Machine::mount(&image(4, &["-b", "1024", "-O", "inline_data,^has_journal", "-m", "0"])).unwrap();
+    m.write_file("/tiny", b"inline").unwrap();
+    m.create("/big", 0o600).unwrap();
+    let old = base::Timespec { sec: 1000, nsec: 0 };
+    let past = vfs::attr_ops::TimeUpdate::To(old);
+    m.utimens("/tiny", past, past).unwrap();
+    let mut len = 0;
+    for step in [100_000, 1024] {
+        while m.pwrite("/big", len, &vec![1; step as usize]).is_ok() {
+            len += step;
+        }
+        len = m.stat("/big").unwrap().size;
+    }
+    assert_eq!(m.pwrite("/tiny", 0, &[2; 3000]), Err(Errno::ENOSPC));
+    // Out of memory, and back from the disk.
+    vfs::dentry::shrink(usize::MAX);
+    assert_ne!(m.stat("/tiny").unwrap().mtime, old);
+    assert_eq!(m.read_file("/tiny").unwrap(), b"inline");
+    done(m);
+}

@@ -18,6 +18,40 @@ fn done(m: Machine) -> Image {
 
 const TMP: OpenFlags = OpenFlags::TMPFILE.union(OpenFlags::RDWR);
 
+/// To read or to follow a link moves its atime, as to list a directory does; O_NOATIME forbids that.
+#[test]
+fn links_and_directories_have_atimes() {
+    let m = Machine::mount(&image(16, &[])).unwrap();
+    m.mkdir("/d").unwrap();
+    m.write_file("/d/f", b"f").unwrap();
+    m.symlink("d", "/l").unwrap();
+    let past = base::Timespec { sec: 1000, nsec: 0 };
+    let reset = |path: &str| {
+        let update = vfs::attr_ops::TimeUpdate::To(past);
+        m.utimens(path, update, update).unwrap();
+    };
+    let read_at = |path: &str| m.stat(path).unwrap().atime;
+    for look in
+        [&|| drop(m.readlink("/l").unwrap()), &|| drop(m.read_file("/l/f").unwrap())] as [&dyn Fn(); 2]
+    {
+        reset("/l");
+        look();
+        assert!(read_at("/l") > past);
+    }
+    for path in ["/d", "/d/f"] {
+        reset(path);
+        let file = m.open(path, OpenFlags::NOATIME, 0).unwrap();
+        match path {
+            "/d" => vfs::iterate_dir(&file, &mut |_: &vfs::DirEntry<'_>| true).unwrap(),
+            _ => drop(read_all(&file).unwrap()),
+        }
+        assert_eq!(read_at(path), past, "{path}");
+    }
+    m.read_dir("/d").unwrap();
+    assert!(read_at("/d") > past);
+    done(m);
+}
+
 #[test]
 fn a_file_without_a_name_gets_one_or_goes() {
     let m = Machine::mount(&image(16, &["-b", "1024"])).unwrap();

@@ -16,10 +16,12 @@ fn sequence(seed: u64) {
     let row = &MATRIX[(seed % MATRIX.len() as u64) as usize];
     let name = row.name;
     let image = row.image(rng.one_in(2)).unwrap_or_else(|t| panic!("{name}: {t}"));
-    let weights = Weights { data: 1 + rng.below(60), names: 1 + rng.below(60), sync: 4, remount: 1 };
+    let (data, names, attributes) = (1 + rng.below(60), 1 + rng.below(60), 1 + rng.below(30));
+    let weights = Weights { data, names, attributes, sync: 4, remount: 1 };
     let steps = 60 + rng.below(240) as usize;
     let run = Run::new(seed, &image);
     let run = if rng.one_in(3) { run.disturbed() } else { run };
+    let run = if rng.one_in(6) { run.crowded() } else { run };
     let (image, tree) = run.go(steps, &weights);
     if rng.one_in(4) {
         // A judge that shares no code with Quill.

@@ -11,7 +11,7 @@ use vfs::{File, OpenFlags, fsync, read_write};
 
 use super::pattern;
 use crate::machine::Machine;
-use crate::model::{Id, Model};
+use crate::model::{Id, Model, RenameHow};
 
 /// How a file is opened for a write.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -307,8 +307,8 @@ impl Step {
             Step::Mkdir(path) => model.mkdir(path.as_bytes()),
             Step::Rmdir(path) => model.rmdir(path.as_bytes()),
             Step::Unlink(path) => model.unlink(path.as_bytes()),
-            Step::Rename { old, new } => model.rename(old.as_bytes(), new.as_bytes(), 0),
-            Step::Exchange { old, new } => model.rename(old.as_bytes(), new.as_bytes(), 2),
+            Step::Rename { old, new } => model.rename(old.as_bytes(), new.as_bytes(), RenameHow::Plain),
+            Step::Exchange { old, new } => model.rename(old.as_bytes(), new.as_bytes(), RenameHow::Exchange),
             Step::Link { old, new } => model.link(old.as_bytes(), new.as_bytes()),
             Step::Symlink { target, path } => model.symlink(target.as_bytes(), path.as_bytes()),
             Step::SetXattr { path, name, len } => model.set_xattr(path.as_bytes(), name, &xattr_value(*len)),
