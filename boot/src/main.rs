@@ -169,6 +169,7 @@ fn start_file_systems(command_line: Vec<u8>) {
     devfs::random::seed(&seed);
     devfs::register(Arc::new(Terminal), &block::devices());
     vfs::register_filesystem(ext4::FS_TYPE);
+    ext4::lazyinit::allow();
     ext4::OLDER_TYPES.into_iter().for_each(vfs::register_filesystem);
     vfs::register_filesystem(&devfs::DevFsType);
     let source = Arc::new(KernelSource { command_line });

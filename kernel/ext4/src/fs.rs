@@ -34,6 +34,7 @@ use crate::group::Groups;
 use crate::inode::cache::InodeCache;
 use crate::inode::{Ext4Inode, Node};
 use crate::journal::Later;
+use crate::lazyinit::LazyInit;
 use crate::options::{self, Flag, Flavor, Options};
 use crate::orphan::Orphans;
 use crate::zones::Zones;
@@ -66,6 +67,8 @@ pub struct Ext4Fs {
     pub(crate) free_inodes: AtomicU32,
     /// Free blocks that are kept for growing files.
     pub(crate) kept: Kept,
+    /// The thread that zeroes inode tables.
+    pub(crate) lazy_init: LazyInit,
     /// Freed blocks that are to be discarded.
     pub(crate) freed: Freed,
     /// Uses of inodes that outlive a handle.
@@ -124,6 +127,7 @@ impl Ext4Fs {
             free_inodes: AtomicU32::new(free_inodes),
             kept: Kept::default(),
             freed: Freed::default(),
+            lazy_init: LazyInit::default(),
             later: Later::default(),
             sectors_at_mount,
             kbytes_at_mount,
@@ -237,6 +241,11 @@ impl Ext4Fs {
         let options = self.options.lock();
         let (uid, gid) = (self.geometry.reserved_uid, self.geometry.reserved_gid);
         (options.resuid.unwrap_or(uid), options.resgid.unwrap_or(gid))
+    }
+
+    /// How gently inode tables are zeroed: a wait of so many times what one took.
+    pub(crate) fn init_itable(&self) -> u32 {
+        self.options.lock().init_itable.unwrap_or(options::INIT_ITABLE)
     }
 
     /// The type this was mounted as.

@@ -12,6 +12,7 @@
 //!   fallocate/                            blocks for a range, holes, ranges taken out and put in
 //!   fiemap.rs                             where a file lies, told to programs
 //!   dir/  namei.rs  symlink.rs            names
+//!   lazyinit.rs                           inode tables zeroed in the background
 //!   xattr/  acl/                          extended attributes, access control lists
 //!   disk/  checksum.rs                    the bytes
 //! ```
@@ -69,6 +70,7 @@ mod inline;
 mod inode;
 mod ioctl;
 mod journal;
+pub mod lazyinit;
 mod mount;
 mod namei;
 mod options;

@@ -187,6 +187,7 @@ fn start(fs: &Arc<Ext4Fs>) -> Result<()> {
     if fs.is_on(Flag::DISCARD) && !trim::supported(fs) {
         log::warn!("EXT4-fs ({}): mounted with \"discard\", but the disk cannot discard", fs.disk_name());
     }
+    fs.lazy_init.start(fs);
     let mode = if fs.read_only() { "ro" } else { "r/w" };
     fs.say(format_args!(
         "mounted {mode} without journal, {} blocks of {} bytes",

@@ -80,6 +80,7 @@ impl SuperBlock for Ext4Fs {
     fn unmount(&self) -> Result<()> {
         // Its last use may be dropped here, outside any lock.
         drop(self.set_root(None));
+        self.lazy_init.stop();
         let cleaned = if self.read_only() { Ok(()) } else { self.finish() };
         // Never back to writing, even when it failed.
         self.set_read_only(true)?;
@@ -98,6 +99,9 @@ impl SuperBlock for Ext4Fs {
             self.abort();
         }
         let read_only = flags.contains(MountFlags::RDONLY);
+        if read_only || !options.is_on(Flag::INIT_ITABLE, Flag::INIT_ITABLE) {
+            self.lazy_init.stop();
+        }
         if read_only && !self.read_only() {
             self.finish()?;
             self.set_read_only(true)?;
@@ -113,6 +117,9 @@ impl SuperBlock for Ext4Fs {
             }
         }
         self.set_options(options);
+        if let Some(fs) = self.arc() {
+            self.lazy_init.start(&fs);
+        }
         Ok(())
     }
 

@@ -33,7 +33,7 @@ fn write_much(machine: &Machine) {
 #[test]
 fn every_row_of_the_table() {
     let rows = rows();
-    assert!(rows.len() >= 33);
+    assert!(rows.len() >= 35);
     for (name, args, what) in rows {
         let made =
             Image::mkfs(16 << 20, &["-b", "1024", "-O", args]).unwrap_or_else(|e| panic!("{name}: {e:?}"));
@@ -95,4 +95,29 @@ fn the_largest_directory() {
     assert_eq!(machine.stat("/d").unwrap().size, 4096);
     machine.write_file("/elsewhere", &[1; 100_000]).unwrap();
     machine.unmount().unwrap().fsck().unwrap();
+}
+
+/// Inodes with flags of features that the disk does not have.
+#[test]
+fn flags_without_their_feature() {
+    let machine = Machine::mount(&Image::mkfs(8 << 20, &["-b", "1024"]).unwrap()).unwrap();
+    machine.write_file("/secret", b"secret").unwrap();
+    machine.mkdir("/hidden").unwrap();
+    machine.mkdir("/caseless").unwrap();
+    machine.create("/caseless/A", 0o644).unwrap();
+    let image = machine.unmount().unwrap();
+    let image = ["secret flags 0x80800", "hidden flags 0x80800", "caseless flags 0x40080000"]
+        .iter()
+        .fold(image, |image, field| image.changed(&format!("set_inode_field /{field}")).unwrap());
+    take_log();
+    let machine = Machine::mount(&image).unwrap();
+    assert_eq!(machine.read_file("/secret"), Err(Errno::EUCLEAN));
+    assert_eq!(machine.create("/hidden/f", 0o644), Err(Errno::EUCLEAN));
+    machine.unmount().unwrap().repaired().unwrap().fsck().unwrap();
+    let options = sim::Options { options: "errors=continue".into(), ..sim::Options::default() };
+    let machine = Machine::mount_with(&image, &options).unwrap();
+    machine.create("/caseless/a", 0o644).unwrap();
+    assert_eq!(machine.read_dir("/caseless").unwrap().len(), 4);
+    assert!(take_log().iter().any(|line| line.contains("casefold flag without casefold feature")));
+    machine.unmount().unwrap().repaired().unwrap().fsck().unwrap();
 }

@@ -16,6 +16,8 @@ pub const CHECKSUM_OFFSET: usize = 0x1e;
 pub const INODE_UNINIT: u16 = 1;
 /// `bg_flags`: the block bitmap was never written.
 pub const BLOCK_UNINIT: u16 = 2;
+/// `bg_flags`: what was never used of the inode table is zeros.
+pub const INODE_ZEROED: u16 = 4;
 
 /// The layout of a 64-byte descriptor; the first half is the 32-byte one.
 #[derive(Clone, Copy, FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned)]

@@ -125,6 +125,11 @@ impl GroupGuard<'_> {
         self.state.desc.bg_flags.get() & flag != 0
     }
 
+    /// Sets a `bg_flags` bit.
+    pub fn set_flag(&mut self, flag: u16) {
+        self.state.desc.bg_flags = (self.state.desc.bg_flags.get() | flag).into();
+    }
+
     /// Clears a `bg_flags` bit.
     pub fn clear_flag(&mut self, flag: u16) {
         self.state.desc.bg_flags = (self.state.desc.bg_flags.get() & !flag).into();

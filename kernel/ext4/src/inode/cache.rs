@@ -18,7 +18,7 @@ use writeback::DirtyState;
 
 use super::raw::{self, Decoded, InodeError};
 use super::{Ext4Inode, Node};
-use crate::disk::inode::ROOT_INO;
+use crate::disk::inode::{InodeFlags, ROOT_INO};
 use crate::error::Site;
 use crate::fs::Ext4Fs;
 
@@ -245,6 +245,10 @@ fn load(fs: &Arc<Ext4Fs>, number: u32, purpose: Purpose) -> Result<Arc<Node>> {
     let node = Made { decoded, table, offset }.into_node(fs, number);
     crate::extent::check_root(&node)?;
     crate::inline::check(&node)?;
+    if node.flags().contains(InodeFlags::CASEFOLD) {
+        // Told and noted; names of other case are other names, as in any directory.
+        let _told = node.corrupt("casefold flag without casefold feature");
+    }
     Ok(node)
 }
 

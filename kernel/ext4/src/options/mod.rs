@@ -107,6 +107,8 @@ pub struct Options {
     on: Flag,
     /// `errors=`; None: what the superblock says.
     pub errors: Option<ErrorPolicy>,
+    /// `init_itable=`.
+    pub init_itable: Option<u32>,
     /// `resuid=`: who may use the reserved blocks besides root.
     pub resuid: Option<u32>,
     /// `resgid=`.
@@ -178,10 +180,6 @@ impl Options {
             Meaning::Off(flag) => self.set(flag, false),
             Meaning::Switch(flag) => self.set(flag, number(word, value)? != 0),
             Meaning::Inverse(flag) => self.set(flag, number(word, value)? == 0),
-            Meaning::OnWithNumber(flag) => {
-                number(word, value)?;
-                self.set(flag, true);
-            }
             Meaning::Errors(policy) => self.errors = Some(policy),
             Meaning::Number(store) => store(self, number(word, value)?).map_err(|why| refuse(word, why))?,
             Meaning::Writeback => self.data_writeback = true,
@@ -202,6 +200,9 @@ impl Options {
     }
 }
 
+/// `init_itable=` when it is not said.
+pub const INIT_ITABLE: u32 = 10;
+
 /// Options that mount(2) has flags for, and that every file system shows before its own.
 pub const MOUNT_FLAGS: [(Flag, MountFlags); 3] = [
     (Flag::SYNC, MountFlags::SYNCHRONOUS),
@@ -211,10 +212,7 @@ pub const MOUNT_FLAGS: [(Flag, MountFlags); 3] = [
 
 /// Whether a row's name stands for this word: its own name, with a value exactly when it wants one.
 fn takes(row: &(&str, Meaning), name: &str, value: Option<&str>) -> bool {
-    let wants = matches!(
-        row.1,
-        Meaning::Switch(_) | Meaning::Inverse(_) | Meaning::OnWithNumber(_) | Meaning::Number(_)
-    );
+    let wants = matches!(row.1, Meaning::Switch(_) | Meaning::Inverse(_) | Meaning::Number(_));
     row.0.strip_suffix('=') == Some(name)
         && value.is_some()
         && (wants || matches!(row.1, Meaning::Refused(_)))

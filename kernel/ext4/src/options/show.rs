@@ -89,6 +89,9 @@ impl Options {
             out.push_str(",data=writeback");
         }
         number(&mut out, "inode_readahead_blks", self.inode_readahead, 32);
+        if self.is_on(Flag::INIT_ITABLE, defaults) {
+            number(&mut out, "init_itable", self.init_itable, super::INIT_ITABLE);
+        }
         number(&mut out, "max_dir_size_kb", Some(self.max_dir_size_kb), 0);
         out
     }

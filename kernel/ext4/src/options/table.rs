@@ -13,8 +13,6 @@ pub(super) enum Meaning {
     Switch(Flag),
     /// `=0` on, `=n` off.
     Inverse(Flag),
-    /// A flag on, with a number that says how gently.
-    OnWithNumber(Flag),
     /// A flag that ext2 and ext3 do not have.
     Ext4Only(Flag, bool),
     /// A flag that ext2 does not have.
@@ -34,8 +32,7 @@ pub(super) enum Meaning {
 }
 
 use Meaning::{
-    Errors, Ext4Only, Inverse, NotExt2, Number, Off, On, OnWithNumber, Refused, Removed, Switch, Taken,
-    Writeback,
+    Errors, Ext4Only, Inverse, NotExt2, Number, Off, On, Refused, Removed, Switch, Taken, Writeback,
 };
 
 const NO_QUOTA: &str = "is not supported: no quota is kept";
@@ -128,7 +125,7 @@ pub(super) const ROWS: &[(&str, Meaning)] = &[
     ("discard", On(Flag::DISCARD)),
     ("nodiscard", Off(Flag::DISCARD)),
     ("init_itable", On(Flag::INIT_ITABLE)),
-    ("init_itable=", OnWithNumber(Flag::INIT_ITABLE)),
+    ("init_itable=", Number(init_itable)),
     ("noinit_itable", Off(Flag::INIT_ITABLE)),
     ("max_dir_size_kb=", Number(max_dir_size)),
     ("test_dummy_encryption", Refused("is not supported: no encryption")),
@@ -168,6 +165,12 @@ fn commit(options: &mut Options, n: u32) -> Result<(), &'static str> {
     }
     options.commit = (n != 0).then_some(n);
     Ok(())
+}
+
+/// On, and how gently.
+fn init_itable(options: &mut Options, n: u32) -> Result<(), &'static str> {
+    options.set(Flag::INIT_ITABLE, true);
+    store(&mut options.init_itable, n)
 }
 
 fn readahead(options: &mut Options, n: u32) -> Result<(), &'static str> {

@@ -18,6 +18,8 @@ fn shown_in_linux_order_and_only_when_they_differ() {
         ",inode_readahead_blks=0,max_dir_size_kb=64"
     );
     assert_eq!(text("errors=panic,resgid=6,resuid=0x5,debug"), ",debug,resuid=5,resgid=6,errors=panic");
+    assert_eq!(text("init_itable=0,max_dir_size_kb=1"), ",init_itable=0,max_dir_size_kb=1");
+    assert_eq!(text("init_itable=7,noinit_itable"), ",noinit_itable");
     assert_eq!(text("noload,nodelalloc,dioread_lock"), ",dioread_lock,nodelalloc,norecovery");
 }
 
