@@ -1,5 +1,6 @@
 //! What this crate's tests share: a disk with a cache that forgets, a small journal on it, chance from a seed.
 
+use core::ops::Range;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::vec::Vec;
@@ -48,8 +49,8 @@ struct Content {
     bytes: Vec<u8>,
     base: Vec<u8>,
     events: Vec<Event>,
-    /// This request fails, and those after it: writes and flushes counted from 0.
-    fail_at: Option<usize>,
+    /// These requests fail: writes and flushes counted from 0.
+    fail: Option<Range<usize>>,
     changes: usize,
 }
 
@@ -93,10 +94,10 @@ impl CacheDisk {
         self.content().bytes.clone()
     }
 
-    /// The request of this number and those after it fail, of those that change something.
-    pub fn fail_from(&self, n: usize) {
+    /// The requests of these numbers fail, of those that change something from now on.
+    pub fn fail(&self, which: Range<usize>) {
         let mut content = self.content();
-        (content.fail_at, content.changes) = (Some(n), 0);
+        (content.fail, content.changes) = (Some(which), 0);
     }
 
     /// What is left when the power goes after so many events: what was flushed, and of the rest each
@@ -152,7 +153,7 @@ impl Content {
         let mut at = request.sector().0 as usize * SECTOR_SIZE;
         if request.op() != BioOp::Read {
             self.changes += 1;
-            if self.fail_at.is_some_and(|n| self.changes > n) {
+            if self.fail.as_ref().is_some_and(|which| which.contains(&(self.changes - 1))) {
                 return Err(Errno::EIO);
             }
         }

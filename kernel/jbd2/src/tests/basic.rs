@@ -203,13 +203,13 @@ fn a_failed_log_gives_the_journal_up() {
             handle.on_commit(std::boxed::Box::new(|done| assert_eq!(done, Err(Errno::EIO))));
             bench.put(1, 1);
         }
-        bench.ram.fail_from(n);
+        bench.ram.fail(n..usize::MAX);
         assert_eq!(bench.journal.force_commit(), Err(Errno::EIO), "at {n}");
         assert_eq!(*bench.aborts.lock().unwrap(), [Errno::EIO]);
         assert_eq!(bench.journal.start(1).err(), Some(Errno::EROFS));
         // What was changed stays in memory only, before and after.
         bench.put(2, 2);
-        bench.ram.fail_from(usize::MAX);
+        bench.ram.fail(0..0);
         bench.device.sync().unwrap();
         assert_eq!(bench.journal.end(), Err(Errno::EIO));
         assert_eq!(values(SHAPE, &bench.ram.bytes())[1..3], [0, 0]);

@@ -3,6 +3,8 @@
 use std::vec;
 use std::vec::Vec;
 
+use base::Result;
+
 use crate::disk::Checksums;
 use crate::testing::{Bench, Chance, FS_BLOCKS, Shape, quiet, values};
 use crate::{Options, Tid};
@@ -13,39 +15,47 @@ struct History {
     promised: Vec<(usize, usize)>,
 }
 
-/// Random operations by one thread, with a commit now and then.
-fn run(bench: &Bench, chance: &mut Chance, ops: u64) -> History {
-    let blocks = 2 * FS_BLOCKS;
-    let mut history =
-        History { states: vec![values(bench.shape, &bench.ram.bytes())], promised: vec![(0, 0)] };
-    for op in 1..=ops {
-        let mut state = history.states[history.states.len() - 1].clone();
+impl History {
+    fn of(bench: &Bench) -> History {
+        History { states: vec![values(bench.shape, &bench.ram.bytes())], promised: vec![(0, 0)] }
+    }
+
+    /// Random operations by one thread, with a commit now and then, until one fails.
+    fn run(&mut self, bench: &Bench, chance: &mut Chance, ops: u64) -> Result<()> {
+        (1..=ops).try_for_each(|op| self.step(bench, chance, op))
+    }
+
+    fn step(&mut self, bench: &Bench, chance: &mut Chance, op: u64) -> Result<()> {
+        let mut state = self.states[self.states.len() - 1].clone();
         let n = 1 + chance.below(5);
-        let handle = bench.journal.start(n as u32).unwrap();
+        let handle = bench.journal.start(n as u32)?;
         let tid = handle.tid();
         for _ in 0..n {
             // Few blocks, so that transactions share them.
-            let among = if chance.one_in(2) { 8 } else { blocks };
+            let among = if chance.one_in(2) { 8 } else { 2 * FS_BLOCKS };
             let block = chance.below(among);
             bench.put(block, op);
             state[block as usize] = op;
         }
         drop(handle);
-        history.states.push(state);
-        if chance.one_in(4) {
-            bench.journal.complete_transaction(tid).unwrap();
-            history.promised.push((bench.ram.now(), op as usize));
-        }
-        if chance.one_in(10) {
-            // The flusher comes by.
-            bench.device.sync().unwrap();
-        }
-        if chance.one_in(40) {
-            bench.journal.flush().unwrap();
-            history.promised.push((bench.ram.now(), op as usize));
-        }
+        self.states.push(state);
+        let promise = (|| {
+            if chance.one_in(4) {
+                bench.journal.complete_transaction(tid)?;
+                self.promised.push((bench.ram.now(), op as usize));
+            }
+            if chance.one_in(10) {
+                // The flusher comes by. What it could not write it tries again.
+                let _ = bench.device.sync();
+            }
+            if chance.one_in(40) {
+                bench.journal.flush()?;
+                self.promised.push((bench.ram.now(), op as usize));
+            }
+            Ok(())
+        })();
+        promise
     }
-    history
 }
 
 fn check(history: &History, cut: usize, found: &[u64], what: &str) {
@@ -62,7 +72,8 @@ fn crashes(seed: u64, shape: Shape, options: &Options, ops: u64, cuts: u64) {
     // Numbers of transactions wrap around on the way.
     let bench = Bench::mount(shape, shape.image(Tid(u32::MAX - 5)), options.clone());
     bench.ram.forget_events();
-    let history = run(&bench, &mut chance, ops);
+    let mut history = History::of(&bench);
+    history.run(&bench, &mut chance, ops).unwrap();
     let (events, stats) = (bench.ram.now(), bench.journal.stats());
     assert_eq!((stats.stray, stats.overruns), (0, 0));
     for n in 0..cuts {
@@ -94,5 +105,35 @@ fn at_any_write_with_any_subset() {
         let checksums = Some(kinds[seed as usize / 4 % 4]);
         let options = Options { checksums, wide: seed % 3 == 0, ..quiet() };
         crashes(seed, shape, &options, 60, 40);
+    }
+}
+
+/// The disk fails from its `n`th change on, once or for good.
+fn failure(seed: u64, n: usize, times: usize) {
+    let shape = Shape { block_bits: 10, log_blocks: 40 };
+    let what = std::format!("seed {seed}, {times} failures from change {n} on");
+    let (mut chance, bench) = (Chance(seed), Bench::new(shape, quiet()));
+    let mut history = History::of(&bench);
+    bench.ram.fail(n..n.saturating_add(times));
+    let done = history.run(&bench, &mut chance, 60);
+    bench.ram.fail(0..0);
+    // Whoever gave up has said so, and stays so.
+    assert_eq!(done.is_err(), bench.journal.is_aborted(), "{what}");
+    if done.is_err() {
+        assert!(bench.journal.start(1).is_err() && bench.aborts.lock().unwrap().len() == 1, "{what}");
+    }
+    assert_eq!(bench.journal.end().is_err(), done.is_err(), "{what}");
+    let after = Bench::mount(shape, bench.ram.bytes(), quiet());
+    check(&history, usize::MAX, &values(shape, &after.ram.bytes()), &what);
+    after.journal.end().unwrap();
+}
+
+#[test]
+fn with_a_disk_that_fails_at_any_change() {
+    for seed in 0..3 {
+        for n in 0..90 {
+            failure(seed, n, usize::MAX);
+            failure(seed, n, 1);
+        }
     }
 }
