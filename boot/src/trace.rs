@@ -22,10 +22,11 @@ use machine::irq;
 const CHUNK: usize = 1024;
 
 /// Every layer's events, from the top of the path down.
-const LAYERS: [&[&Event]; 7] = [
+const LAYERS: [&[&Event]; 8] = [
     &syscall::trace::EVENTS,
     &vfs::trace::EVENTS,
     &ext4::trace::EVENTS,
+    &jbd2::trace::EVENTS,
     &pagecache::trace::EVENTS,
     &writeback::trace::EVENTS,
     &block::trace::EVENTS,

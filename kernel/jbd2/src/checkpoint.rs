@@ -25,6 +25,7 @@ use pagecache::Buffer;
 use crate::commit::Role;
 use crate::journal::Journal;
 use crate::tail::Mark;
+use crate::trace::{self, Step};
 use crate::transaction::Lists;
 use crate::units::{LogBlock, Tid};
 
@@ -70,7 +71,7 @@ impl Lists {
     }
 
     /// Lets go of the oldest transactions that are done with.
-    pub(crate) fn clean(&mut self) {
+    pub(crate) fn clean(&mut self, dropped: impl Fn(Tid)) {
         while let Some(oldest) = self.checkpoint.transactions.front_mut() {
             while let Some(buffer) = oldest.buffers.last() {
                 let block = buffer.block();
@@ -84,6 +85,7 @@ impl Lists {
                 }
                 oldest.buffers.pop();
             }
+            dropped(oldest.logged.tid);
             self.checkpoint.transactions.pop_front();
         }
     }
@@ -113,7 +115,7 @@ impl Journal {
     /// Where the log may begin, as far as is known without writing anything.
     pub(crate) fn oldest(&self) -> Option<Mark> {
         let mut lists = self.lists().lock();
-        lists.clean();
+        lists.clean(|tid| trace::commit(self, tid, Step::Drop));
         let oldest = lists.checkpoint.transactions.front().map(|t| t.logged);
         drop(lists);
         let mark = match oldest {
@@ -130,6 +132,13 @@ impl Role<'_> {
         let journal = self.journal();
         let needed = journal.limits().room;
         journal.counters().checkpoints.add(1);
+        let done = self.make_room_in_rounds(needed);
+        trace::checkpoint(journal, done.map_or_else(Errno::as_return, |()| 0));
+        done
+    }
+
+    fn make_room_in_rounds(&self, needed: u32) -> Result<()> {
+        let journal = self.journal();
         // What one round cannot take home waits for the commit that ends it.
         for _ in 0..ROUNDS {
             if journal.state().lock().room() >= needed {
@@ -154,7 +163,7 @@ impl Role<'_> {
         let journal = self.journal();
         let (blocks, waits) = {
             let mut lists = journal.lists().lock();
-            lists.clean();
+            lists.clean(|tid| trace::commit(journal, tid, Step::Drop));
             let gain = |logged: Logged| journal.gain(Mark { tid: logged.tid, block: logged.start });
             lists.not_home(wanted, gain)
         };
@@ -191,7 +200,7 @@ impl Role<'_> {
         self.move_to_oldest()?;
         let home = {
             let mut lists = journal.lists().lock();
-            lists.clean();
+            lists.clean(|tid| trace::commit(journal, tid, Step::Drop));
             lists.checkpoint.transactions.is_empty()
         };
         if !home {

@@ -42,8 +42,9 @@ use pagecache::Buffer;
 use crate::checkpoint::Logged;
 use crate::journal::Journal;
 use crate::log_writer::LogWriter;
-use crate::state::{Committing, Phase, Stage};
+use crate::state::{Committing, Phase, Running, Stage};
 use crate::tail::Mark;
+use crate::trace::{self, Step};
 use crate::transaction::{Callback, Ordered};
 use crate::units::Tid;
 
@@ -181,6 +182,19 @@ impl Journal {
         }
     }
 
+    fn count_switch(&self, running: Option<Running>) {
+        let Some(running) = running else { return };
+        self.counters().handles.add(running.handles.into());
+        self.counters().running_ns.add(time::monotonic_ns().saturating_sub(running.started));
+        let requested = running.tid.is_at_most(self.state().lock().commit_request);
+        self.counters().requested.add(requested.into());
+    }
+
+    /// A commit has come so far.
+    fn step(&self, step: Step) {
+        trace::commit(self, self.state().lock().next_to_log(), step);
+    }
+
     fn set_stage(&self, stage: Stage) {
         if let Some(committing) = &mut self.state().lock().committing {
             committing.stage = stage;
@@ -201,6 +215,7 @@ impl Role<'_> {
             return Err(Errno::EIO);
         }
         let begun = time::monotonic_ns();
+        journal.step(Step::Start);
         if !self.lock() {
             return Ok(false);
         }
@@ -229,6 +244,7 @@ impl Role<'_> {
             let Some(running) = &mut state.running else { return false };
             running.phase = Phase::Locked;
         }
+        journal.step(Step::Locking);
         journal.drained.wait_until(|| journal.state().lock().running.as_ref().is_none_or(|r| r.updates == 0));
         true
     }
@@ -260,7 +276,7 @@ impl Role<'_> {
         drop(lists);
         journal.moved.wake_all();
         let (ordered, callbacks) = (pending.ordered, pending.callbacks);
-        journal.counters().handles.add(running.map_or(0, |running| u64::from(running.handles)));
+        journal.count_switch(running);
         let start = Mark { tid, block: start };
         Some(Commit { tid, buffers: pending.buffers, revoked, ordered, callbacks, start })
     }
@@ -273,7 +289,11 @@ impl Role<'_> {
         // tail may come here then, if that is worth a write.
         let tail = journal.oldest().filter(|&mark| journal.gain(mark) >= journal.limits().max_transaction);
         journal.note_not_empty()?;
+        journal.step(Step::Flushing);
+        let begun = time::monotonic_ns();
         submit_ordered(commit);
+        journal.counters().flushing_ns.add(time::monotonic_ns() - begun);
+        journal.step(Step::Logging);
         let mut log = LogWriter::new(journal, commit.tid, commit.start.block);
         log.revoke(commit.revoked.iter().copied())?;
         log.blocks(&commit.buffers)?;
@@ -289,7 +309,9 @@ impl Role<'_> {
         let used = log.used();
         drop(log);
         self.finish(commit, used);
-        tail.map_or(Ok(()), |mark| journal.move_tail(mark))
+        tail.map_or(Ok(()), |mark| journal.move_tail(mark))?;
+        trace::end_commit(journal, commit.tid, journal.tail_mark().tid);
+        Ok(())
     }
 
     /// The log has room for the transaction: by the rule of `State::admit` it always has, unless handles

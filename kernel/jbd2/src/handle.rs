@@ -34,6 +34,7 @@ use sync::PerThread;
 
 use crate::journal::Journal;
 use crate::state::Refused;
+use crate::trace;
 use crate::transaction::OrderedInode;
 use crate::units::Tid;
 
@@ -45,13 +46,14 @@ struct Active {
     tid: Tid,
     /// References to it.
     depth: u32,
-    /// Credits that are left.
+    /// Credits that were asked for, and those that are left.
+    asked: u32,
     credits: u32,
     /// The last reference waits for the commit.
     sync: bool,
 }
 
-const NONE: Active = Active { journal: 0, tid: Tid(0), depth: 0, credits: 0, sync: false };
+const NONE: Active = Active { journal: 0, tid: Tid(0), depth: 0, asked: 0, credits: 0, sync: false };
 
 static ACTIVE: PerThread<Cell<Active>> = PerThread::new(|| Cell::new(NONE));
 
@@ -92,7 +94,9 @@ impl Journal {
             return Ok(Handle { journal, outer: NONE, over: false, _thread: PhantomData });
         } else {
             let tid = self.join(credits)?;
-            ACTIVE.with(|a| a.set(Active { journal: self.key(), tid, depth: 1, credits, sync: false }));
+            trace::handle_start(self, tid, credits);
+            let active = Active { journal: self.key(), tid, depth: 1, asked: credits, credits, sync: false };
+            ACTIVE.with(|a| a.set(active));
         }
         Ok(Handle { journal: self.clone(), outer, over: false, _thread: PhantomData })
     }
@@ -127,7 +131,9 @@ impl Journal {
             return Err(Errno::ENOSPC);
         }
         loop {
+            let begun = time::monotonic_ns();
             self.wait_for_place(refused)?;
+            self.counters().wait_ns.add(time::monotonic_ns() - begun);
             match self.state().lock().admit(credits, self.limits(), time::monotonic_ns) {
                 Ok(tid) => return Ok(tid),
                 Err(again) => refused = again,
@@ -189,7 +195,9 @@ impl Handle {
         let granted = self.journal.state().lock().extend(credits, self.journal.limits());
         if granted {
             let active = self.active();
-            ACTIVE.with(|a| a.set(Active { credits: active.credits + credits, ..active }));
+            trace::handle_extend(&self.journal, active.tid, active.credits, credits);
+            let (asked, credits) = (active.asked + credits, active.credits + credits);
+            ACTIVE.with(|a| a.set(Active { asked, credits, ..active }));
         }
         Ok(granted)
     }
@@ -205,7 +213,8 @@ impl Handle {
         let joined = self.journal.join(credits);
         let (tid, credits) = (joined.unwrap_or(active.tid), joined.map_or(0, |_| credits));
         let journal = if joined.is_ok() { active.journal } else { GONE };
-        ACTIVE.with(|a| a.set(Active { journal, tid, credits, ..active }));
+        trace::handle_restart(&self.journal, tid, credits);
+        ACTIVE.with(|a| a.set(Active { journal, tid, asked: credits, credits, ..active }));
         joined.map(drop)
     }
 
@@ -244,6 +253,7 @@ impl Handle {
         if active.journal == GONE {
             return Err(Errno::EROFS);
         }
+        trace::handle_stats(&self.journal, active.tid, active.sync, active.asked, active.credits);
         self.journal.leave(active.credits);
         if active.sync { self.journal.commit_for_sync(active.tid) } else { Ok(()) }
     }

@@ -1,6 +1,10 @@
 //! What the journal counts: for tests, and for who asks how it fares (Linux /proc/fs/jbd2/DEV/info).
 
+use alloc::format;
+use alloc::string::String;
 use core::sync::atomic::{AtomicU64, Ordering};
+
+use crate::journal::Journal;
 
 macro_rules! counters {
     ($($(#[$doc:meta])* $name:ident,)*) => {
@@ -61,12 +65,49 @@ counters! {
     checkpointed,
     /// Times the journal's superblock was written.
     superblocks,
-    /// Nanoseconds, all commits together: from the request to the switch, …
+    /// Nanoseconds that handles waited for a place in a transaction.
     wait_ns,
-    /// … waiting for the last handle, …
+    /// Nanoseconds of all commits together: of running before, …
+    running_ns,
+    /// … of waiting for the last handle, …
     locked_ns,
-    /// … writing ordered data, …
+    /// … of writing ordered data, …
     flushing_ns,
-    /// … and writing to the log.
+    /// … and of writing to the log.
     logging_ns,
+}
+
+impl Journal {
+    /// What Linux shows in `/proc/fs/jbd2/DEV/info`.
+    pub fn info(&self) -> String {
+        let (stats, most) = (self.stats(), self.limits().max_transaction);
+        let n = stats.transactions;
+        let mut text =
+            format!("{n} transactions ({} requested), each up to {most} blocks\n", stats.requested);
+        if n == 0 {
+            return text;
+        }
+        let ms = |ns: u64| ns / n / 1_000_000;
+        let average = self.state().lock().average_commit_ns / 1000;
+        text += &format!(
+            "average: \n  {}ms waiting for transaction\n  {}ms request delay\n  {}ms running transaction\n",
+            ms(stats.wait_ns),
+            0,
+            ms(stats.running_ns)
+        );
+        text += &format!(
+            "  {}ms transaction was being locked\n  {}ms flushing data (in ordered mode)\n  {}ms logging transaction\n",
+            ms(stats.locked_ns),
+            ms(stats.flushing_ns),
+            ms(stats.logging_ns)
+        );
+        text += &format!("  {average}us average transaction commit time\n");
+        text += &format!(
+            "  {} handles per transaction\n  {} blocks per transaction\n  {} logged blocks per transaction\n",
+            stats.handles / n,
+            stats.blocks / n,
+            stats.blocks_logged / n
+        );
+        text
+    }
 }

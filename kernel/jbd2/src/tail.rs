@@ -23,6 +23,7 @@ use crate::disk::{Checksums, Compat, Incompat};
 use crate::journal::Journal;
 use crate::state::State;
 use crate::superblock::{LogSuperblock, Ring};
+use crate::trace;
 use crate::units::{LogBlock, Tid};
 
 /// See the module.
@@ -74,6 +75,7 @@ impl Journal {
     pub(crate) fn move_tail(&self, mark: Mark) -> Result<()> {
         let mut tail = self.tail().lock();
         let gained = tail.ring.distance(tail.tail, mark.block);
+        trace::update_log_tail(self, tail.tail_tid, mark.tid, mark.block.0, gained);
         (tail.tail, tail.tail_tid) = (mark.block, mark.tid);
         if tail.superblock.start().is_some() {
             tail.superblock.set_tail(mark.tid, Some(mark.block));
@@ -157,6 +159,7 @@ impl Journal {
 
     fn write_superblock(&self, tail: &Tail, flags: BioFlags) -> Result<()> {
         self.counters().superblocks.add(1);
+        trace::write_superblock(self, flags.bits().into());
         self.log().write_superblock(tail.superblock.block(), flags)
     }
 

@@ -39,22 +39,23 @@ impl History {
         }
         drop(handle);
         self.states.push(state);
-        let promise = (|| {
-            if chance.one_in(4) {
-                bench.journal.complete_transaction(tid)?;
-                self.promised.push((bench.ram.now(), op as usize));
-            }
-            if chance.one_in(10) {
-                // The flusher comes by. What it could not write it tries again.
-                let _ = bench.device.sync();
-            }
-            if chance.one_in(40) {
-                bench.journal.flush()?;
-                self.promised.push((bench.ram.now(), op as usize));
-            }
-            Ok(())
-        })();
-        promise
+        self.sync_sometimes(bench, chance, tid, op as usize)
+    }
+
+    fn sync_sometimes(&mut self, bench: &Bench, chance: &mut Chance, tid: Tid, op: usize) -> Result<()> {
+        if chance.one_in(4) {
+            bench.journal.complete_transaction(tid)?;
+            self.promised.push((bench.ram.now(), op));
+        }
+        if chance.one_in(10) {
+            // The flusher comes by. What it could not write it tries again.
+            let _ = bench.device.sync();
+        }
+        if chance.one_in(40) {
+            bench.journal.flush()?;
+            self.promised.push((bench.ram.now(), op));
+        }
+        Ok(())
     }
 }
 
