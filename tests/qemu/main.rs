@@ -5,6 +5,7 @@ mod accounting;
 mod bad_input;
 mod bdev;
 mod busybox;
+mod corners;
 mod crash;
 mod crowd;
 mod disk_events;
@@ -53,6 +54,7 @@ fn main() {
         bdev::trials(),
         busybox::trials(),
         crash::trials(),
+        corners::trials(),
         crowd::trials(),
         libc::trials(),
         large::trials(),

@@ -178,6 +178,7 @@ calls! {
     sigaltstack(new: usize, old: usize) = 132;
     rt_sigaction(signal: i32, new: usize, old: usize, size: usize) = 134;
     rt_sigprocmask(how: i32, new: usize, old: usize, size: usize) = 135;
+    rt_sigpending(set: usize, size: usize) = 136;
     setpriority(which: i32, who: i32, nice: i32) = 140;
     reboot(magic1: u32, magic2: u32, command: u32, word: usize) = 142;
     setresuid(real: u32, effective: u32, saved: u32) = 147;
