@@ -354,11 +354,13 @@ pub(crate) fn change<R>(
     if layout.csum_seed.is_none() {
         return block.get_mut(range).map(change).ok_or(DirError::EntryMoved);
     }
+    // Another directory of a bad disk may have the same block; then it was right as that one's.
+    let right = cfg!(debug_assertions) && check_tail(layout, block).is_ok();
     let (body, tail) = block.split_at_mut(layout.entries_end());
     let (done, difference) = delta(body, range, change).ok_or(DirError::EntryMoved)?;
     let sum = tail.iter_mut().skip(TAIL - 4);
     sum.zip(difference.to_le_bytes()).for_each(|(byte, change)| *byte ^= change);
-    debug_assert_eq!(check_tail(layout, block), Ok(()));
+    debug_assert!(!right || check_tail(layout, block).is_ok());
     Ok(done)
 }
 
