@@ -14,7 +14,7 @@
 use core::fmt::Display;
 use core::sync::atomic::Ordering;
 
-use base::{Errno, Result};
+use base::{Errno, FsBlock, Result};
 use pagecache::Buffer;
 
 use super::bits;
@@ -27,13 +27,13 @@ use crate::group::{Bitmap, GroupGuard};
 pub fn blocks(fs: &Ext4Fs, group: &mut GroupGuard<'_>) -> Result<Buffer> {
     match group.blocks {
         Bitmap::Bad => return Err(Errno::EUCLEAN),
-        Bitmap::Good => return fs.device().bread(group.block_bitmap()),
+        Bitmap::Good => return read(fs, group, group.block_bitmap()),
         Bitmap::Unchecked => {}
     }
     let buffer = if group.blocks_uninit(fs.geometry()) {
         make_blocks(fs, group)?
     } else {
-        let buffer = fs.device().bread(group.block_bitmap())?;
+        let buffer = read(fs, group, group.block_bitmap())?;
         check_blocks(fs, group, &buffer)?;
         buffer
     };
@@ -45,18 +45,27 @@ pub fn blocks(fs: &Ext4Fs, group: &mut GroupGuard<'_>) -> Result<Buffer> {
 pub fn inodes(fs: &Ext4Fs, group: &mut GroupGuard<'_>) -> Result<Buffer> {
     match group.inodes {
         Bitmap::Bad => return Err(Errno::EUCLEAN),
-        Bitmap::Good => return fs.device().bread(group.inode_bitmap()),
+        Bitmap::Good => return read(fs, group, group.inode_bitmap()),
         Bitmap::Unchecked => {}
     }
     let buffer = if group.inodes_uninit(fs.geometry()) {
         make_inodes(fs, group)?
     } else {
-        let buffer = fs.device().bread(group.inode_bitmap())?;
+        let buffer = read(fs, group, group.inode_bitmap())?;
         check_inodes(fs, group, &buffer)?;
         buffer
     };
     group.inodes = Bitmap::Good;
     Ok(buffer)
+}
+
+/// A bitmap that the disk does not give is an error of the file system, as in Linux: without it nothing
+/// can be allocated or freed there.
+fn read(fs: &Ext4Fs, group: &GroupGuard<'_>, block: FsBlock) -> Result<Buffer> {
+    fs.device().bread(block).map_err(|e| {
+        let site = Site::block(block);
+        fs.failed(site, e, format_args!("group {}: a bitmap cannot be read", group.number))
+    })
 }
 
 /// Writes down the block bitmap of a group that had none: its metadata is in use, and what lies past

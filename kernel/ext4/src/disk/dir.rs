@@ -470,6 +470,18 @@ mod tests {
     }
 
     #[test]
+    fn a_change_keeps_the_checksum_right() {
+        let l = layout(true);
+        let mut block = vec![0; 1024];
+        init_first(&l, &mut block, 12, 2, 2);
+        for at in [0, 16, 500, 1004] {
+            assert_eq!(change(&l, &mut block, at..at + 8, |bytes| bytes.fill(at as u8 + 1)), Ok(()));
+            assert_eq!(check_tail(&l, &block), Ok(()));
+        }
+        assert_eq!(change(&l, &mut block, 1008..1016, |_| ()), Err(DirError::EntryMoved));
+    }
+
+    #[test]
     fn any_bytes_end() {
         let mut state = 1u64;
         for round in 0..2000 {
