@@ -36,6 +36,7 @@
 //! | **create** | | | | | | group, then the cache slot | cache slot | buffer |
 //! | **evict** | | | | | | | begun once (cache slot) | buffer |
 //!
+//! The thread that zeroes inode tables and **create** are ordered by the group's lock; it meets nothing else.
 //! fallocate is ordered as truncate is, and collapsing or inserting a range as both.
 //! ¹ nobody uses an inode that is evicted. ² pages are gone, and I/O on them over, before blocks are freed.
 //!
