@@ -6,6 +6,11 @@
 //! and the line of the source that found it), and what `errors=` demands. The caller gets EUCLEAN to hand
 //! up. Metadata that cannot be read at all goes the same way through [`Ext4Fs::failed`], with EIO.
 //!
+//! # With a journal
+//! The note is a change of metadata like others; where the caller has no handle it joins the transaction that
+//! runs. errors=remount-ro gives the journal up: then the superblock is written by itself, past the journal,
+//! and so it is when the journal gives itself up because the disk fails.
+//!
 //! # Locking
 //! Takes the superblock's buffer alone, so no caller may hold that buffer's guard.
 
@@ -101,7 +106,32 @@ impl Ext4Fs {
     pub(crate) fn abort(&self) {
         log::error!("EXT4-fs error (device {}): Abort forced by user", self.disk_name());
         self.note_error(Site::default(), Errno::ESHUTDOWN, Location::caller().line(), "Abort forced by user");
-        self.become_read_only("the option abort asks for it");
+        self.give_up(Errno::EIO, "the option abort asks for it");
+    }
+
+    /// Nothing is written from now on, and nothing that is not committed yet.
+    fn give_up(&self, errno: Errno, why: &str) {
+        self.become_read_only(why);
+        if let Some(journal) = self.journal() {
+            // It tells [`Ext4Fs::note_abort`], the first time.
+            journal.abort(errno);
+        }
+    }
+
+    /// The journal has been given up, for that reason, by itself or by [`Ext4Fs::give_up`]: the superblock, which
+    /// no transaction takes along any more, goes to the disk on its own.
+    #[track_caller]
+    pub(crate) fn note_abort(&self, errno: Errno) {
+        if !self.read_only() {
+            self.note_error(Site::default(), errno, Location::caller().line(), "Detected aborted journal");
+            self.become_read_only("the journal was aborted");
+            if self.error_policy() == ErrorPolicy::Panic {
+                panic!("EXT4-fs (device {}): panic forced after error (errors=panic)", self.disk_name())
+            }
+        }
+        if let Err(e) = self.write_superblock_past_journal() {
+            log::error!("EXT4-fs ({}): the superblock cannot be written: {e}", self.disk_name());
+        }
     }
 
     fn error(&self, site: Site, errno: Errno, line: u32, check: &dyn Display) -> Errno {
@@ -109,7 +139,7 @@ impl Ext4Fs {
         self.note_error(site, errno, line, &check.to_string());
         match self.error_policy() {
             ErrorPolicy::Continue => {}
-            ErrorPolicy::RemountReadOnly => self.become_read_only("an error was found"),
+            ErrorPolicy::RemountReadOnly => self.give_up(errno, "an error was found"),
             ErrorPolicy::Panic => {
                 panic!("EXT4-fs (device {}): panic forced after error (errors=panic)", self.disk_name())
             }

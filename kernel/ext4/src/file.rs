@@ -11,7 +11,7 @@ use base::{Errno, IovIter, Result};
 use pagecache::{AddressSpace, generic_file_read, generic_perform_write};
 use vfs::{Caller, FMode, File, FileOperations, Kiocb, KiocbFlags, Mmap, MountFlags, S_IALLUGO, Whence};
 
-use crate::balloc::{trim, window};
+use crate::balloc::window;
 use crate::disk::inode::InodeFlags;
 use crate::inode::{Ext4Inode, Node, Touch};
 use crate::journal::credits;
@@ -44,6 +44,7 @@ impl FileOperations for RegularFile {
             return Ok(0);
         }
         let node: &Node = &self.inode;
+        node.fs().check_running()?;
         let done = generic_file_read(node.mapping(), node, iocb.pos, to)?;
         iocb.pos += done as u64;
         if !iocb.flags.contains(KiocbFlags::NOATIME) {
@@ -113,6 +114,7 @@ impl FileOperations for RegularFile {
     }
 
     fn mmap(&self, file: &File) -> Result<Mmap> {
+        self.inode.fs().check_running()?;
         self.inode.accessed_by(file);
         let ops = self.inode.arc().ok_or(Errno::EIO)?;
         if self.inode.is_inline() && file.mode().contains(FMode::WRITE) && !self.inode.fs().read_only() {
@@ -128,6 +130,7 @@ impl Node {
     /// What a write must pass before its first byte: O_APPEND's position and the limits on size. Cuts
     /// `from` to what may be written.
     fn write_checks(&self, flags: InodeFlags, iocb: &mut Kiocb, from: &mut IovIter<'_>) -> Result<()> {
+        self.fs().check_running()?;
         self.fs().check_writable()?;
         if flags.contains(InodeFlags::IMMUTABLE) {
             return Err(Errno::EPERM);
@@ -203,25 +206,5 @@ impl Node {
             self.set_stale();
             self.store_if_stale();
         }
-    }
-
-    /// Brings the bytes `start..=end`, the inode and the metadata to the medium. Without a journal all
-    /// of the device's dirty metadata is written: the inode may depend on any of it. One FLUSH.
-    pub fn fsync(&self, start: u64, end: u64, datasync: bool) -> Result<()> {
-        let fs = self.fs();
-        if !fs.has_begun() {
-            return Ok(());
-        }
-        let freed = trim::take_freed(fs);
-        if !datasync {
-            self.store_lazy_times();
-        }
-        let pages = fs.bdi().write_inode_now(self, start..end.saturating_add(1), datasync);
-        self.store_if_stale();
-        let metadata = fs.device().sync();
-        pages.and(metadata)?;
-        fs.device().flush()?;
-        trim::discard_freed(fs, freed);
-        Ok(())
     }
 }

@@ -18,12 +18,14 @@ use alloc::string::String;
 use alloc::sync::{Arc, Weak};
 use core::sync::atomic::{AtomicBool, AtomicU16, AtomicU32, AtomicU64, Ordering};
 
-use base::{Errno, Ino, Result};
+use base::{Errno, FsBlock, Ino, Result};
+use jbd2::Journal;
 use pagecache::{BlockDevice, Buffer, Claim};
-use sync::SpinLock;
+use sync::{Once, SpinLock};
 use writeback::Bdi;
 use zerocopy::{FromBytes, IntoBytes};
 
+use crate::balloc::pending::Pending;
 use crate::balloc::trim::Freed;
 use crate::balloc::window::Kept;
 use crate::checksum::{crc32c, delta};
@@ -35,7 +37,7 @@ use crate::inode::cache::InodeCache;
 use crate::inode::{Ext4Inode, Node};
 use crate::journal::Later;
 use crate::lazyinit::LazyInit;
-use crate::options::{self, Flag, Flavor, Options};
+use crate::options::{self, DataMode, Flag, Flavor, Options};
 use crate::orphan::Orphans;
 use crate::zones::Zones;
 
@@ -73,6 +75,14 @@ pub struct Ext4Fs {
     pub(crate) freed: Freed,
     /// Uses of inodes that outlive a handle.
     pub(crate) later: Later,
+    /// The journal, if it is mounted with one.
+    pub(crate) journal: Once<Arc<Journal>>,
+    /// Freed blocks that wait for a commit.
+    pub(crate) pending: Pending,
+    /// Its journal's device, when that is another.
+    log_claim: SpinLock<Option<Claim>>,
+    /// It was shut down: nothing works any more.
+    shut_down: AtomicBool,
     /// Sectors the disk had written when it was mounted, for `s_kbytes_written`.
     pub(crate) sectors_at_mount: u64,
     kbytes_at_mount: u64,
@@ -129,6 +139,10 @@ impl Ext4Fs {
             freed: Freed::default(),
             lazy_init: LazyInit::default(),
             later: Later::default(),
+            journal: Once::new(),
+            pending: Pending::default(),
+            log_claim: SpinLock::new(None),
+            shut_down: AtomicBool::new(false),
             sectors_at_mount,
             kbytes_at_mount,
             state_at_mount: AtomicU16::new(0),
@@ -157,10 +171,50 @@ impl Ext4Fs {
         self.device.disk().name()
     }
 
-    /// The device is free for others.
+    /// The devices are free for others.
     pub(crate) fn give_up_claim(&self) {
-        let claim = self.claim.lock().take();
-        drop(claim);
+        let claims = (self.claim.lock().take(), self.log_claim.lock().take());
+        drop(claims);
+    }
+
+    /// The hold on the device, for who mounts it once more.
+    pub(crate) fn take_claim(&self) -> Option<Claim> {
+        self.claim.lock().take()
+    }
+
+    /// Holds the journal's own device as long as this is mounted.
+    pub(crate) fn keep_log_claim(&self, claim: Claim) {
+        *self.log_claim.lock() = Some(claim);
+    }
+
+    /// It is mounted with this journal.
+    pub(crate) fn set_journal(&self, journal: Arc<Journal>) {
+        self.journal.call_once(|| journal);
+    }
+
+    /// A block of metadata was freed: what is cached of it is not written, and what the log has of it not
+    /// replayed.
+    pub(crate) fn forget(&self, block: FsBlock) {
+        match self.journal() {
+            Some(journal) => journal.forget(block, true),
+            None => self.device.forget(block),
+        }
+    }
+
+    /// A handle that does not keep it.
+    pub(crate) fn weak(&self) -> Weak<Ext4Fs> {
+        self.me.clone()
+    }
+
+    /// EIO after a shutdown.
+    #[inline]
+    pub(crate) fn check_running(&self) -> Result<()> {
+        if self.shut_down.load(Ordering::Acquire) { Err(Errno::EIO) } else { Ok(()) }
+    }
+
+    /// Nothing works from now on.
+    pub(crate) fn shut_down(&self) {
+        self.shut_down.store(true, Ordering::Release);
     }
 
     /// A counted handle. None only while it is being dropped.
@@ -256,6 +310,12 @@ impl Ext4Fs {
     /// Whether there are no access control lists (`noacl`).
     pub(crate) fn no_acl(&self) -> bool {
         !self.is_on(Flag::ACL)
+    }
+
+    /// What the journal promises of files' data: said, or the superblock's word, or ordered.
+    pub(crate) fn data_mode(&self) -> DataMode {
+        let said = self.options.lock().data;
+        said.or(options::default_data(self.geometry.default_mount_opts)).unwrap_or_default()
     }
 
     /// Other options, for a remount.

@@ -5,6 +5,7 @@
 //!   FS_IOC_FSGETXATTR, FSSETXATTR      the same in XFS's words, and the project
 //!   FS_IOC_GETVERSION, SETVERSION      i_generation (also EXT4_IOC_*)
 //!   FS_IOC_GETFSLABEL                  s_volume_name
+//!   EXT4_IOC_SHUTDOWN                  the end, at once: journal/shutdown.rs
 //!   FITRIM                             fstrim(8): balloc/trim.rs
 //!   FS_IOC_FIEMAP, FIBMAP              filefrag(8): fiemap.rs
 //!   FIGETBSZ                           the size of a block
@@ -28,7 +29,7 @@ use crate::disk::feature::RoCompat;
 use crate::disk::inode::{BASE_SIZE, InodeFlags};
 use crate::fiemap;
 use crate::inode::{Ext4Inode, Node, Touch};
-use crate::journal::credits;
+use crate::journal::{credits, shutdown};
 
 const FIBMAP: u32 = 0x1;
 const FIGETBSZ: u32 = 0x2;
@@ -43,6 +44,7 @@ const FS_IOC_FSGETXATTR: u32 = 0x801c_581f;
 const FS_IOC_FSSETXATTR: u32 = 0x401c_5820;
 const FS_IOC_GETFSLABEL: u32 = 0x8100_9431;
 const FITRIM: u32 = 0xc018_5879;
+const EXT4_IOC_SHUTDOWN: u32 = 0x8004_587d;
 
 /// Bytes of `struct fsxattr`: xflags, extsize, nextents, projid, cowextsize, 8 of padding.
 const FSXATTR: usize = 28;
@@ -89,6 +91,7 @@ pub(crate) fn ioctl(inode: &Ext4Inode, file: &File, cmd: u32, arg: u64, caller: 
         FIBMAP => fiemap::fibmap(inode, arg, caller),
         // 65536 at most.
         FIGETBSZ => caller.put(arg, &(inode.fs().geometry().block_size() as u32).to_ne_bytes()),
+        EXT4_IOC_SHUTDOWN => shutdown::ioctl(inode.fs(), arg, caller),
         FITRIM => trim::fitrim(inode.fs(), arg, caller),
         _ => Err(Errno::ENOTTY),
     }

@@ -4,17 +4,18 @@
 //! ```text
 //!   superblock   Geometry::check          EINVAL "not ext4, or not for Quill", EUCLEAN "damaged"
 //!   options      Options::parse           EINVAL
+//!   recovery     journal::load            EROFS, EUCLEAN; then from the superblock on again
 //!   descriptors  Groups::read, zones      EUCLEAN
 //!   may write?   Access::of               never an error: it becomes read-only, with a reason in the log
+//!   journal      journal::load            EINVAL, EUCLEAN, ENODEV
 //!   root         iget(2)                  EUCLEAN
 //!   begin        marks the disk "in use"  EIO
 //!   orphans      orphan::clean_up         EIO
 //! ```
 //!
 //! # The disk while it is mounted
-//! `s_state` loses EXT4_VALID_FS and gets it back at unmount, also on a disk with a journal: Quill does
-//! not write the journal yet (docs/ext4-without-journal.md), so nothing but a whole e2fsck can answer
-//! for a disk that was not unmounted.
+//! With a journal the feature needs_recovery is set meanwhile. Without one `s_state` loses EXT4_VALID_FS and
+//! gets it back at unmount: nothing but a whole e2fsck can answer for a disk that was not unmounted.
 
 use alloc::string::String;
 use alloc::sync::Arc;
@@ -33,7 +34,8 @@ use crate::disk::superblock::{OFFSET, SIZE, Superblock};
 use crate::fs::{Ext4Fs, Parts};
 use crate::geometry::{Geometry, SuperError, features};
 use crate::group::Groups;
-use crate::options::{Flag, Flavor, Options};
+use crate::journal::load;
+use crate::options::{DataMode, Flag, Flavor, Options, default_data};
 use crate::orphan;
 use crate::state::{begin, warn_about_state};
 
@@ -78,13 +80,13 @@ fn mount_as(
 ) -> Result<Arc<Ext4Fs>> {
     let read_only = flags.contains(MountFlags::RDONLY);
     let options = Options::parse(options, flavor)?.with_mount_flags(flags);
-    let claim = device.claim()?;
-    let sb = read_superblock(device)?;
+    let mut claim = device.claim()?;
+    let (mut sb, mut geometry) = checked_superblock(device)?;
+    check_journal_options(device.disk(), &geometry, &options)?;
     let complain = |e: SuperError| {
         log::error!("EXT4-fs ({}): {e}", device.disk().name());
         e.errno()
     };
-    let geometry = Geometry::check(&sb, device.size()).map_err(complain)?;
     check_flavor(&sb, flavor, read_only || device.disk().read_only()).map_err(complain)?;
     if flavor != Flavor::Ext4 {
         let name = flavor.name();
@@ -93,20 +95,85 @@ fn mount_as(
             device.disk().name()
         );
     }
-    let access = Access::of(device.disk(), &sb, &geometry, &options);
+    let recovers = geometry.has_incompat(Incompat::RECOVER) && load::is_wanted(&geometry, &options);
+    if recovers {
+        claim = recover(device, claim, geometry, &options, read_only)?;
+        (sb, geometry) = checked_superblock(device)?;
+    }
+    let access = Access::of(device.disk(), &sb, &options);
     if let Access::No(why) = &access
         && !read_only
     {
         log::warn!("EXT4-fs ({}): mounted read-only: {why}", device.disk().name());
     }
     let fs = assemble(device, claim, geometry, options, read_only, &access)?;
-    start(&fs).inspect_err(|_| {
+    start(&fs, recovers).inspect_err(|_| {
         fs.set_root(None);
-        // The reason the mount failed counts, not this.
+        // The reason the mount failed counts, not these.
+        let _ = fs.end_journal();
         let _ = fs.bdi().stop();
         fs.give_up_claim();
     })?;
     Ok(fs)
+}
+
+/// The superblock and what it says, checked.
+fn checked_superblock(device: &Arc<BlockDevice>) -> Result<(Superblock, Geometry)> {
+    let sb = read_superblock(device)?;
+    let geometry = Geometry::check(&sb, device.size()).map_err(|e| {
+        log::error!("EXT4-fs ({}): {e}", device.disk().name());
+        e.errno()
+    })?;
+    Ok((sb, geometry))
+}
+
+/// EINVAL for options that speak of a journal where there is none, and for data through the journal.
+fn check_journal_options(disk: &Disk, geometry: &Geometry, options: &Options) -> Result<()> {
+    let said = |flag| options.is_on(flag, Flag::empty());
+    let asked = [
+        ("data=", options.data.is_some()),
+        ("commit=", options.commit.is_some_and(|seconds| seconds != 5)),
+        ("journal_checksum", said(Flag::JOURNAL_CHECKSUM)),
+        ("journal_async_commit", said(Flag::ASYNC_COMMIT)),
+    ];
+    if !geometry.has_compat(Compat::HAS_JOURNAL)
+        && let Some((word, _)) = asked.iter().find(|(_, said)| *said)
+    {
+        log::error!("EXT4-fs ({}): can't mount with {word}, fs mounted w/o journal", disk.name());
+        return Err(Errno::EINVAL);
+    }
+    let by_disk = default_data(geometry.default_mount_opts);
+    if load::is_wanted(geometry, options) && options.data.or(by_disk) == Some(DataMode::Journal) {
+        log::error!("EXT4-fs ({}): data=journal is not supported, and the disk asks for it", disk.name());
+        return Err(Errno::EINVAL);
+    }
+    Ok(())
+}
+
+/// Replays the journal. EROFS when the disk cannot be written.
+fn recover(
+    device: &Arc<BlockDevice>,
+    claim: Claim,
+    geometry: Geometry,
+    options: &Options,
+    read_only: bool,
+) -> Result<Claim> {
+    let name = device.disk().name();
+    if device.disk().read_only() {
+        log::error!(
+            "EXT4-fs ({name}): write access unavailable, cannot recover the journal (try mounting with noload)"
+        );
+        return Err(Errno::EROFS);
+    }
+    if read_only {
+        log::info!("EXT4-fs ({name}): INFO: recovery required on readonly filesystem");
+        log::info!("EXT4-fs ({name}): write access will be enabled during recovery");
+    }
+    let scout = assemble(device, claim, geometry, options.clone(), true, &Access::No(String::new()))?;
+    let done = load::recover(&scout);
+    let claim = scout.take_claim().ok_or(Errno::EIO)?;
+    scout.give_up_claim();
+    done.map(|()| claim)
 }
 
 /// An ext2 or ext3 has only the features of its time (`ext2_feature_set_ok`, `ext3_feature_set_ok`).
@@ -170,7 +237,10 @@ fn assemble(
     Ok(Ext4Fs::new(parts))
 }
 
-fn start(fs: &Arc<Ext4Fs>) -> Result<()> {
+fn start(fs: &Arc<Ext4Fs>, recovered: bool) -> Result<()> {
+    if load::is_wanted(fs.geometry(), &fs.options()) {
+        load::attach(fs)?;
+    }
     let root = fs.iget(Ino(u64::from(ROOT_INO))).map_err(|e| {
         log::error!("EXT4-fs ({}): the root inode cannot be read", fs.disk_name());
         if e == Errno::ESTALE { Errno::EUCLEAN } else { e }
@@ -183,14 +253,23 @@ fn start(fs: &Arc<Ext4Fs>) -> Result<()> {
     if !fs.read_only() {
         begin(fs)?;
         orphan::clean_up(fs)?;
+    } else if recovered && fs.set_read_only(false).is_ok() {
+        // As with Linux, a disk whose journal was replayed is left clean also by a mount that then only reads.
+        begin(fs)?;
+        orphan::clean_up(fs)?;
+        fs.finish()?;
     }
     if fs.is_on(Flag::DISCARD) && !trim::supported(fs) {
         log::warn!("EXT4-fs ({}): mounted with \"discard\", but the disk cannot discard", fs.disk_name());
     }
     fs.lazy_init.start(fs);
     let mode = if fs.read_only() { "ro" } else { "r/w" };
+    let journal = match fs.journal() {
+        Some(_) => alloc::format!("with {} data mode", fs.data_mode().name()),
+        None => "without journal".into(),
+    };
     fs.say(format_args!(
-        "mounted {mode} without journal, {} blocks of {} bytes",
+        "mounted {mode} {journal}, {} blocks of {} bytes",
         fs.geometry().blocks_count,
         fs.geometry().block_size()
     ));
@@ -226,7 +305,7 @@ enum Access {
 }
 
 impl Access {
-    fn of(disk: &Disk, sb: &Superblock, geometry: &Geometry, options: &Options) -> Access {
+    fn of(disk: &Disk, sb: &Superblock, options: &Options) -> Access {
         let unknown = features(sb).2 & !RoCompat::SUPPORTED.bits();
         if disk.read_only() {
             return Access::No("the disk is write-protected".into());
@@ -234,11 +313,6 @@ impl Access {
         if unknown != 0 {
             let names = ro_compat_names(unknown);
             return Access::No(alloc::format!("s_feature_ro_compat has what Quill cannot write: {names}"));
-        }
-        if geometry.has_incompat(Incompat::RECOVER) {
-            return Access::No(
-                "the journal needs recovery (mount it with Linux, or run e2fsck on it)".into(),
-            );
         }
         if options.is_on(Flag::NORECOVERY, Flag::empty()) {
             return Access::No("the option norecovery asks for it".into());

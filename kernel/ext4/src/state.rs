@@ -5,6 +5,7 @@
 //!   clean (VALID) ──begin──▶ in use (0) ──finish──▶ clean, if it was clean and no error was found
 //!                              └──corrupt──▶ ERROR: until e2fsck clears it
 //! ```
+//! With a journal VALID stays, and the feature needs_recovery says "in use": a replay makes the disk clean.
 //!
 //! # Backups
 //! Copies of the superblock in other groups are for e2fsck, and Linux leaves them alone while it is
@@ -17,6 +18,7 @@
 use base::Result;
 use block::Disk;
 
+use crate::disk::feature::Incompat;
 use crate::disk::superblock::{STATE_ERROR, STATE_VALID, Superblock};
 use crate::fs::Ext4Fs;
 
@@ -67,9 +69,15 @@ fn tell_errors(name: &str, sb: &Superblock) {
 pub(crate) fn begin(fs: &Ext4Fs) -> Result<()> {
     let now = base::time::coarse_now().sec.cast_unsigned();
     let overhead = fs.overhead();
+    let journal = fs.journal().is_some();
     fs.note_state_at_mount(fs.superblock().s_state.get());
     fs.with_superblock(|sb| {
-        sb.s_state = (sb.s_state.get() & !STATE_VALID).into();
+        if journal {
+            // The journal answers for the rest.
+            sb.s_feature_incompat = (sb.s_feature_incompat.get() | Incompat::RECOVER.bits()).into();
+        } else {
+            sb.s_state = (sb.s_state.get() & !STATE_VALID).into();
+        }
         if sb.s_max_mnt_count.get() == 0 {
             sb.s_max_mnt_count = 20.into();
         }
@@ -86,7 +94,8 @@ pub(crate) fn begin(fs: &Ext4Fs) -> Result<()> {
     fs.update_superblock();
     fs.superblock_buffer().sync()?;
     // What is written from now on must not overtake the mark.
-    fs.device().flush()
+    fs.device().flush()?;
+    fs.begin_journal()
 }
 
 /// 40 bits of seconds, as the superblock keeps them.

@@ -1,8 +1,9 @@
 //! What the vfs asks of a mounted ext4: sync, statfs, remount, unmount.
 //!
 //! # Unmount
-//! Everything is written and acknowledged by a FLUSH first; only then is the superblock marked clean,
-//! written, and flushed too. So a disk that says "clean" is, whatever instant the power goes.
+//! Everything is written and acknowledged by a FLUSH first (with a journal: committed and taken home, and the
+//! log is empty); only then is the superblock marked clean, written, and flushed too. So a disk that says
+//! "clean" is, whatever instant the power goes.
 
 use alloc::string::String;
 use alloc::sync::Arc;
@@ -10,12 +11,13 @@ use alloc::vec::Vec;
 use core::sync::atomic::Ordering;
 
 use base::{DevId, Errno, Result};
+use block::{Bio, BioFlags, BioOp};
 use vfs::{Inode, MountFlags, StatFs, SuperBlock};
 
 use crate::balloc::blocks::kept_for_metadata;
 use crate::balloc::trim;
 use crate::dead::DeadRoot;
-use crate::disk::feature::Compat;
+use crate::disk::feature::{Compat, Incompat};
 use crate::disk::superblock::{STATE_ERROR, STATE_VALID};
 use crate::disk::{hi32, lo32};
 use crate::fs::Ext4Fs;
@@ -61,6 +63,9 @@ impl SuperBlock for Ext4Fs {
         if !self.has_begun() {
             return Ok(());
         }
+        if self.journal().is_some() {
+            return if self.check_running().is_ok() { self.sync_with_journal(wait) } else { Ok(()) };
+        }
         let freed = if wait { trim::take_freed(self) } else { Vec::new() };
         for node in self.inodes.all() {
             node.store_if_stale();
@@ -81,7 +86,13 @@ impl SuperBlock for Ext4Fs {
         // Its last use may be dropped here, outside any lock.
         drop(self.set_root(None));
         self.lazy_init.stop();
-        let cleaned = if self.read_only() { Ok(()) } else { self.finish() };
+        let cleaned = if self.read_only() || self.check_running().is_err() {
+            // Only its thread is left to end; or after an abort, what it keeps from the disk.
+            let _ = self.end_journal();
+            Ok(())
+        } else {
+            self.finish()
+        };
         // Never back to writing, even when it failed.
         self.set_read_only(true)?;
         let stopped = self.bdi().stop();
@@ -94,7 +105,12 @@ impl SuperBlock for Ext4Fs {
     }
 
     fn remount(&self, flags: MountFlags, options: &str) -> Result<()> {
+        let before = self.data_mode();
         let options = self.options().and(options)?.with_mount_flags(flags);
+        if self.journal().is_some() && options.data.is_some_and(|mode| mode != before) {
+            log::error!("EXT4-fs ({}): Cannot change data mode on remount", self.disk_name());
+            return Err(Errno::EINVAL);
+        }
         if options.is_on(Flag::ABORT, Flag::empty()) {
             self.abort();
         }
@@ -104,7 +120,6 @@ impl SuperBlock for Ext4Fs {
         }
         if read_only && !self.read_only() {
             self.finish()?;
-            self.set_read_only(true)?;
         } else if !read_only && self.read_only() {
             if self.superblock().s_state.get() & STATE_ERROR != 0 {
                 log::warn!("EXT4-fs ({}): the file system has errors: stays read-only", self.disk_name());
@@ -146,19 +161,47 @@ impl SuperBlock for Ext4Fs {
 }
 
 impl Ext4Fs {
-    /// Writes everything, then marks the disk as it was when it was mounted: clean, if it was clean.
-    fn finish(&self) -> Result<()> {
-        SuperBlock::sync(self, true)?;
+    /// Writes everything, then marks the disk as it was when it was mounted: clean, if it was clean. It is
+    /// read-only afterwards.
+    pub(crate) fn finish(&self) -> Result<()> {
+        let synced = SuperBlock::sync(self, true);
+        if self.journal().is_none() {
+            synced?;
+        }
+        self.set_read_only(true)?;
+        // What the log had is at home. From here on the superblock goes to the disk by itself.
+        self.end_journal()?;
         let valid = self.state_at_mount() & STATE_VALID;
         self.with_superblock(|sb| {
             let bad = sb.s_state.get() & STATE_ERROR != 0;
             let state = sb.s_state.get() | if bad { 0 } else { valid };
             sb.s_state = state.into();
+            sb.s_feature_incompat = (sb.s_feature_incompat.get() & !Incompat::RECOVER.bits()).into();
         });
         note_unmount(self);
         self.update_superblock();
         self.superblock_buffer().sync()?;
-        self.device().flush()
+        self.device().flush()?;
+        synced
+    }
+
+    /// Writes the superblock as it is in memory, by itself, and waits: for when no transaction will
+    /// (`ext4_commit_super`).
+    pub(crate) fn write_superblock_past_journal(&self) -> Result<()> {
+        let buffer = self.superblock_buffer();
+        let bits = self.geometry().block_bits;
+        let sector = buffer.block().sector(bits).ok_or(Errno::EIO)?;
+        let frame = base::frame::alloc_zeroed()?;
+        let len = {
+            let bytes = buffer.read();
+            frame.write(0, &bytes);
+            // A page at most.
+            bytes.len() as u32
+        };
+        let mut bio = Bio::new(BioOp::Write, sector);
+        bio.flags = BioFlags::SYNC | BioFlags::META | BioFlags::PREFLUSH | BioFlags::FUA;
+        bio.add(&frame, 0, len);
+        self.device().disk().submit_and_wait(bio)
     }
 
     /// Brings counters and times of the superblock up to date (`ext4_update_super`).

@@ -64,6 +64,9 @@ impl Node {
         self.mark_pages_dirty();
         {
             let _handle = self.fs().start(credits::orphan())?;
+            self.settle_ordered(size..u64::MAX)?;
+            // The zeros behind the new end.
+            self.note_ordered(size..size.next_multiple_of(self.fs().geometry().block_size() as u64));
             self.add_orphan()?;
             self.set_size(size);
             self.mark_dirty();
@@ -131,7 +134,7 @@ impl Node {
     /// links are metadata: what is cached of them must not be written any more.
     pub(crate) fn free_run(&self, first: FsBlock, len: u64) -> Result<()> {
         if self.kind() != FileType::Regular {
-            (first.0..first.0.saturating_add(len)).for_each(|b| self.fs().device().forget(FsBlock(b)));
+            (first.0..first.0.saturating_add(len)).for_each(|b| self.fs().forget(FsBlock(b)));
         }
         self.add_blocks(-i64::try_from(len).unwrap_or(0));
         blocks::free(self.fs(), self.ino32(), first, len)

@@ -83,7 +83,7 @@ fn deep_trees_grow_and_shrink() {
         sim::write_all(&file, &n.to_le_bytes(), n * 2048 + 5).unwrap();
     }
     machine.sync().unwrap();
-    let snapshot = machine.snapshot();
+    let snapshot = machine.snapshot().replayed().unwrap();
     snapshot.fsck().unwrap();
     assert!(depth(&snapshot, "/f") >= 2);
     assert_eq!(sim::read_all(&file).unwrap(), expected(12_000));

@@ -139,7 +139,7 @@ fn a_read_only_mount_is_trimmed() {
     assert_eq!(discarded(&machine), told);
     machine.give_up().fsck().unwrap();
     let replay = made.changed("feature needs_recovery").unwrap();
-    let machine = mounted(&replay, "");
+    let machine = mounted(&replay, "noload");
     assert_eq!(fitrim(&machine, "/", [0, ALL, 0], true), Err(Errno::EROFS));
     assert_eq!(discarded(&machine), 0);
 }

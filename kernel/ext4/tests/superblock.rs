@@ -18,18 +18,22 @@ const MTIME: usize = 0x2c;
 const MNT_COUNT: usize = 0x34;
 const STATE: usize = 0x3a;
 const KBYTES: usize = 0x178;
+const INCOMPAT: usize = 0x60;
+const RECOVER: u32 = 4;
 
 #[test]
 fn state_counts_and_times() {
     let before = Image::mkfs(16 << 20, &[]).unwrap();
     let machine = Machine::mount(&before).unwrap();
     let mounted = machine.snapshot();
-    assert_eq!(u16_at(&mounted, STATE) & 1, 0, "in use");
+    assert_eq!(u16_at(&mounted, STATE) & 1, 1, "the journal answers for it");
+    assert_eq!(u32_at(&mounted, INCOMPAT) & RECOVER, RECOVER, "in use");
     assert_eq!(u16_at(&mounted, MNT_COUNT), u16_at(&before, MNT_COUNT) + 1);
     assert!(u32_at(&mounted, MTIME) > u32_at(&before, MTIME));
     machine.write_file("/f", &[7; 3 << 20]).unwrap();
     let after = machine.unmount().unwrap();
-    assert_eq!(u16_at(&after, STATE), 1, "clean again");
+    assert_eq!(u16_at(&after, STATE), 1, "clean");
+    assert_eq!(u32_at(&after, INCOMPAT) & RECOVER, 0, "not in use");
     assert!(u32_at(&after, KBYTES) >= u32_at(&before, KBYTES) + 3072);
     assert_eq!(after.stat_field("Last mounted on").unwrap(), "/");
     after.fsck().unwrap();
@@ -277,13 +281,14 @@ fn remounts() {
     let machine = Machine::mount_with(&image, &options).unwrap();
     let sb = machine.vfs_mount().superblock();
     sb.remount(vfs::MountFlags::empty(), "").unwrap();
-    assert_eq!(u16_at(&machine.snapshot(), STATE) & 1, 0);
+    assert_eq!(u32_at(&machine.snapshot(), INCOMPAT) & RECOVER, RECOVER);
     let root = sb.root();
     let file = root.as_directory().unwrap().create(b"f", 0o644, &Cred::ROOT).unwrap();
     drop((file, root));
     sb.remount(vfs::MountFlags::RDONLY, "").unwrap();
     let clean = machine.snapshot();
     assert_eq!(u16_at(&clean, STATE), 1);
+    assert_eq!(u32_at(&clean, INCOMPAT) & RECOVER, 0);
     clean.fsck().unwrap();
     assert!(clean.debugfs("ls /").unwrap().contains(" f "));
     assert_eq!(sb.remount(vfs::MountFlags::empty(), "nonsense"), Err(Errno::EINVAL));

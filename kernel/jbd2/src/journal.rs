@@ -211,6 +211,16 @@ impl Journal {
         self.state.lock().running.as_ref().map(|running| running.tid)
     }
 
+    /// The newest transaction there is: the running one, or the last that was. Inside a handle, its own.
+    pub fn newest_tid(&self) -> Tid {
+        Tid(self.state.lock().next.0.wrapping_sub(1))
+    }
+
+    /// Whether a transaction's commit is over.
+    pub fn is_committed(&self, tid: Tid) -> bool {
+        self.state.lock().is_committed(tid)
+    }
+
     /// Whether it was given up.
     pub fn is_aborted(&self) -> bool {
         self.state.lock().aborted.is_some()

@@ -81,6 +81,14 @@ impl Image {
         })
     }
 
+    /// The image after e2fsck has replayed its journal.
+    pub fn replayed(&self) -> Result<Image, Trouble> {
+        self.as_file(|path| {
+            tools::e2fsck_journal(path)?;
+            Ok(Image { bytes: fs::read(path)? })
+        })
+    }
+
     /// What a debugfs command prints.
     pub fn debugfs(&self, request: &str) -> Result<String, Trouble> {
         let out = self.as_file(|path| tools::debugfs(path, request))?;

@@ -281,10 +281,19 @@ impl Run {
             Some(Ok(image)) => {
                 let free = told.map(|s| (s.blocks_free, s.files_free));
                 self.same(free, Ok((image.word(0x0c), image.word(0x10))));
+                self.check_log();
                 image
             }
             Some(Err(errno)) => self.fail(&format!("unmount: {errno}")),
             None => self.fail("nothing is mounted"),
+        }
+    }
+
+    /// Every change of metadata must belong to an operation, and to no more blocks than it asked for.
+    fn check_log(&mut self) {
+        let log = crate::take_log();
+        if let Some(line) = log.iter().find(|line| line.contains(" is changed ")) {
+            self.fail(line);
         }
     }
 

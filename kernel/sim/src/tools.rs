@@ -121,6 +121,13 @@ pub(crate) fn e2fsck_replay(file: &Path) -> Result<(), Trouble> {
     if fine { Ok(()) } else { Err(said("e2fsck -fy", &output)) }
 }
 
+/// The journal's replay, and nothing else.
+pub(crate) fn e2fsck_journal(file: &Path) -> Result<(), Trouble> {
+    let output = run("e2fsck", &["-y", "-E", "journal_only"], file, &[])?;
+    let done = matches!(output.status.code(), Some(0 | 1));
+    if done { Ok(()) } else { Err(said("e2fsck -E journal_only", &output)) }
+}
+
 /// A repair that also builds all directories anew.
 pub(crate) fn e2fsck_optimize(file: &Path) -> Result<(), Trouble> {
     let output = run("e2fsck", &["-fyD"], file, &[])?;

@@ -23,14 +23,35 @@ fn a_failed_write_is_told_by_fsync_once() {
     // What could not be written is still there, and goes the second time.
     sim::write_all(&file, &[2; 9000], 0).unwrap();
     vfs::fsync::fsync(&file, false).unwrap();
-    assert_eq!(m.snapshot().cat("/f").unwrap(), [2; 9000]);
+    assert_eq!(m.snapshot().replayed().unwrap().cat("/f").unwrap(), [2; 9000]);
     drop(file);
     m.unmount().unwrap();
 }
 
 #[test]
-fn a_failed_flush_fails_fsync() {
+fn a_failed_flush_ends_the_journal() {
     let m = Machine::mount(&image()).unwrap();
+    m.write_file("/old", b"old").unwrap();
+    m.sync().unwrap();
+    m.write_file("/f", b"x").unwrap();
+    m.faults().inject(Fault::every(BioOp::Flush));
+    assert_eq!(m.fsync("/f"), Err(Errno::EIO));
+    m.faults().heal();
+    assert_eq!(m.write_file("/f", b"y"), Err(Errno::EROFS));
+    assert_eq!(m.fsync("/f"), Err(Errno::EROFS));
+    assert_eq!(m.read_file("/f").unwrap(), b"x");
+    // What was committed is there at the next mount, which knows of the error.
+    let after = Machine::mount(&m.give_up()).unwrap();
+    assert_eq!(after.read_file("/old").unwrap(), b"old");
+    let image = after.unmount().unwrap();
+    assert!(image.stat_field("Filesystem state").unwrap().contains("error"));
+    image.repaired().unwrap().fsck().unwrap();
+}
+
+#[test]
+fn a_failed_flush_fails_fsync() {
+    let image = sim::Image::mkfs(16 << 20, &["-b", "1024", "-O", "^has_journal"]).unwrap();
+    let m = Machine::mount(&image).unwrap();
     m.write_file("/f", b"x").unwrap();
     m.faults().inject(Fault::every(BioOp::Flush));
     assert_eq!(m.fsync("/f"), Err(Errno::EIO));

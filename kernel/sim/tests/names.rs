@@ -139,7 +139,7 @@ fn a_full_orphan_file_goes_on_in_the_list() {
     let cut = m.snapshot();
     drop(open);
     done(m);
-    assert_ne!(cut.stat_field("First orphan inode").unwrap(), "0");
+    assert_ne!(cut.replayed().unwrap().stat_field("First orphan inode").unwrap(), "0");
     let m = Machine::mount(&cut).unwrap();
     assert_eq!(m.statfs().unwrap().files_free, free);
     done(m);
@@ -147,7 +147,7 @@ fn a_full_orphan_file_goes_on_in_the_list() {
 
 #[test]
 fn entries_of_an_orphan_file_are_where_e2fsck_finds_them() {
-    let image = stopped_with_orphans(&["-b", "1024", "-O", "orphan_file"], 5);
+    let image = stopped_with_orphans(&["-b", "1024", "-O", "orphan_file"], 5).replayed().unwrap();
     assert!(image.debugfs("stats").unwrap().contains("orphan_present"));
     // e2fsck deletes them by itself, and is content then.
     image.repaired().unwrap().fsck().unwrap();
@@ -165,7 +165,7 @@ fn without_a_journal_the_orphan_file_stays_empty() {
     drop(open);
     m.unmount().unwrap();
     assert!(!cut.debugfs("stats").unwrap().contains("orphan_present"));
-    assert_ne!(cut.stat_field("First orphan inode").unwrap(), "0");
+    assert_ne!(cut.replayed().unwrap().stat_field("First orphan inode").unwrap(), "0");
     let m = Machine::mount(&cut).unwrap();
     assert_eq!(m.unmount().unwrap().stat_field("First orphan inode").ok().filter(|n| n != "0"), None);
 }

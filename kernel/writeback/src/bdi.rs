@@ -210,6 +210,15 @@ impl Bdi {
         done.and(self.device.sync())
     }
 
+    /// The same of the inodes alone: for a file system whose metadata a journal keeps.
+    pub fn sync_data(&self, wait: bool) -> Result<()> {
+        let done = self.sync_inodes(&WritebackControl::start(0..u64::MAX));
+        if !wait {
+            return done;
+        }
+        done.and(self.sync_inodes(&WritebackControl::sync(0..u64::MAX)))
+    }
+
     fn sync_inodes(&self, control: &WritebackControl) -> Result<()> {
         let inodes = self.lists.lock().snapshot();
         let mut done = Ok(());

@@ -109,6 +109,7 @@ impl AddressSpaceOperations for Node {
     }
 
     fn writepages(&self, mapping: &AddressSpace, control: &mut WritebackControl) -> Result<()> {
+        self.fs().check_running()?;
         trace::writepages(self, control);
         let done = pagecache::mpage_writepages(mapping, self, control);
         trace::writepages_result(self, control, &done);

@@ -43,8 +43,8 @@ use base::{Errno, FsBlock, Result};
 use super::bitmap;
 use super::bits::{self, Run};
 use super::buddy::Buddy;
-use super::trim;
 use super::window::{self, Window};
+use super::{pending, trim};
 use crate::disk::feature::Incompat;
 use crate::error::Site;
 use crate::fs::Ext4Fs;
@@ -275,7 +275,8 @@ fn take(
 pub fn summary<'a>(fs: &Ext4Fs, group: &'a mut GroupGuard<'_>) -> Result<&'a Buddy> {
     if group.summary.is_none() {
         let bitmap = bitmap::blocks(fs, group)?;
-        let buddy = Buddy::build(&bitmap.read(), fs.geometry().group_blocks(group.number));
+        let mut buddy = Buddy::build(&bitmap.read(), fs.geometry().group_blocks(group.number));
+        group.waiting.iter().for_each(|waiting| buddy.take(waiting.run().start, waiting.run().len));
         group.summary = Some(Box::new(buddy));
         fs.kept.summaries.fetch_add(1, Ordering::Relaxed);
         group.publish_largest();
@@ -348,18 +349,20 @@ fn free_in_group(fs: &Ext4Fs, ino: u32, number: u32, bit: u32, len: u32) -> Resu
     }
     let free = group.free_blocks().saturating_add(len);
     group.set_free_blocks(free);
-    if let Some(summary) = &mut group.summary {
-        summary.give(bit, len);
+    if !pending::hold(fs, &mut group, run) {
+        if let Some(summary) = &mut group.summary {
+            summary.give(bit, len);
+        }
+        trim::note(fs, number, run);
     }
     group.publish_largest();
     group.store(fs)?;
-    trim::note(fs, number, run);
     fs.free_blocks.fetch_add(u64::from(len), Ordering::Relaxed);
     Ok(())
 }
 
 /// Takes a metadata block back: what is cached of it is never written again.
 pub fn free_metadata(fs: &Ext4Fs, ino: u32, block: FsBlock) -> Result<()> {
-    fs.device().forget(block);
+    fs.forget(block);
     free(fs, ino, block, 1)
 }

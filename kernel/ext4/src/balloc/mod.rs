@@ -3,6 +3,7 @@
 //! * [`bits`]: runs of free bits in a bitmap's bytes; no I/O. [`buddy`]: a group's free runs by size.
 //! * [`bitmap`]: a group's bitmap, read, checked or made up (UNINIT groups).
 //! * [`blocks`]: the block allocator. [`window`]: what is kept for files that grow. [`trim`]: discards.
+//!   [`pending`]: freed blocks that wait for a commit.
 //! * [`inodes`]: the inode allocator. [`orlov`]: where a new inode goes.
 //!
 //! # Locking
@@ -24,5 +25,6 @@ pub mod blocks;
 pub mod buddy;
 pub mod inodes;
 pub mod orlov;
+pub mod pending;
 pub mod trim;
 pub mod window;

@@ -9,6 +9,9 @@
 //! ```text
 //!   let freed = trim::take_freed(fs);     write metadata, FLUSH     trim::discard_freed(fs, freed)
 //! ```
+//! With a journal there is no such note: a freed block waits for its commit anyway, and is discarded
+//! after it ([`super::pending`]).
+//!
 //! The note is bounded; what does not fit is left for FITRIM, as a discard is only a hint.
 //!
 //! # Locking
@@ -60,9 +63,14 @@ pub fn supported(fs: &Ext4Fs) -> bool {
     fs.device().disk().limits().max_discard_sectors > 0
 }
 
+/// Whether the mount wants freed blocks to be discarded, and the disk can.
+pub fn is_wanted(fs: &Ext4Fs) -> bool {
+    fs.is_on(Flag::DISCARD) && supported(fs)
+}
+
 /// Notes a run that was just freed, if the mount wants it discarded.
 pub fn note(fs: &Ext4Fs, group: u32, run: Run) {
-    if !fs.is_on(Flag::DISCARD) || !supported(fs) {
+    if !is_wanted(fs) {
         return;
     }
     let mut runs = fs.freed.runs.lock();

@@ -37,6 +37,12 @@ pub const GOOD_OLD_INODE_SIZE: u16 = 128;
 pub const DEFM_DEBUG: u32 = 0x1;
 /// `s_default_mount_opts`: new files take the directory's group.
 pub const DEFM_BSDGROUPS: u32 = 0x2;
+/// `s_default_mount_opts`: the data mode.
+pub const DEFM_JMODE: u32 = 0x60;
+/// [`DEFM_JMODE`]: data go through the journal.
+pub const DEFM_JMODE_DATA: u32 = 0x20;
+/// [`DEFM_JMODE`]: data before metadata; both bits: in no order.
+pub const DEFM_JMODE_ORDERED: u32 = 0x40;
 /// `s_default_mount_opts`: no FLUSH needed.
 pub const DEFM_NOBARRIER: u32 = 0x100;
 /// `s_default_mount_opts`: tell the disk of freed blocks.

@@ -113,6 +113,7 @@ impl Node {
         self.extents.forget(entry.block, entry.end());
         Tree::of(self).convert(block, len, false)?;
         let written = Entry { unwritten: false, ..entry.part(block, len) };
+        self.note_new(block, len);
         self.extents.put(written);
         Ok(answer(&written, block, true))
     }
@@ -147,6 +148,7 @@ impl Node {
         if got > len {
             self.keep_ahead(&run, len)?;
         }
+        self.note_new(block, len);
         self.extents.put(written);
         Ok(answer(&written, block, true))
     }
@@ -188,6 +190,7 @@ impl Node {
         }
         let (start, len) = indirect::grow(self, block, count, Claimant::File)?;
         self.set_stale();
+        self.note_new(block, len);
         let written = Entry { block, len, start: start.0, unwritten: false };
         self.extents.put(written);
         Ok(answer(&written, block, true))
@@ -221,6 +224,7 @@ impl Node {
 
     /// Changes `i_blocks` by a number of blocks of the file system.
     pub(crate) fn add_blocks(&self, blocks: i64) {
+        self.tids.note_map_changed();
         let sectors = blocks << (self.fs().geometry().block_bits - 9);
         self.with_meta(|m| m.blocks = m.blocks.saturating_add_signed(sectors));
     }

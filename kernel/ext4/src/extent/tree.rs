@@ -191,6 +191,7 @@ impl<'a> Tree<'a> {
     }
 
     pub(super) fn edit<R>(&self, at: Option<FsBlock>, change: impl FnOnce(&mut [u8]) -> R) -> Result<R> {
+        self.inode.tids.note_map_changed();
         match at {
             None => Ok(self.inode.with_meta(|m| change(&mut m.block))),
             Some(at) => {

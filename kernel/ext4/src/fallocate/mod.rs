@@ -123,6 +123,7 @@ impl Node {
             self.reserve_blocks(first, end, new_size, false)?;
         }
         if whole_first < whole_end {
+            self.settle_all_ordered(bytes.start..bytes.end)?;
             self.drop_pages(whole_first, whole_end);
             let done = self.reserve_blocks(whole_first, whole_end, new_size, true);
             self.drop_pages(whole_first, whole_end);
@@ -150,6 +151,7 @@ impl Node {
         self.modified();
         let (first, end) = self.whole_blocks(bytes);
         if first < end {
+            self.settle_all_ordered(bytes.start..bytes.end)?;
             self.drop_pages(first, end);
         }
         self.zero_partial_blocks(bytes)?;

@@ -86,6 +86,7 @@ impl Group {
             inodes: Bitmap::Unchecked,
             summary: None,
             windows: Vec::new(),
+            waiting: Vec::new(),
         };
         state.check_counts(geometry, number)?;
         Ok(Group {

@@ -12,6 +12,7 @@ use super::check::{Change, GroupError, bitmap_checksum, changed, checksum, match
 use super::{Group, UNKNOWN};
 use crate::balloc::bits::Run;
 use crate::balloc::buddy::Buddy;
+use crate::balloc::pending::Waiting;
 use crate::balloc::window::Window;
 use crate::disk::group_desc::{BLOCK_UNINIT, CHECKSUM_OFFSET, GroupDesc, INODE_UNINIT, SIZE_64};
 use crate::disk::{hi16, join16, lo16};
@@ -41,6 +42,8 @@ pub struct GroupState {
     pub summary: Option<Box<Buddy>>,
     /// Free blocks that are kept for growing files; the summary leaves them out.
     pub windows: Vec<Window>,
+    /// Freed blocks that wait for a commit; the summary leaves them out too.
+    pub waiting: Vec<Waiting>,
 }
 
 /// A group, alone.
@@ -279,6 +282,7 @@ impl GroupGuard<'_> {
         self.state.blocks = Bitmap::Bad;
         self.state.summary = None;
         self.state.windows.clear();
+        self.state.waiting.clear();
         self.group.free_blocks.store(0, Ordering::Relaxed);
     }
 

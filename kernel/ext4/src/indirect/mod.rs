@@ -104,6 +104,7 @@ fn root(inode: &Node) -> Vec<u32> {
 }
 
 fn set_root(inode: &Node, slot: usize, pointers: &[u32]) {
+    inode.tids.note_map_changed();
     inode.with_meta(|m| put(&mut m.block, slot, pointers));
 }
 

@@ -21,6 +21,7 @@ use super::{Ext4Inode, Node};
 use crate::disk::inode::{InodeFlags, ROOT_INO};
 use crate::error::Site;
 use crate::fs::Ext4Fs;
+use crate::journal::SyncTids;
 
 enum Slot {
     /// Somebody reads it from the disk.
@@ -56,6 +57,18 @@ impl InodeCache {
     pub(crate) fn get(fs: &Arc<Ext4Fs>, ino: Ino) -> Result<Arc<Ext4Inode>> {
         let number = check_number(fs, ino)?;
         match fs.inodes.claim(number, !fs.in_handle())? {
+            Some(inode) => Ok(inode),
+            None => fs.inodes.settle(number, load(fs, number, Purpose::Use)),
+        }
+    }
+
+    /// As [`InodeCache::get`], for an inode that belongs to the file system itself.
+    pub(crate) fn get_special(fs: &Arc<Ext4Fs>, ino: Ino) -> Result<Arc<Ext4Inode>> {
+        let number = u32::try_from(ino.0).unwrap_or(0);
+        if fs.geometry().locate_inode(ino).is_none() {
+            return Err(fs.corrupt(Site::inode(number), "inode number is out of range"));
+        }
+        match fs.inodes.claim(number, true)? {
             Some(inode) => Ok(inode),
             None => fs.inodes.settle(number, load(fs, number, Purpose::Use)),
         }
@@ -293,6 +306,8 @@ impl Made {
             flags: AtomicU32::new(flags),
             modified: AtomicU64::new(0),
             no_capability: AtomicBool::new(false),
+            tids: SyncTids::new(fs),
+            last_ordered: Default::default(),
         })
     }
 }

@@ -59,6 +59,10 @@ impl Node {
     fn delete(&self, leaving: Leaving<'_>) -> Result<()> {
         self.fs.bdi().forget(&self.dirty);
         if self.is_mapped() {
+            {
+                let _handle = self.fs.start(credits::inode())?;
+                self.settle_ordered(0..u64::MAX)?;
+            }
             self.set_size(0);
             self.mapping.truncate_pagecache(0);
             self.free_behind(0)?;

@@ -60,7 +60,7 @@ use crate::error::Site;
 use crate::extent::cache::ExtentCache;
 use crate::extent::verified::Verified;
 use crate::fs::Ext4Fs;
-use crate::journal::credits;
+use crate::journal::{LastOrdered, SyncTids, credits};
 pub use raw::Meta;
 
 /// An inode's memory.
@@ -107,6 +107,10 @@ pub struct Node {
     modified: AtomicU64,
     /// There is no `security.capability`: a write need not look (S_NOSEC).
     no_capability: AtomicBool,
+    /// Which transactions an fsync waits for.
+    pub(crate) tids: SyncTids,
+    /// Which transaction waits for its data.
+    pub(crate) last_ordered: LastOrdered,
 }
 
 /// A use of an inode: what everybody but the flusher holds.
@@ -192,6 +196,7 @@ impl Node {
     /// Publishes a new i_size; `mark_dirty` brings it to the table.
     pub fn set_size(&self, size: u64) {
         self.size.store(size, Ordering::Release);
+        self.tids.note_map_changed();
     }
 
     /// A look at the attributes, or a change of them, all at once. Nothing in `f` may sleep.
@@ -299,6 +304,7 @@ impl Node {
             more(slot);
             true
         });
+        self.tids.note_stored(&self.fs);
     }
 
     /// Changes the inode's bytes in the table's buffer; their checksum too if `change` says that it did.

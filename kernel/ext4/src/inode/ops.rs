@@ -90,6 +90,7 @@ impl Inode for Ext4Inode {
     }
 
     fn open(self: Arc<Self>, _flags: OpenFlags) -> Result<Arc<dyn FileOperations>> {
+        self.fs().check_running()?;
         match self.kind() {
             FileType::Regular => Ok(RegularFile::new(self)),
             FileType::Directory => Ok(DirFile::new(self)),
@@ -121,6 +122,7 @@ impl DirtyInode for Node {
 
     fn write_inode(&self, sync: bool) -> Result<()> {
         self.store_if_stale();
-        if sync { self.table.sync() } else { Ok(()) }
+        // With a journal it is the commit that counts.
+        if sync && self.fs.journal().is_none() { self.table.sync() } else { Ok(()) }
     }
 }

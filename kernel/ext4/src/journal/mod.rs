@@ -12,6 +12,12 @@
 //!   fs.transact(credits::create(dir), || …)                 // the same, and again after a commit on ENOSPC
 //! ```
 //!
+//! ```text
+//!   mod.rs   handles          credits.rs  what they reserve       later.rs   uses that outlive them
+//!   load.rs  the journal found, recovered, begun and ended        ordered.rs data before metadata
+//!   sync.rs  fsync, sync: which transaction is waited for         shutdown.rs  EXT4_IOC_SHUTDOWN
+//! ```
+//!
 //! # What must not happen inside
 //! * Waiting for another handle to start, for a commit, or for an inode that is being evicted. So a lock
 //!   that comes after "handle" in the lock order is never held where one starts: page lock,
@@ -24,61 +30,71 @@
 //! `i_rwsem` → handle → page lock; see the crate.
 
 pub(crate) mod credits;
+mod later;
+pub(crate) mod load;
+mod ordered;
+pub(crate) mod shutdown;
+mod sync;
 
 use alloc::sync::Arc;
-use alloc::vec::Vec;
-use core::sync::atomic::{AtomicBool, Ordering};
+use core::cell::RefCell;
+use core::sync::atomic::Ordering;
 
+use ::sync::PerThread;
 use base::{Errno, Result};
-use sync::SpinLock;
+use jbd2::Journal;
 
 use crate::fs::Ext4Fs;
-use crate::inode::Ext4Inode;
+pub(crate) use later::Later;
+pub(crate) use ordered::LastOrdered;
+pub(crate) use sync::SyncTids;
 
 /// A change of metadata under way; see the module.
 #[must_use = "a handle ends when it is dropped"]
 pub(crate) struct Handle<'a> {
     fs: &'a Ext4Fs,
+    /// None without a journal.
+    open: Option<jbd2::Handle>,
 }
 
-/// Uses of inodes that were dropped inside a handle, kept until it has ended.
-#[derive(Default)]
-pub(crate) struct Later {
-    any: AtomicBool,
-    inodes: SpinLock<Vec<Arc<Ext4Inode>>>,
-}
+/// Times that an allocation is tried again after a commit.
+const RETRIES: u32 = 3;
 
-impl Later {
-    /// Keeps a use until the present handle has ended.
-    pub fn keep(&self, inode: Arc<Ext4Inode>) {
-        self.inodes.lock().push(inode);
-        self.any.store(true, Ordering::Release);
-    }
-
-    fn drop_all(&self) {
-        if self.any.swap(false, Ordering::AcqRel) {
-            let inodes = core::mem::take(&mut *self.inodes.lock());
-            drop(inodes);
-        }
-    }
-}
+/// A handle that lasts from one function to the next ([`Handle::keep`]).
+static KEPT: PerThread<RefCell<Option<jbd2::Handle>>> = PerThread::new(|| RefCell::new(None));
 
 impl Ext4Fs {
+    /// The journal, if the file system has one and is mounted with it.
+    #[inline]
+    pub(crate) fn journal(&self) -> Option<&Arc<Journal>> {
+        self.journal.get()
+    }
+
     /// Begins a change of at most so many blocks ([`credits`]). Inside another handle it is a part of that.
-    /// EROFS when nothing may be written; EIO, ENOMEM, ENOSPC (the journal is too small).
-    pub(crate) fn start(&self, _credits: u32) -> Result<Handle<'_>> {
+    /// EROFS when nothing may be written, EIO after a shutdown; ENOMEM, ENOSPC (the journal is too small).
+    #[inline]
+    pub(crate) fn start(&self, credits: u32) -> Result<Handle<'_>> {
+        self.check_running()?;
         self.check_writable()?;
-        Ok(Handle { fs: self })
+        let open = match self.journal() {
+            Some(journal) => Some(journal.start(credits)?),
+            None => None,
+        };
+        Ok(Handle { fs: self, open })
     }
 
     /// The handle that [`Handle::keep`] left for the present thread.
+    #[inline]
     pub(crate) fn kept(&self) -> Option<Handle<'_>> {
-        Some(Handle { fs: self })
+        self.journal()?;
+        let open = KEPT.with(|kept| kept.borrow_mut().take())?;
+        Some(Handle { fs: self, open: Some(open) })
     }
 
     /// Whether the present thread is inside a handle.
+    #[inline]
     pub(crate) fn in_handle(&self) -> bool {
-        false
+        self.journal().is_some_and(|journal| journal.current_handle())
     }
 
     /// Does `change` inside a handle; again, when it finds no room and there are blocks that a commit sets
@@ -97,26 +113,37 @@ impl Ext4Fs {
         }
     }
 
-    /// Whether what found no room should be tried again, because a commit has set blocks free.
-    pub(crate) fn should_retry(&self, _tries: &mut u32) -> bool {
-        false
+    /// Whether what found no room should be tried again, because a commit has set blocks free
+    /// (`ext4_should_retry_alloc`).
+    #[cold]
+    pub(crate) fn should_retry(&self, tries: &mut u32) -> bool {
+        let Some(journal) = self.journal().filter(|_| !self.in_handle()) else { return false };
+        *tries += 1;
+        let waiting = self.pending.blocks.load(Ordering::Relaxed) > 0;
+        *tries <= RETRIES && waiting && journal.force_commit().is_ok()
     }
 }
 
 impl Handle<'_> {
-    /// Leaves the handle open for [`Ext4Fs::kept`]: it lasts from one function to the next.
-    pub(crate) fn keep(self) {}
+    /// Leaves the handle open for [`Ext4Fs::kept`], on this thread.
+    #[inline]
+    pub(crate) fn keep(mut self) {
+        if let Some(open) = self.open.take() {
+            let before = KEPT.with(|kept| kept.borrow_mut().replace(open));
+            debug_assert!(before.is_none(), "two handles are kept");
+        }
+    }
 
     /// Reserves so many blocks more; false when the transaction has no room for them.
-    pub(crate) fn extend(&mut self, _credits: u32) -> bool {
-        true
+    pub(crate) fn extend(&mut self, credits: u32) -> bool {
+        self.open.as_ref().is_none_or(|open| open.extend(credits).unwrap_or(false))
     }
 }
 
 impl Drop for Handle<'_> {
+    #[inline]
     fn drop(&mut self) {
-        if !self.fs.in_handle() {
-            self.fs.later.drop_all();
-        }
+        drop(self.open.take());
+        self.fs.later.settle(self.fs);
     }
 }

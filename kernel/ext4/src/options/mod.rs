@@ -27,7 +27,7 @@ use bitflags::bitflags;
 use vfs::MountFlags;
 
 use crate::geometry::ErrorPolicy;
-pub use show::defaults;
+pub use show::{default_data, defaults};
 use table::{Meaning, ROWS};
 
 /// Which of the three types the mount asked for.
@@ -93,6 +93,12 @@ bitflags! {
         const SYNC = 1 << 18;
         /// `dirsync`: changes of names are.
         const DIRSYNC = 1 << 19;
+        /// `journal_checksum`.
+        const JOURNAL_CHECKSUM = 1 << 20;
+        /// `journal_async_commit`; brings `journal_checksum` along.
+        const ASYNC_COMMIT = 1 << 21;
+        /// `data_err=abort`: a failed write of ordered data gives the journal up.
+        const DATA_ERR_ABORT = 1 << 22;
     }
 }
 
@@ -123,8 +129,33 @@ pub struct Options {
     pub inode_readahead: Option<u32>,
     /// `min_batch_time=` and `max_batch_time=`, in microseconds.
     pub batch_time: (Option<u32>, Option<u32>),
-    /// `data=writeback` was said.
-    pub data_writeback: bool,
+    /// `data=`; None: what the superblock says.
+    pub data: Option<DataMode>,
+    /// `journal_dev=`: the device number of an external journal, as the kernel's `dev_t` has it.
+    pub journal_dev: Option<u32>,
+}
+
+/// What the journal promises of files' data.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum DataMode {
+    /// New data are on the disk before the transaction that makes them visible.
+    #[default]
+    Ordered,
+    /// Nothing: after a crash new blocks may show old bytes.
+    Writeback,
+    /// Data go through the journal too.
+    Journal,
+}
+
+impl DataMode {
+    /// Its word.
+    pub fn name(self) -> &'static str {
+        match self {
+            DataMode::Ordered => "ordered",
+            DataMode::Writeback => "writeback",
+            DataMode::Journal => "journal",
+        }
+    }
 }
 
 impl Options {
@@ -177,12 +208,16 @@ impl Options {
     fn apply(&mut self, word: &str, value: Option<&str>, meaning: &Meaning) -> Result<()> {
         match *meaning {
             Meaning::On(flag) => self.set(flag, true),
+            Meaning::Both(a, b) => {
+                self.set(a, true);
+                self.set(b, true);
+            }
             Meaning::Off(flag) => self.set(flag, false),
             Meaning::Switch(flag) => self.set(flag, number(word, value)? != 0),
             Meaning::Inverse(flag) => self.set(flag, number(word, value)? == 0),
             Meaning::Errors(policy) => self.errors = Some(policy),
             Meaning::Number(store) => store(self, number(word, value)?).map_err(|why| refuse(word, why))?,
-            Meaning::Writeback => self.data_writeback = true,
+            Meaning::Data(mode) => self.data = Some(mode),
             Meaning::Taken => {}
             Meaning::Removed => log::warn!("EXT4-fs: Ignoring removed {word} option"),
             Meaning::Refused(why) => return Err(refuse(word, why)),

@@ -3,7 +3,7 @@
 use alloc::string::String;
 use core::fmt::Write;
 
-use super::{Flag, Flavor, Options};
+use super::{DataMode, Flag, Flavor, Options};
 use crate::disk::superblock as raw;
 use crate::geometry::{ErrorPolicy, Geometry};
 
@@ -16,7 +16,10 @@ const SHOWN: &[(Flag, &str, &str)] = &[
     (Flag::DISCARD, "discard", "nodiscard"),
     (Flag::DELALLOC, "delalloc", "nodelalloc"),
     (Flag::NORECOVERY, "norecovery", ""),
+    (Flag::JOURNAL_CHECKSUM, "journal_checksum", "nojournal_checksum"),
+    (Flag::ASYNC_COMMIT, "journal_async_commit", ""),
     (Flag::BARRIER, "barrier", "nobarrier"),
+    (Flag::DATA_ERR_ABORT, "data_err=abort", "data_err=ignore"),
     (Flag::NO_AUTO_DA_ALLOC, "noauto_da_alloc", "auto_da_alloc"),
     (Flag::INIT_ITABLE, "init_itable", "noinit_itable"),
     (Flag::USER_XATTR, "user_xattr", "nouser_xattr"),
@@ -52,6 +55,16 @@ pub fn defaults(default_mount_opts: u32, flavor: Flavor) -> Flag {
     flags
 }
 
+/// `data=` as the superblock has it.
+pub fn default_data(default_mount_opts: u32) -> Option<DataMode> {
+    match default_mount_opts & raw::DEFM_JMODE {
+        raw::DEFM_JMODE_DATA => Some(DataMode::Journal),
+        raw::DEFM_JMODE_ORDERED => Some(DataMode::Ordered),
+        raw::DEFM_JMODE => Some(DataMode::Writeback),
+        _ => None,
+    }
+}
+
 impl Options {
     /// The text, each option with a comma in front.
     pub fn text(&self, geometry: &Geometry) -> String {
@@ -85,8 +98,10 @@ impl Options {
         number(&mut out, "min_batch_time", self.batch_time.0, 0);
         number(&mut out, "max_batch_time", self.batch_time.1, 15_000);
         number(&mut out, "stripe", self.stripe, 0);
-        if self.data_writeback {
-            out.push_str(",data=writeback");
+        if let Some(data) = self.data.filter(|&mode| Some(mode) != default_data(geometry.default_mount_opts))
+        {
+            // Writing to a String cannot fail.
+            let _ = write!(out, ",data={}", data.name());
         }
         number(&mut out, "inode_readahead_blks", self.inode_readahead, 32);
         if self.is_on(Flag::INIT_ITABLE, defaults) {

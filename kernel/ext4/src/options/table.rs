@@ -1,6 +1,6 @@
 //! The words.
 
-use super::{Flag, Options};
+use super::{DataMode, Flag, Options};
 use crate::geometry::ErrorPolicy;
 
 /// What a word does.
@@ -21,8 +21,10 @@ pub(super) enum Meaning {
     Errors(ErrorPolicy),
     /// `name=N`; says what is wrong with N.
     Number(fn(&mut Options, u32) -> Result<(), &'static str>),
-    /// `data=writeback`.
-    Writeback,
+    /// `data=`.
+    Data(DataMode),
+    /// Switches two flags on.
+    Both(Flag, Flag),
     /// Asks for what is done anyway, or permits what is not needed.
     Taken,
     /// Linux passes over it.
@@ -32,11 +34,12 @@ pub(super) enum Meaning {
 }
 
 use Meaning::{
-    Errors, Ext4Only, Inverse, NotExt2, Number, Off, On, Refused, Removed, Switch, Taken, Writeback,
+    Both, Data, Errors, Ext4Only, Inverse, NotExt2, Number, Off, On, Refused, Removed, Switch, Taken,
 };
 
 const NO_QUOTA: &str = "is not supported: no quota is kept";
-const NO_JOURNAL: &str = "needs the journal, which is not written";
+const NO_DATA_JOURNAL: &str = "is not supported: data do not go through the journal";
+const NO_PATH: &str = "is not supported: journal_dev= names the device";
 const NO_DAX: &str = "is not supported: the disk has no memory to map";
 
 /// The longest commit interval: Linux's jiffies in an int at 250 Hz.
@@ -76,16 +79,16 @@ pub(super) const ROWS: &[(&str, Meaning)] = &[
     ("commit=", Number(commit)),
     ("min_batch_time=", Number(|o, n| store(&mut o.batch_time.0, n))),
     ("max_batch_time=", Number(|o, n| store(&mut o.batch_time.1, n))),
-    ("journal_dev=", Refused(NO_JOURNAL)),
-    ("journal_path=", Refused(NO_JOURNAL)),
-    ("journal_checksum", Refused(NO_JOURNAL)),
-    ("nojournal_checksum", Taken),
-    ("journal_async_commit", Refused(NO_JOURNAL)),
-    ("data=writeback", Writeback),
-    ("data=ordered", Refused(NO_JOURNAL)),
-    ("data=journal", Refused(NO_JOURNAL)),
-    ("data_err=abort", Refused(NO_JOURNAL)),
-    ("data_err=ignore", Taken),
+    ("journal_dev=", Number(|o, n| store(&mut o.journal_dev, n))),
+    ("journal_path=", Refused(NO_PATH)),
+    ("journal_checksum", On(Flag::JOURNAL_CHECKSUM)),
+    ("nojournal_checksum", Off(Flag::JOURNAL_CHECKSUM)),
+    ("journal_async_commit", Both(Flag::ASYNC_COMMIT, Flag::JOURNAL_CHECKSUM)),
+    ("data=writeback", Data(DataMode::Writeback)),
+    ("data=ordered", Data(DataMode::Ordered)),
+    ("data=journal", Refused(NO_DATA_JOURNAL)),
+    ("data_err=abort", On(Flag::DATA_ERR_ABORT)),
+    ("data_err=ignore", Off(Flag::DATA_ERR_ABORT)),
     ("usrjquota=", Refused(NO_QUOTA)),
     ("grpjquota=", Refused(NO_QUOTA)),
     ("jqfmt=", Refused(NO_QUOTA)),

@@ -40,14 +40,12 @@ fn what_the_superblock_says_is_no_news() {
 fn what_is_not_done_is_refused() {
     for word in [
         "data=journal",
-        "data=ordered",
-        "data_err=abort",
-        "journal_checksum",
         "warn_on_error",
         "dax",
         "usrquota",
         "sb=32768",
-        "journal_dev=5",
+        "journal_dev=x",
+        "journal_path=/dev/vdb",
         "x",
         "errors",
         "errors=",

@@ -10,6 +10,7 @@
 use crate::journal::Journal;
 use crate::recovery::{FastCommitArea, RecoveryError, Report, finish, recover};
 use crate::state::State;
+use crate::units::Tid;
 
 impl Journal {
     /// Brings home what the log has; see [`recover`]. Does nothing when it is empty. The same again after a
@@ -27,6 +28,17 @@ impl Journal {
         let superblock = &self.tail().lock().superblock;
         superblock.start()?;
         FastCommitArea::of(self.log(), superblock)
+    }
+
+    /// Passes over what the log has, because the file system says that it is not wanted: the log is empty.
+    pub fn wipe(&self) -> Result<(), RecoveryError> {
+        let (first, blocks) = {
+            let superblock = &self.tail().lock().superblock;
+            (superblock.sequence(), superblock.ring().blocks())
+        };
+        // There are no more transactions in the log than blocks.
+        let end = Tid(first.0.wrapping_add(blocks));
+        self.finish_recovery(&Report { first, end, replayed: 0, superseded: 0, revokes: 0 })
     }
 
     /// All that was recovered is on stable storage: marks the log empty, and goes on with numbers behind those
