@@ -38,6 +38,7 @@ impl Journal {
             }
             state.aborted = Some(error);
         }
+        self.set_dead();
         self.moved.wake_all();
         self.drained.wake_all();
         log::error!("{self}: aborting the journal: {error}");

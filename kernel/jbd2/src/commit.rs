@@ -120,7 +120,7 @@ impl Journal {
 
     /// Waits for the transaction's commit, or runs it.
     pub(crate) fn commit_until(&self, tid: Tid) -> Result<()> {
-        self.state().lock().request(tid);
+        self.state().lock().request(tid, time::monotonic_ns);
         loop {
             match self.turn(tid)? {
                 Turn::Committed => return Ok(()),
@@ -185,9 +185,12 @@ impl Journal {
     fn count_switch(&self, running: Option<Running>) {
         let Some(running) = running else { return };
         self.counters().handles.add(running.handles.into());
-        self.counters().running_ns.add(time::monotonic_ns().saturating_sub(running.started));
-        let requested = running.tid.is_at_most(self.state().lock().commit_request);
-        self.counters().requested.add(requested.into());
+        let now = time::monotonic_ns();
+        self.counters().running_ns.add(now.saturating_sub(running.started));
+        if let Some(requested) = running.requested {
+            self.counters().requested.add(1);
+            self.counters().delay_ns.add(now.saturating_sub(requested));
+        }
     }
 
     /// A commit has come so far.

@@ -84,21 +84,25 @@ impl Journal {
     /// wait for a commit or a checkpoint. EROFS after an abort, ENOSPC for more than a transaction may have.
     #[inline]
     pub fn start(self: &Arc<Self>, credits: u32) -> Result<Handle> {
-        let outer = ACTIVE.with(Cell::get);
-        if outer.journal == self.key() {
-            if self.is_aborted() {
-                return Err(Errno::EROFS);
+        if self.is_aborted() {
+            return Err(Errno::EROFS);
+        }
+        let outer = ACTIVE.with(|a| {
+            let active = a.get();
+            let nested = active.journal == self.key();
+            if nested {
+                a.set(Active { depth: active.depth + 1, ..active });
             }
-            ACTIVE.with(|a| a.set(Active { depth: outer.depth + 1, ..outer }));
-            let journal = self.clone();
-            return Ok(Handle { journal, outer: NONE, over: false, _thread: PhantomData });
-        } else {
+            if nested { None } else { Some(active) }
+        });
+        if outer.is_some() {
             let tid = self.join(credits)?;
             trace::handle_start(self, tid, credits);
             let active = Active { journal: self.key(), tid, depth: 1, asked: credits, credits, sync: false };
             ACTIVE.with(|a| a.set(active));
         }
-        Ok(Handle { journal: self.clone(), outer, over: false, _thread: PhantomData })
+        let (journal, outer) = (self.clone(), outer.unwrap_or(NONE));
+        Ok(Handle { journal, outer, over: false, _thread: PhantomData })
     }
 
     /// Whether the thread is within a handle of this journal.
@@ -244,12 +248,13 @@ impl Handle {
         if core::mem::replace(&mut self.over, true) {
             return Ok(());
         }
-        let active = self.active();
-        if active.depth > 1 {
-            ACTIVE.with(|a| a.set(Active { depth: active.depth - 1, ..active }));
-            return Ok(());
-        }
-        ACTIVE.with(|a| a.set(self.outer));
+        let last = ACTIVE.with(|a| {
+            let active = a.get();
+            let last = active.depth <= 1;
+            a.set(if last { self.outer } else { Active { depth: active.depth - 1, ..active } });
+            last.then_some(active)
+        });
+        let Some(active) = last else { return Ok(()) };
         if active.journal == GONE {
             return Err(Errno::EROFS);
         }

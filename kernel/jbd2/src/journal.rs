@@ -4,6 +4,7 @@ use alloc::boxed::Box;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::fmt;
+use core::sync::atomic::{AtomicBool, Ordering};
 
 use base::{Errno, Frame, Result, time::NSEC_PER_SEC};
 use pagecache::{BlockDevice, Buffer, MetadataJournal};
@@ -100,6 +101,8 @@ pub struct Journal {
     tail: Mutex<Tail>,
     /// Pages for copies of blocks.
     pages: Mutex<Vec<Frame>>,
+    /// Whether `state.aborted` is: asked at each handle's start.
+    dead: AtomicBool,
     thread: Mutex<Option<Thread>>,
     bell: Arc<Bell>,
     counters: Counters,
@@ -127,6 +130,7 @@ impl Journal {
             lists: Mutex::default(),
             tail: Mutex::new(tail),
             pages: Mutex::default(),
+            dead: AtomicBool::new(false),
             thread: Mutex::default(),
             bell: Arc::default(),
             counters: Counters::default(),
@@ -166,6 +170,11 @@ impl Journal {
 
     pub(crate) fn pages(&self) -> &Mutex<Vec<Frame>> {
         &self.pages
+    }
+
+    /// What [`Journal::is_aborted`] answers from now on.
+    pub(crate) fn set_dead(&self) {
+        self.dead.store(true, Ordering::Release);
     }
 
     pub(crate) fn thread(&self) -> &Mutex<Option<Thread>> {
@@ -223,7 +232,7 @@ impl Journal {
 
     /// Whether it was given up.
     pub fn is_aborted(&self) -> bool {
-        self.state.lock().aborted.is_some()
+        self.dead.load(Ordering::Acquire)
     }
 
     /// Why it was given up, if it was.

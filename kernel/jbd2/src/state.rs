@@ -39,6 +39,8 @@ pub(crate) struct Running {
     /// When it began and when it is to be committed at the latest, CLOCK_MONOTONIC.
     pub started: u64,
     pub expires: u64,
+    /// When its commit was asked for.
+    pub requested: Option<u64>,
 }
 
 /// How far a commit has come.
@@ -200,7 +202,16 @@ impl State {
             *next = tid.next();
             let started = now();
             let expires = started.saturating_add(limits.commit_interval_ns);
-            Running { tid, phase: Phase::Running, updates: 0, outstanding: 0, handles: 0, started, expires }
+            Running {
+                tid,
+                phase: Phase::Running,
+                updates: 0,
+                outstanding: 0,
+                handles: 0,
+                started,
+                expires,
+                requested: None,
+            }
         })
     }
 
@@ -227,9 +238,12 @@ impl State {
     }
 
     /// This transaction is to be committed.
-    pub(crate) fn request(&mut self, tid: Tid) {
+    pub(crate) fn request(&mut self, tid: Tid, now: impl Fn() -> u64) {
         if self.commit_request.is_before(tid) {
             self.commit_request = tid;
+        }
+        if let Some(running) = self.running.as_mut().filter(|r| r.tid == tid) {
+            running.requested.get_or_insert_with(now);
         }
     }
 
@@ -246,6 +260,7 @@ impl State {
         let Some(running) = &mut self.running else { return };
         running.phase = Phase::Running;
         running.started = now;
+        running.requested = None;
         running.expires = now.saturating_add(limits.commit_interval_ns);
         self.commit_request = self.commit_sequence;
     }

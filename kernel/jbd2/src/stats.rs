@@ -69,6 +69,8 @@ counters! {
     wait_ns,
     /// Nanoseconds of all commits together: of running before, …
     running_ns,
+    /// … from the request to the switch, …
+    delay_ns,
     /// … of waiting for the last handle, …
     locked_ns,
     /// … of writing ordered data, …
@@ -92,7 +94,7 @@ impl Journal {
         text += &format!(
             "average: \n  {}ms waiting for transaction\n  {}ms request delay\n  {}ms running transaction\n",
             ms(stats.wait_ns),
-            0,
+            ms(stats.delay_ns),
             ms(stats.running_ns)
         );
         text += &format!(

@@ -61,7 +61,7 @@ impl Journal {
 
     /// The thread commits a transaction that is full; waits until another can begin.
     fn wait_for_switch(&self, tid: Tid) {
-        self.state().lock().request(tid);
+        self.state().lock().request(tid, time::monotonic_ns);
         self.bell().ring();
         self.wait_while(|state| {
             state.running.as_ref().is_some_and(|r| r.tid == tid) && tid.is_at_most(state.commit_request)
