@@ -92,8 +92,8 @@ impl Lists {
 
     /// Of the oldest transactions that take at least `wanted` blocks of the log together: what can be taken
     /// home now, and whether any block waits for a commit first.
-    fn not_home(&self, wanted: u32, gain: impl Fn(Logged) -> u32) -> (Vec<FsBlock>, bool) {
-        let (mut blocks, mut waits) = (Vec::new(), false);
+    fn not_home(&self, wanted: u32, gain: impl Fn(Logged) -> u32) -> (Vec<Buffer>, bool) {
+        let (mut buffers, mut waits) = (Vec::new(), false);
         for (i, transaction) in self.checkpoint.transactions.iter().enumerate() {
             if i > 0 && gain(transaction.logged) >= wanted {
                 break;
@@ -102,12 +102,13 @@ impl Lists {
                 let block = buffer.block();
                 if self.checkpoint.newest.get(&block) == Some(&transaction.logged.tid) {
                     waits |= buffer.is_journalled() || self.running.forgotten.contains_key(&block);
-                    blocks.push(block);
+                    if !buffer.is_home() {
+                        buffers.push(buffer.clone());
+                    }
                 }
             }
         }
-        blocks.sort_unstable();
-        (blocks, waits)
+        (buffers, waits)
     }
 }
 
@@ -161,14 +162,14 @@ impl Role<'_> {
     /// done that can be, and moves the tail. Whether a block waits for a commit.
     pub(crate) fn take_home(&self, wanted: u32) -> Result<bool> {
         let journal = self.journal();
-        let (blocks, waits) = {
+        let (mut buffers, waits) = {
             let mut lists = journal.lists().lock();
             lists.clean(|tid| trace::commit(journal, tid, Step::Drop));
             let gain = |logged: Logged| journal.gain(Mark { tid: logged.tid, block: logged.start });
             lists.not_home(wanted, gain)
         };
-        journal.counters().checkpointed.add(blocks.len() as u64);
-        if let Err(error) = journal.setup().fs_device.write_home(&blocks) {
+        journal.counters().checkpointed.add(buffers.len() as u64);
+        if let Err(error) = pagecache::write_home(&mut buffers) {
             log::error!("{journal}: a committed block cannot be written home: {error}");
             journal.abort(error);
             return Err(Errno::EIO);

@@ -143,14 +143,17 @@ impl<'a> LogWriter<'a> {
     /// Copies a block as it was when its transaction was switched. Whether it was escaped, and its tag's
     /// checksum.
     fn copy(&self, buffer: &Buffer, slot: &LogSlot) -> Result<(bool, u32)> {
-        let bytes = buffer.read();
-        if buffer.is_committing() {
-            let copied = self.put(&bytes, slot);
-            // Who changes it from now on need not keep anything for us.
-            buffer.end_copy();
+        let copied = buffer.with_bytes(|bytes| {
+            buffer.is_committing().then(|| {
+                let copied = self.put(bytes, slot);
+                // Who changes it from now on need not keep anything for us.
+                buffer.end_copy();
+                copied
+            })
+        });
+        if let Some(copied) = copied {
             return Ok(copied);
         }
-        drop(bytes);
         let frozen = self.journal.lists().lock().frozen.remove(&buffer.block());
         let frozen = frozen.ok_or(Errno::EUCLEAN)?;
         self.journal.counters().frozen.add(1);

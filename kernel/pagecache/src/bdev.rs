@@ -209,11 +209,9 @@ impl BlockDevice {
         known.then(|| Buffer::new(self, page, i))
     }
 
-    /// Writes what is dirty of these blocks, in ascending order (their dirty neighbours in the same pages go
-    /// with them), and waits for it. No FLUSH. The error of a write that failed meanwhile: the block is
-    /// dirty still.
-    pub fn write_home(&self, blocks: &[FsBlock]) -> Result<()> {
-        debug_assert!(blocks.is_sorted());
+    /// Writes what is dirty of these blocks, which ascend (their dirty neighbours in the same pages go with
+    /// them), and waits for it. The error of a write that failed meanwhile: the block is dirty still.
+    pub(crate) fn write_blocks(&self, blocks: &[FsBlock]) -> Result<()> {
         let (mark, bits) = (self.mapping.wb_err().peek(), self.block_bits());
         let mut started = Ok(());
         {

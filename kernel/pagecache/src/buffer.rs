@@ -42,16 +42,24 @@ pub struct Buffer {
     page: Arc<Page>,
     /// Which block of the page.
     head: usize,
+    block: FsBlock,
 }
 
 impl Buffer {
     pub(crate) fn new(device: &Arc<BlockDevice>, page: Arc<Page>, head: usize) -> Buffer {
-        Buffer { device: device.clone(), page, head }
+        let block = FsBlock(page.first_block().0 + head as u64);
+        Buffer { device: device.clone(), page, head, block }
+    }
+
+    /// A block of a file's page, for the journal alone: it has no guards (see `journal_data`).
+    pub(crate) fn of_file(device: &Arc<BlockDevice>, page: Arc<Page>, head: usize, block: FsBlock) -> Buffer {
+        Buffer { device: device.clone(), page, head, block }
     }
 
     /// Which block.
+    #[inline]
     pub fn block(&self) -> FsBlock {
-        FsBlock(self.page.first_block().0 + self.head as u64)
+        self.block
     }
 
     /// The bytes, shared.
@@ -75,9 +83,31 @@ impl Buffer {
         &self.page.heads()[self.head]
     }
 
+    /// Its page.
+    pub(crate) fn page(&self) -> &Arc<Page> {
+        &self.page
+    }
+
+    /// Which block of the page.
+    pub(crate) fn index(&self) -> usize {
+        self.head
+    }
+
+    /// Its device.
+    pub(crate) fn device(&self) -> &Arc<BlockDevice> {
+        &self.device
+    }
+
     /// Its bytes are newer than the disk's from now on.
     pub(crate) fn set_dirty(&self) {
-        self.device.block_changed(&self.page, self.head);
+        if self.page.is_metadata() {
+            return self.device.block_changed(&self.page, self.head);
+        }
+        // Of a file that is gone only the journal knows that the block is to be written.
+        self.head().set(head::DIRTY);
+        if let Some(mapping) = self.page.mapping() {
+            mapping.set_page_dirty(&self.page);
+        }
     }
 
     /// Whether its bytes are newer than the disk's and may go there.

@@ -13,8 +13,8 @@
 //!   DIRTY      they are newer than the disk's
 //!   WRITING    they are on their way to the disk
 //!   CHECKED    of metadata: who uses the block has found its bytes sound since they were read
-//!   JOURNALLED of metadata: changed in the journal's running transaction; may not go home before its commit
-//!   COMMITTING of metadata: of the transaction that commits, its bytes not yet copied to the log
+//!   JOURNALLED of metadata, and of data with data=journal: changed in the journal's running transaction; may not go home before its commit
+//!   COMMITTING the same: of the transaction that commits, its bytes not yet copied to the log
 //! ```
 //! # Locking
 //! MAPPED, NEW, DELAY, UNWRITTEN and the place change with the page locked. UPTODATE is set by who

@@ -52,6 +52,7 @@ mod inline;
 mod invalidate;
 mod io;
 mod journal;
+mod journal_data;
 mod mapping;
 mod ops;
 mod page;
@@ -73,6 +74,7 @@ pub use filemap::{
 };
 pub use inline::{leave_inline_page, update_inline_page};
 pub use journal::MetadataJournal;
+pub use journal_data::{journal_page_range, write_home};
 pub use mapping::AddressSpace;
 pub use ops::{AddressSpaceOperations, Extent, ExtentKind, MapMode, SyncMode, WritebackControl};
 pub use page::{LockedPage, Page};

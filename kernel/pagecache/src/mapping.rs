@@ -54,6 +54,8 @@ pub struct AddressSpace {
     pub(crate) reclaim_key: AtomicU64,
     pub(crate) listed: AtomicBool,
     metadata: bool,
+    /// Its data go through a journal: no write call may pass `write_begin` over.
+    journals_data: AtomicBool,
     /// Whose pages these are, for traces: [`AddressSpace::set_host`].
     host: [AtomicU64; 2],
     weak: Weak<AddressSpace>,
@@ -82,6 +84,7 @@ impl AddressSpace {
             reclaim_key: AtomicU64::new(0),
             listed: AtomicBool::new(false),
             metadata,
+            journals_data: AtomicBool::new(false),
             host: [const { AtomicU64::new(0) }; 2],
             weak: weak.clone(),
         })
@@ -97,6 +100,18 @@ impl AddressSpace {
     /// What [`AddressSpace::set_host`] said: the device as [`kdev`] makes it, and the file.
     pub fn host(&self) -> [u64; 2] {
         [&self.host[0], &self.host[1]].map(|word| word.load(Ordering::Relaxed))
+    }
+
+    /// Says whether the file's data go through a journal ([`crate::journal_page_range`]): then a write over
+    /// bytes that are cached asks `write_begin` like any other. While no write is under way.
+    pub fn set_journals_data(&self, on: bool) {
+        self.journals_data.store(on, Ordering::Release);
+    }
+
+    /// Whether the file's data go through a journal.
+    #[inline]
+    pub fn journals_data(&self) -> bool {
+        self.journals_data.load(Ordering::Relaxed)
     }
 
     /// The write errors of this file.
@@ -254,6 +269,13 @@ impl AddressSpace {
         // Pairs with the fence in Buffer::write's guard: either its DIRTY head is seen by the sweep
         // that goes on from here, or the page is dirty again.
         fence(Ordering::SeqCst);
+    }
+
+    /// The same of a page that is in no tree any more.
+    pub(crate) fn start_writeback_alone(page: &LockedPage) {
+        page.state().fetch_and(!(page::WRITE_FAILED | page::ERROR), Ordering::AcqRel);
+        page.state().fetch_or(page::WRITEBACK, Ordering::AcqRel);
+        stats::writeback_began();
     }
 
     /// The I/O of a page is over; in an interrupt, perhaps. A page whose writing failed is dirty again.

@@ -144,7 +144,7 @@ pub trait AddressSpaceOperations: Send + Sync {
     }
 
     /// Readies the page of byte `pos` for `len` bytes (within that page) to be copied in; not asked for
-    /// bytes that are cached already, on blocks that are mapped. `rest >=
+    /// bytes that are cached already, on blocks that are mapped, unless the data are journalled. `rest >=
     /// len` bytes is what the whole write call still wants to write from `pos` on.
     fn write_begin(&self, mapping: &AddressSpace, pos: u64, len: usize, rest: usize) -> Result<LockedPage> {
         crate::write::block_write_begin(mapping, &self, pos, len, rest)

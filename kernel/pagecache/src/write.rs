@@ -85,7 +85,7 @@ fn overwrite(
     pos: u64,
     iter: &mut IovIter<'_>,
 ) -> Option<Result<usize>> {
-    if fatal_signal_pending() {
+    if fatal_signal_pending() || mapping.journals_data() {
         return None;
     }
     // Below the page size, so it fits.
@@ -292,7 +292,11 @@ fn zero_new(page: &LockedPage, from: usize, to: usize) {
 #[inline]
 fn set_written(head: &BufferHead) {
     const WRITTEN: u64 = head::UPTODATE | head::DIRTY;
-    if head.state() & (WRITTEN | head::NEW) != WRITTEN {
+    let state = head.state();
+    if state & head::JOURNALLED != 0 {
+        // The journal says when it becomes dirty.
+        head.replace(head::NEW, head::UPTODATE);
+    } else if state & (WRITTEN | head::NEW) != WRITTEN {
         head.clear(head::NEW);
         head.set(WRITTEN);
     }

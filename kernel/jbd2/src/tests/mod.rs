@@ -2,6 +2,7 @@
 
 mod basic;
 mod crash;
+mod data;
 mod judge;
 mod reuse;
 mod threads;

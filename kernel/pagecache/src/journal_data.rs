@@ -1,0 +1,133 @@
+//! Data through the journal (`data=journal`): blocks of a file's pages as the journal's buffers; and the way
+//! home of both kinds.
+//!
+//! Such a file's mapping says so ([`AddressSpace::set_journals_data`]). A write call to it has a handle from before `write_begin` to after `write_end`, and between the two
+//! asks for write access to the blocks it is about to change:
+//!
+//! ```text
+//!   handle ─ block_write_begin ─ journal_page_range ─ copy ─ block_write_end ─ handle ends
+//!                                 JOURNALLED, not DIRTY      leaves them so
+//! ```
+//! What then happens to them is what happens to metadata (`journal`): copied to the log by the commit, DIRTY
+//! after it, home with the flusher or a checkpoint.
+//!
+//! # What the file system must do
+//! Before it takes pages of such a file away (truncate, punch, evict), commit and write them back: a block that
+//! was acknowledged lives in the page and in the log only, and the log lets go of what the page no longer has.
+//!
+//! # Locking
+//! A file's page has no byte locks; here the page lock stands for them. It is held from write access to the
+//! end of the copy, and by the commit while it takes its own.
+
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::ops::Range;
+
+use base::{Errno, FsBlock, PAGE_SIZE, Result};
+use block::BioFlags;
+
+use crate::bdev::BlockDevice;
+use crate::buffer::Buffer;
+use crate::head;
+use crate::io::BioBuilder;
+use crate::mapping::AddressSpace;
+use crate::page::{Begin, LockedPage};
+
+/// The bytes of the page are about to change, within a handle: gives their blocks, all of which have places, to
+/// the journal of `device`, and waits for a write of them to end. EIO for a block without a place.
+pub fn journal_page_range(device: &Arc<BlockDevice>, page: &LockedPage, bytes: Range<usize>) -> Result<()> {
+    page.wait_writeback();
+    let bits = page.block_bits();
+    for i in bytes.start >> bits..bytes.end.div_ceil(1 << bits) {
+        let head = page.heads().get(i).ok_or(Errno::EINVAL)?;
+        if head.has(head::JOURNALLED) {
+            continue;
+        }
+        let block = head.block().ok_or(Errno::EIO)?;
+        let buffer = Buffer::of_file(device, page.page().clone(), i, block);
+        let before = if buffer.is_committing() { copy(&buffer, page) } else { Vec::new() };
+        device.journal().enter(&buffer, &before);
+    }
+    Ok(())
+}
+
+/// The block's bytes. Its page is locked.
+fn copy(buffer: &Buffer, page: &LockedPage) -> Vec<u8> {
+    let size = 1usize << page.block_bits();
+    let mut bytes = alloc::vec![0; size];
+    page.frame().read(buffer.index() * size, &mut bytes);
+    bytes
+}
+
+impl Buffer {
+    /// Calls `f` with the bytes of the block, which stand still meanwhile: under a byte guard, or, of a file's
+    /// page, a copy under the page lock. For the journal's commit.
+    pub fn with_bytes<R>(&self, f: impl FnOnce(&[u8]) -> R) -> R {
+        if self.page().is_metadata() {
+            return f(&self.read());
+        }
+        let page = self.page().clone().lock();
+        f(&copy(self, &page))
+    }
+}
+
+/// Writes what is dirty of these blocks of one device (their dirty neighbours in the same pages go with them),
+/// and waits for it. No FLUSH. The error of a write that failed meanwhile: the block is dirty still.
+pub fn write_home(buffers: &mut [Buffer]) -> Result<()> {
+    let Some(device) = buffers.first().map(|buffer| buffer.device().clone()) else { return Ok(()) };
+    buffers.sort_unstable_by_key(Buffer::block);
+    let metadata = |buffer: &&Buffer| buffer.page().is_metadata();
+    let blocks: Vec<FsBlock> = buffers.iter().filter(metadata).map(Buffer::block).collect();
+    let files = buffers.iter().filter(|buffer| !buffer.page().is_metadata());
+    let data = write_pages(&device, &files.collect::<Vec<_>>());
+    device.write_blocks(&blocks).and(data)
+}
+
+/// Writes the dirty blocks of these files' pages, and waits.
+fn write_pages(device: &Arc<BlockDevice>, buffers: &[&Buffer]) -> Result<()> {
+    let mut sent = Ok(());
+    {
+        let mut builder = BioBuilder::write(device.disk(), BioFlags::SYNC);
+        let _plug = device.disk().plug();
+        for buffer in buffers {
+            // Nothing that was collected is held back while this thread waits for a page.
+            let page = buffer.page().clone().try_lock().unwrap_or_else(|| {
+                builder.submit();
+                buffer.page().clone().lock()
+            });
+            if page.is_writeback() {
+                builder.submit();
+                page.wait_writeback();
+            }
+            if buffer.is_dirty() {
+                sent = sent.and(write_page(&mut builder, &page));
+            }
+        }
+    }
+    buffers.iter().for_each(|buffer| buffer.page().wait_writeback());
+    let failed = buffers.iter().any(|buffer| buffer.is_dirty() && buffer.page().is_error());
+    if failed { Err(Errno::EIO) } else { sent }
+}
+
+fn write_page(builder: &mut BioBuilder<'_>, page: &LockedPage) -> Result<()> {
+    // One part of its own, so that writeback does not end before all parts are in.
+    page.get_write();
+    match page.mapping().filter(|_| page.is_attached()) {
+        Some(mapping) => mapping.start_writeback(page),
+        None => AddressSpace::start_writeback_alone(page),
+    }
+    let mut done = Ok(());
+    for (i, head) in page.heads().iter().enumerate() {
+        let Some(place) = head.block().filter(|_| head.has(head::DIRTY)) else { continue };
+        // Nobody has a guard on a file's block.
+        if page.begin_writing(i) != Begin::Begun {
+            continue;
+        }
+        if let Err(error) = builder.add(page.page(), i, place, PAGE_SIZE) {
+            page.write_refused(i);
+            done = Err(error);
+        }
+    }
+    page.put_write();
+    done
+}
