@@ -14,7 +14,7 @@ use crate::device::{self, Device};
 use crate::fixed::{self, Links, ROWS, What};
 use crate::fs::{SysFs, row};
 use crate::id::{EMPTY, Id};
-use crate::{disk, queue};
+use crate::{bdi, disk, queue};
 
 /// A name in a directory and what it names.
 pub(crate) type Child = (Cow<'static, str>, Id);
@@ -35,6 +35,7 @@ impl SysFs {
             Id::Fixed(index) => row(index).map(|row| self.fixed_children(row)).unwrap_or_default(),
             Id::Device(dev) => self.device(dev).map(|device| device_children(&device)).unwrap_or_default(),
             Id::Queue(dev) => self.queue(dev).map(|queue| queue_children(dev, &queue)).unwrap_or_default(),
+            Id::Bdi(dev) => bdi_children(dev),
             Id::Iosched(dev) => self.queue(dev).map(|queue| tunables(dev, &queue)).unwrap_or_default(),
             _ => Vec::new(),
         }
@@ -45,7 +46,10 @@ impl SysFs {
         match of.what {
             What::Directory => fixed_rows(of.path),
             What::Disks => device::wholes(disks).map(|d| named(&d, Id::Device(d.disk.dev()))).collect(),
-            What::Links(Links::Block) => device::wholes(disks).map(|d| link(Links::Block, &d)).collect(),
+            What::Bdis => device::wholes(disks).map(|d| numbered(&d, Id::Bdi(d.disk.dev()))).collect(),
+            What::Links(links @ (Links::Block | Links::Bdi)) => {
+                device::wholes(disks).map(|d| link(links, &d)).collect()
+            }
             What::Links(links) => device::all(disks).map(|d| link(links, &d)).collect(),
             What::Text(_) | What::Link(_) => Vec::new(),
         }
@@ -64,10 +68,15 @@ fn named(device: &Device, id: Id) -> Child {
     (Cow::Owned(device.disk.name().to_string()), id)
 }
 
+fn numbered(device: &Device, id: Id) -> Child {
+    let dev = device.disk.dev();
+    (Cow::Owned(format!("{}:{}", dev.major, dev.minor)), id)
+}
+
 fn link(links: Links, device: &Device) -> Child {
     let dev = device.disk.dev();
     match links {
-        Links::Numbers => (Cow::Owned(format!("{}:{}", dev.major, dev.minor)), Id::Link(links, dev)),
+        Links::Numbers | Links::Bdi => numbered(device, Id::Link(links, dev)),
         Links::Block | Links::Class => named(device, Id::Link(links, dev)),
     }
 }
@@ -82,10 +91,17 @@ fn device_children(device: &Device) -> Vec<Child> {
     all.push(child(EMPTY[0], Id::Empty(dev, 0)));
     if device.is_whole() {
         all.push(child(EMPTY[1], Id::Empty(dev, 1)));
+        all.push(child("bdi", Id::BdiLink(dev)));
         all.push(child("queue", Id::Queue(dev)));
     }
     all.extend(device.partitions().iter().map(|part| named(part, Id::Device(part.disk.dev()))));
     all
+}
+
+fn bdi_children(dev: DevId) -> Vec<Child> {
+    let files = bdi::ATTRIBUTES.iter().enumerate();
+    let files = files.map(|(index, file)| child(file.name, Id::BdiAttribute(dev, place(index))));
+    files.chain([child("subsystem", Id::BdiSubsystem(dev))]).collect()
 }
 
 fn queue_children(dev: DevId, queue: &Arc<RequestQueue>) -> Vec<Child> {

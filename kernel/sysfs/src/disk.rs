@@ -99,7 +99,7 @@ fn uevent(device: &Device, text: &mut Text) {
 }
 
 /// The event's name, perhaps with a UUID behind it.
-fn send_uevent(_device: &Device, bytes: &[u8]) -> Result<()> {
+pub(crate) fn send_uevent(_device: &Device, bytes: &[u8]) -> Result<()> {
     let line = value::line(bytes)?;
     let name = line.split(' ').next().unwrap_or(line);
     if EVENTS.contains(&name) { Ok(()) } else { Err(Errno::EINVAL) }

@@ -17,6 +17,8 @@ pub(crate) enum What {
     Links(Links),
     /// Of the disks themselves.
     Disks,
+    /// Of what each disk's cache goes by.
+    Bdis,
     /// A file that says this.
     Text(&'static str),
     /// A link with this target.
@@ -32,6 +34,8 @@ pub(crate) enum Links {
     Class,
     /// /sys/dev/block: by number.
     Numbers,
+    /// /sys/class/bdi: whole disks by number.
+    Bdi,
 }
 
 impl Links {
@@ -39,7 +43,7 @@ impl Links {
     pub const fn to_root(self) -> &'static str {
         match self {
             Links::Block => "../",
-            Links::Class | Links::Numbers => "../../",
+            Links::Class | Links::Numbers | Links::Bdi => "../../",
         }
     }
 }
@@ -65,6 +69,9 @@ const fn links(path: &'static str, to: Links) -> Row {
 
 /// From /sys to the directory of the disks.
 pub(crate) const DISKS: &str = "devices/virtual/block";
+
+/// From /sys to the directory of what the caches go by.
+pub(crate) const BDIS: &str = "devices/virtual/bdi";
 
 /// Every row. Its place is its inode number: new rows come at the end.
 ///
@@ -92,12 +99,14 @@ pub(crate) static ROWS: &[Row] = &[
     mountpoint("kernel/debug"),
     Row { path: "kernel/debug/tracing", mode: 0o777, what: Link("../tracing") },
     mountpoint("kernel/tracing"),
+    links("class/bdi", Links::Bdi),
+    Row { path: BDIS, mode: 0o755, what: What::Bdis },
 ];
 
 impl Row {
     pub fn kind(&self) -> FileType {
         match self.what {
-            Directory | What::Links(_) | Disks => FileType::Directory,
+            Directory | What::Links(_) | Disks | What::Bdis => FileType::Directory,
             Text(_) => FileType::Regular,
             Link(_) => FileType::Symlink,
         }

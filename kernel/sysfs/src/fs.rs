@@ -12,9 +12,9 @@ use kernfs::{Emit, FsType, LongWrite, Rules, Text, Tree};
 use vfs::FileType;
 
 use crate::device::{self, Device};
-use crate::fixed::{self, ROWS, What};
+use crate::fixed::{self, Links, ROWS, What};
 use crate::id::Id;
-use crate::{disk, queue};
+use crate::{bdi, disk, queue};
 
 /// Tells which whole disks there are, in the order in which they came.
 pub type DiskList = Box<dyn Fn() -> Vec<Arc<Disk>> + Send + Sync>;
@@ -93,9 +93,11 @@ impl Tree for SysFs {
     fn kind(&self, id: Id) -> FileType {
         match id {
             Id::Fixed(index) => row(index).map_or(FileType::Regular, fixed::Row::kind),
-            Id::Link(..) | Id::Subsystem(_) => FileType::Symlink,
-            Id::Device(_) | Id::Empty(..) | Id::Queue(_) | Id::Iosched(_) => FileType::Directory,
-            Id::Attribute(..) | Id::QueueAttribute(..) | Id::Tunable(..) => FileType::Regular,
+            Id::Link(..) | Id::Subsystem(_) | Id::BdiSubsystem(_) | Id::BdiLink(_) => FileType::Symlink,
+            Id::Device(_) | Id::Empty(..) | Id::Queue(_) | Id::Iosched(_) | Id::Bdi(_) => FileType::Directory,
+            Id::Attribute(..) | Id::QueueAttribute(..) | Id::Tunable(..) | Id::BdiAttribute(..) => {
+                FileType::Regular
+            }
         }
     }
 
@@ -104,9 +106,10 @@ impl Tree for SysFs {
             Id::Fixed(index) => row(index).map_or(0, |row| row.mode),
             Id::Attribute(_, index) => disk::ATTRIBUTES.get(usize::from(index)).map_or(0, |a| a.mode()),
             Id::QueueAttribute(_, index) => queue::ATTRIBUTES.get(usize::from(index)).map_or(0, |a| a.mode()),
+            Id::BdiAttribute(_, index) => bdi::ATTRIBUTES.get(usize::from(index)).map_or(0, |a| a.mode()),
             Id::Tunable(..) => 0o644,
-            Id::Link(..) | Id::Subsystem(_) => 0o777,
-            Id::Device(_) | Id::Empty(..) | Id::Queue(_) | Id::Iosched(_) => 0o755,
+            Id::Link(..) | Id::Subsystem(_) | Id::BdiSubsystem(_) | Id::BdiLink(_) => 0o777,
+            Id::Device(_) | Id::Empty(..) | Id::Queue(_) | Id::Iosched(_) | Id::Bdi(_) => 0o755,
         }
     }
 
@@ -144,6 +147,10 @@ impl Tree for SysFs {
                 let file = disk::ATTRIBUTES.get(usize::from(index)).ok_or(Errno::ENODEV)?;
                 (file.show)(&self.device(dev)?, text);
             }
+            Id::BdiAttribute(dev, index) => {
+                let file = bdi::ATTRIBUTES.get(usize::from(index)).ok_or(Errno::ENODEV)?;
+                (file.show)(&self.device(dev)?, text);
+            }
             Id::QueueAttribute(dev, index) => {
                 let file = queue::ATTRIBUTES.get(usize::from(index)).ok_or(Errno::ENODEV)?;
                 (file.show)(&self.queue(dev)?, text);
@@ -165,6 +172,10 @@ impl Tree for SysFs {
                 let store = disk::ATTRIBUTES.get(usize::from(index)).and_then(|a| a.store);
                 store.ok_or(Errno::EIO)?(&self.device(dev)?, bytes)
             }
+            Id::BdiAttribute(dev, index) => {
+                let store = bdi::ATTRIBUTES.get(usize::from(index)).and_then(|a| a.store);
+                store.ok_or(Errno::EIO)?(&self.device(dev)?, bytes)
+            }
             Id::QueueAttribute(dev, index) => {
                 let store = queue::ATTRIBUTES.get(usize::from(index)).and_then(|a| a.store);
                 store.ok_or(Errno::EIO)?(&self.queue(dev)?, bytes)
@@ -183,6 +194,12 @@ impl Tree for SysFs {
                 Some(What::Link(target)) => target.to_string(),
                 _ => return Err(Errno::EINVAL),
             },
+            Id::Link(links @ Links::Bdi, dev) => {
+                format!("{}{}/{}:{}", links.to_root(), fixed::BDIS, dev.major, dev.minor)
+            }
+            Id::BdiSubsystem(_) => "../../../../class/bdi".to_string(),
+            // From the disk's directory, which stands beside it.
+            Id::BdiLink(dev) => format!("../../bdi/{}:{}", dev.major, dev.minor),
             Id::Link(links, dev) => format!("{}{}", links.to_root(), self.path(dev)?),
             Id::Subsystem(dev) => {
                 let depth = self.path(dev)?.split('/').count();

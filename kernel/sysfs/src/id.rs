@@ -27,6 +27,14 @@ pub(crate) enum Id {
     Iosched(DevId),
     /// A file in it: of which elevator, and which of its tunables.
     Tunable(DevId, u8, u8),
+    /// `/sys/class/bdi/MAJOR:MINOR`: what a whole disk's cache goes by.
+    Bdi(DevId),
+    /// A file in it.
+    BdiAttribute(DevId, u8),
+    /// Its link to the class.
+    BdiSubsystem(DevId),
+    /// The disk's link to it.
+    BdiLink(DevId),
 }
 
 /// The names of [`Id::Empty`].
@@ -53,6 +61,10 @@ impl Id {
             Id::QueueAttribute(dev, row) => of(7, dev, 0, row),
             Id::Iosched(dev) => of(8, dev, 0, 0),
             Id::Tunable(dev, elevator, row) => of(9, dev, elevator, row),
+            Id::Bdi(dev) => of(10, dev, 0, 0),
+            Id::BdiAttribute(dev, row) => of(11, dev, 0, row),
+            Id::BdiSubsystem(dev) => of(12, dev, 0, 0),
+            Id::BdiLink(dev) => of(13, dev, 0, 0),
         }
     }
 }

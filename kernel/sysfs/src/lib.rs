@@ -38,6 +38,7 @@ extern crate alloc;
 extern crate std;
 
 mod attribute;
+mod bdi;
 mod children;
 mod device;
 mod disk;

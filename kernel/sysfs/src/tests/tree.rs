@@ -16,7 +16,9 @@ fn the_whole_tree_can_be_walked_and_read() {
             FileType::Regular => {
                 assert_eq!(attr.size, 4096, "{path}");
                 let text = world.cat(path);
-                let whole = text.ends_with('\n') || path.ends_with("/serial");
+                let whole = text.ends_with('\n')
+                    || path.ends_with("/serial")
+                    || path.ends_with("0/uevent") && text.is_empty();
                 assert!(whole && !text.contains("\n\n"), "{path}: {text:?}");
             }
             FileType::Symlink => {
@@ -135,6 +137,26 @@ fn partitions_stand_in_their_disk() {
         let path = format!("/sys/class/block/vdc1/{missing}");
         assert_eq!(user.try_open(&path, RDONLY), Err(Errno::ENOENT), "{missing}");
     }
+}
+
+#[test]
+fn what_a_cache_goes_by() {
+    let world = World::new();
+    assert_eq!(world.ls("/sys/class/bdi").unwrap(), [".", "..", "254:0", "1:0"]);
+    assert_eq!(world.readlink("/sys/class/bdi/254:0").unwrap(), "../../devices/virtual/bdi/254:0");
+    assert_eq!(world.readlink("/sys/class/bdi/254:0/subsystem").unwrap(), "../../../../class/bdi");
+    assert_eq!(world.readlink("/sys/block/vda/bdi").unwrap(), "../../bdi/254:0");
+    assert_eq!(world.cat("/sys/block/vda/bdi/max_ratio"), "100\n");
+    let here = |name: &str| format!("/sys/class/bdi/254:0/{name}");
+    assert_eq!(world.cat(&here("min_ratio")), "0\n");
+    assert_eq!(world.try_open(&here("min_ratio"), OpenFlags::WRONLY), Err(Errno::EACCES));
+    for (text, answer) in [("1002", Ok(())), (" 5", Err(Errno::EINVAL)), ("-1", Err(Errno::EINVAL))] {
+        assert_eq!(world.echo(text, &here("read_ahead_kb")), answer, "{text}");
+    }
+    assert_eq!(
+        (world.cat(&here("read_ahead_kb")), world.queue("read_ahead_kb")),
+        ("1000\n".into(), "1000".into())
+    );
 }
 
 #[test]
