@@ -7,7 +7,7 @@ use core::sync::atomic::Ordering;
 
 use base::PAGE_SIZE;
 use machine::memory::frames;
-use machine::{console, entropy, features, irq, platform, timer};
+use machine::{entropy, features, irq, platform, timer};
 use process::Process;
 use process::limits;
 use process::signal::SigInfo;
@@ -43,7 +43,6 @@ pub fn signal(info: SigInfo) {
     if let Some(process) = PROCESS.lock().as_ref() {
         process.signals().send(info);
     }
-    console::wake_readers();
 }
 
 /// The program has ended.

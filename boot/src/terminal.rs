@@ -5,6 +5,7 @@ use devfs::{ConsoleDriver, InputState};
 use machine::console::{self, Waiting};
 use machine::framing::Stream;
 use process::signal::{SigInfo, Signal};
+use sync::thread;
 
 use crate::proc_source;
 
@@ -21,10 +22,10 @@ impl ConsoleDriver for Terminal {
     }
 
     fn wait(&self, timeout_ns: Option<u64>) -> Result<InputState> {
-        match console::wait(timeout_ns, interrupted) {
+        match console::wait(timeout_ns) {
             Waiting::Bytes => Ok(InputState::Ready),
             Waiting::Ended => Ok(InputState::Ended),
-            Waiting::Nothing if interrupted() => Err(Errno::EINTR),
+            Waiting::Nothing if thread::signal_pending() => Err(Errno::EINTR),
             Waiting::Nothing => Ok(InputState::Nothing),
         }
     }
@@ -42,11 +43,6 @@ impl ConsoleDriver for Terminal {
 
 /// Sleeps for a reader that waits. EINTR when a signal for the program came.
 pub fn sleep(ns: u64) -> Result<()> {
-    sync::thread::sleep_ns(ns);
-    if interrupted() { Err(Errno::EINTR) } else { Ok(()) }
-}
-
-/// Whether a signal waits for the program.
-fn interrupted() -> bool {
-    proc_source::process().is_some_and(|process| process.signals().attention())
+    thread::sleep_ns(ns);
+    if thread::signal_pending() { Err(Errno::EINTR) } else { Ok(()) }
 }

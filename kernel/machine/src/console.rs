@@ -134,20 +134,11 @@ pub fn waiting() -> Waiting {
     }
 }
 
-/// Sleeps until there is input, it has ended, `give_up` says so, or the time is over (None: never).
-/// `give_up` is asked when something comes and after [`wake_readers`].
-pub fn wait(timeout_ns: Option<u64>, give_up: impl Fn() -> bool) -> Waiting {
-    let done = || waiting() != Waiting::Nothing || give_up();
-    match timeout_ns {
-        Some(ns) => _ = READERS.wait_until_timeout(ns, done),
-        None => READERS.wait_until(done),
-    }
+/// Sleeps until there is input, it has ended, a signal waits for the thread, or the time is over (None:
+/// never).
+pub fn wait(timeout_ns: Option<u64>) -> Waiting {
+    READERS.wait_interruptible(timeout_ns, || waiting() != Waiting::Nothing);
     waiting()
-}
-
-/// Lets whoever waits for input look again.
-pub fn wake_readers() {
-    READERS.wake_all();
 }
 
 /// Takes up to `buf.len()` bytes of input, perhaps none; never waits.

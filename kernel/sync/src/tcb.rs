@@ -25,6 +25,8 @@ pub(crate) struct Tcb {
     /// Whom the thread works for, where it is not itself: the program's thread number and name.
     task: AtomicU32,
     comm: [AtomicU64; 2],
+    /// Whoever it works for has a signal: it is not to sleep where it may be interrupted.
+    pub signalled: AtomicBool,
     pub parker: Parker,
 }
 
@@ -46,6 +48,7 @@ impl Tcb {
             name: Cell::new("main"),
             task: AtomicU32::new(0),
             comm: [const { AtomicU64::new(0) }; 2],
+            signalled: AtomicBool::new(false),
             parker,
         }
     }
@@ -56,6 +59,7 @@ impl Tcb {
         self.id.store(NEXT_ID.fetch_add(1, Ordering::Relaxed), Ordering::Relaxed);
         self.in_hook.store(false, Ordering::Relaxed);
         self.task.store(0, Ordering::Relaxed);
+        self.signalled.store(false, Ordering::Relaxed);
     }
 
     /// The thread is a thread of the program: its number and its name there.

@@ -18,6 +18,7 @@ use base::trace::{Context, RecordFlags};
 use spin::Once;
 
 use crate::backend;
+use crate::tcb::Tcb;
 use crate::wait::WaitQueue;
 
 /// Which thread. Never used twice.
@@ -95,6 +96,38 @@ pub fn current_name() -> &'static str {
 /// For traces.
 pub fn set_task(tid: u32, comm: &[u8]) {
     backend::current().set_task(tid, &Context::named(tid, comm).comm);
+}
+
+/// A thread that signals are sent to, kept by whoever sends them.
+#[derive(Clone, Copy)]
+pub struct Receiver(&'static Tcb);
+
+/// The thread that asks, for who is to interrupt it.
+pub fn receiver() -> Receiver {
+    Receiver(backend::current())
+}
+
+impl Receiver {
+    /// Says whether a signal waits for the thread. One that does wakes it from an interruptible wait
+    /// ([`crate::WaitQueue::wait_interruptible`]). Callable in interrupts; lock order: before the run queue.
+    pub fn set_signalled(self, waits: bool) {
+        self.0.signalled.store(waits, Ordering::Release);
+        if waits {
+            backend::unpark(self.0);
+        }
+    }
+}
+
+impl core::fmt::Debug for Receiver {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        write!(f, "Receiver({})", self.0.id().0)
+    }
+}
+
+/// Whether a signal waits for this thread (`signal_pending`).
+#[inline]
+pub fn signal_pending() -> bool {
+    backend::current().signalled.load(Ordering::Acquire)
 }
 
 /// Whether this thread is one of the program's. Callable with any lock held.

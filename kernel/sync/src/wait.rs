@@ -17,6 +17,10 @@
 //! ("take a token if there is one"): after true it is not asked again. It may take any lock, also a
 //! sleeping one; it must not wait on the same queue.
 //!
+//! # Signals
+//! A thread in [`WaitQueue::wait_interruptible`] also comes back when a signal waits for it
+//! ([`thread::Receiver`]), and at once when one did already. The condition goes first.
+//!
 //! # Waking
 //! [`WaitQueue::wake_one`] and [`WaitQueue::wake_all`] allocate nothing and may be called from an
 //! interrupt handler. A wake that reaches a thread that has just found its condition true by itself
@@ -111,6 +115,15 @@ impl List {
     }
 }
 
+/// What may end a wait besides its condition and its deadline.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Sleep {
+    /// Nothing.
+    Deep,
+    /// A signal.
+    Interruptible,
+}
+
 /// How a wait ended.
 #[derive(PartialEq, Eq)]
 enum Left {
@@ -131,8 +144,19 @@ impl WaitQueue {
     #[inline]
     pub fn wait_until(&self, mut condition: impl FnMut() -> bool) {
         if !condition() {
-            self.wait(&mut condition, None);
+            self.wait(&mut condition, None, Sleep::Deep);
         }
+    }
+
+    /// Sleeps until `condition` answers true, or a signal waits for this thread
+    /// ([`thread::signal_pending`]), or `ns` nanoseconds are over (None: never). Returns the condition's
+    /// last answer.
+    pub fn wait_interruptible(&self, ns: Option<u64>, mut condition: impl FnMut() -> bool) -> bool {
+        if condition() {
+            return true;
+        }
+        let deadline = ns.map(|ns| base::time::monotonic_ns().saturating_add(ns));
+        self.wait(&mut condition, deadline, Sleep::Interruptible)
     }
 
     /// Sleeps until `condition` answers true, at most `ns` nanoseconds. Returns the condition's last
@@ -141,7 +165,7 @@ impl WaitQueue {
         if condition() {
             return true;
         }
-        self.wait(&mut condition, Some(base::time::monotonic_ns().saturating_add(ns)))
+        self.wait(&mut condition, Some(base::time::monotonic_ns().saturating_add(ns)), Sleep::Deep)
     }
 
     /// Wakes the thread that has waited longest. Returns whether there was one.
@@ -178,7 +202,9 @@ impl WaitQueue {
     }
 
     #[cold]
-    fn wait(&self, condition: &mut dyn FnMut() -> bool, deadline: Option<u64>) -> bool {
+    fn wait(&self, condition: &mut dyn FnMut() -> bool, deadline: Option<u64>, sleep: Sleep) -> bool {
+        let interrupted = || sleep == Sleep::Interruptible && thread::signal_pending();
+        let late = || deadline.is_some_and(|d| base::time::monotonic_ns() >= d);
         loop {
             thread::about_to_sleep();
             let waiter = pin!(Waiter::new());
@@ -191,16 +217,14 @@ impl WaitQueue {
                 }
                 return true;
             }
-            while !waiter.woken.load(Ordering::Acquire)
-                && deadline.is_none_or(|d| base::time::monotonic_ns() < d)
-            {
+            while !waiter.woken.load(Ordering::Acquire) && !late() && !interrupted() {
                 backend::park(deadline);
             }
             let left = listed.leave();
             if condition() {
                 return true;
             }
-            if deadline.is_some_and(|d| base::time::monotonic_ns() >= d) {
+            if late() || interrupted() {
                 if left == Left::Woken {
                     self.wake_one();
                 }

@@ -138,3 +138,27 @@ fn a_panic_in_the_condition_leaves_the_queue_whole() {
     assert!(std::panic::catch_unwind(std::panic::AssertUnwindSafe(wait)).is_err());
     assert!(!queue.wake_one());
 }
+
+#[test]
+fn a_signal_ends_an_interruptible_wait_and_no_other() {
+    static QUEUE: WaitQueue = WaitQueue::new();
+    static READY: AtomicBool = AtomicBool::new(false);
+    let (sender, receivers) = std::sync::mpsc::channel();
+    let t = thread::spawn("waiter", move || {
+        sender.send(thread::receiver()).unwrap();
+        assert!(!QUEUE.wait_interruptible(None, || false));
+        assert!(thread::signal_pending());
+        // It is still there: no sleep at all. But a condition that holds goes first.
+        assert!(!QUEUE.wait_interruptible(None, || false));
+        assert!(QUEUE.wait_interruptible(None, || true));
+        QUEUE.wait_until(|| READY.load(Ordering::Acquire));
+        thread::receiver().set_signalled(false);
+        assert!(!QUEUE.wait_interruptible(Some(1), || false));
+    })
+    .unwrap();
+    let receiver = receivers.recv().unwrap();
+    receiver.set_signalled(true);
+    READY.store(true, Ordering::Release);
+    QUEUE.wake_all();
+    t.join();
+}

@@ -57,7 +57,9 @@ impl End {
 pub fn run(process: &Arc<Process>, cpu: &mut dyn UserCpu, system: &dyn System) -> End {
     trace::set_task(process);
     vfs::current::set_current(process.cred());
+    process.signals().adopt_thread();
     let end = run_on(process, cpu, system);
+    process.signals().forget_thread();
     vfs::current::set_current(Arc::new(Cred::ROOT));
     trace::forget_task();
     end

@@ -9,6 +9,7 @@ use core::sync::atomic::{AtomicBool, Ordering};
 
 use base::arch::FpRegs;
 use base::{Errno, Result};
+use sync::thread::{self, Receiver};
 use sync::{SpinLock, WaitQueue};
 
 use super::info::{SIGNALS, SigInfo, SigSet, Signal};
@@ -128,6 +129,8 @@ struct State {
     saved: Option<SigSet>,
     /// What rt_sigreturn found in its frame, for the CPU.
     fp: Option<Box<FpRegs>>,
+    /// The thread that runs the program.
+    thread: Option<Receiver>,
 }
 
 /// A signal to be delivered, and what is to be done.
@@ -162,6 +165,7 @@ impl Default for Signals {
                 alt_stack: AltStack::NONE,
                 saved: None,
                 fp: None,
+                thread: None,
             }),
             sent: WaitQueue::new(),
             attention: AtomicBool::new(false),
@@ -381,9 +385,26 @@ impl Signals {
         self.update(&state);
     }
 
+    /// From here on this thread runs the program: a signal interrupts its waits.
+    pub fn adopt_thread(&self) {
+        let mut state = self.state.lock();
+        state.thread = Some(thread::receiver());
+        self.update(&state);
+    }
+
+    /// The program is over: its signals interrupt nobody.
+    pub fn forget_thread(&self) {
+        if let Some(thread) = self.state.lock().thread.take() {
+            thread.set_signalled(false);
+        }
+    }
+
     fn update(&self, state: &State) {
-        let any = state.pending.0 & !state.blocked.0 != 0 || state.fp.is_some();
-        self.attention.store(any, Ordering::Relaxed);
+        let waits = state.pending.0 & !state.blocked.0 != 0;
+        self.attention.store(waits || state.fp.is_some(), Ordering::Relaxed);
+        if let Some(thread) = state.thread {
+            thread.set_signalled(waits);
+        }
     }
 }
 
