@@ -17,6 +17,7 @@ mod large;
 mod launcher;
 mod libc;
 mod machines;
+mod pipes;
 mod power;
 mod programs;
 mod scratch;
@@ -45,6 +46,7 @@ fn main() {
         accounting::trials(),
         selftest::trials(),
         programs::trials(),
+        pipes::trials(),
         power::trials(),
         machines::trials(),
         wild::trials(),

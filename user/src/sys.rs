@@ -148,6 +148,7 @@ calls! {
     fchown(fd: i32, uid: u32, gid: u32) = 55;
     openat(fd: i32, path: usize, flags: i32, mode: u32) = 56;
     close(fd: i32) = 57;
+    pipe2(ends: usize, flags: i32) = 59;
     getdents64(fd: i32, buf: usize, len: usize) = 61;
     lseek(fd: i32, offset: i64, whence: i32) = 62;
     read_raw(fd: i32, buf: usize, len: usize) = 63;
@@ -161,6 +162,9 @@ calls! {
     sendfile(out: i32, from: i32, offset: usize, count: usize) = 71;
     pselect6(n: i32, r: usize, w: usize, e: usize, timeout: usize, mask: usize) = 72;
     ppoll(fds: usize, n: usize, timeout: usize, mask: usize, size: usize) = 73;
+    vmsplice(fd: i32, iov: usize, count: usize, flags: u32) = 75;
+    splice(from: i32, off_in: usize, to: i32, off_out: usize, len: usize, flags: u32) = 76;
+    tee(from: i32, to: i32, len: usize, flags: u32) = 77;
     readlinkat(fd: i32, path: usize, buf: usize, len: usize) = 78;
     newfstatat(fd: i32, path: usize, buf: usize, flags: i32) = 79;
     fstat(fd: i32, buf: usize) = 80;
@@ -170,6 +174,7 @@ calls! {
     utimensat(fd: i32, path: usize, times: usize, flags: i32) = 88;
     set_tid_address(at: usize) = 96;
     nanosleep(req: usize, rem: usize) = 101;
+    setitimer(which: i32, new: usize, old: usize) = 103;
     clock_gettime(clock: i32, at: usize) = 113;
     clock_getres(clock: i32, at: usize) = 114;
     clock_nanosleep(clock: i32, flags: i32, req: usize, rem: usize) = 115;
@@ -200,6 +205,7 @@ calls! {
     prlimit64(pid: i32, what: i32, new: usize, old: usize) = 261;
     syncfs(fd: i32) = 267;
     getrandom(buf: usize, len: usize, flags: u32) = 278;
+    copy_file_range(from: i32, off_in: usize, to: i32, off_out: usize, len: usize, flags: u32) = 285;
     preadv2(fd: i32, iov: usize, count: usize, pos: i64, pos_high: usize, flags: i32) = 286;
     pwritev2(fd: i32, iov: usize, count: usize, pos: i64, pos_high: usize, flags: i32) = 287;
     statx(fd: i32, path: usize, flags: i32, mask: u32, buf: usize) = 291;

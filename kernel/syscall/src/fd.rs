@@ -6,6 +6,7 @@ use vfs::{Caller, FMode, OpenFlags};
 use crate::abi::{self, Flock};
 use crate::args::Args;
 use crate::context::Cx;
+use crate::pipe;
 
 /// dup(2).
 pub fn dup(cx: &mut Cx<'_>, args: Args) -> Result<u64> {
@@ -27,6 +28,8 @@ const F_GETLK: u32 = 5;
 const F_SETLK: u32 = 6;
 const F_SETLKW: u32 = 7;
 const F_DUPFD_CLOEXEC: u32 = 1030;
+const F_SETPIPE_SZ: u32 = 1031;
+const F_GETPIPE_SZ: u32 = 1032;
 const FD_CLOEXEC: u64 = 1;
 
 /// fcntl(2): descriptors, flags, and record locks.
@@ -47,6 +50,8 @@ pub fn fcntl(cx: &mut Cx<'_>, args: Args) -> Result<u64> {
         F_SETFD => files.set_cloexec(fd, args.ulong(2) & FD_CLOEXEC != 0).map(|()| 0),
         F_GETFL => Ok(file.flags().bits().into()),
         F_SETFL => file.set_flags(OpenFlags::from_user(args.uint(2))).map(|()| 0),
+        F_SETPIPE_SZ => pipe::set_size(cx, &file, args.ulong(2)),
+        F_GETPIPE_SZ => pipe::get_size(&file),
         F_GETLK | F_SETLK | F_SETLKW => record_lock(cx, &file, args),
         _ => Err(Errno::EINVAL),
     }

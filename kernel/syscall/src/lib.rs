@@ -30,6 +30,7 @@ pub mod ioprio;
 pub mod memory;
 pub mod open;
 pub mod path;
+pub mod pipe;
 pub mod poll;
 pub mod read;
 pub mod reboot;

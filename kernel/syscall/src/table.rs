@@ -14,8 +14,8 @@ use base::{Errno, Result};
 use crate::args::Args;
 use crate::context::Cx;
 use crate::{
-    attr, dir, fd, ids, ioprio, memory, open, poll, read, reboot, signal, sigwait, stat, sync, system, task,
-    time, write, xattr,
+    attr, dir, fd, ids, ioprio, memory, open, pipe, poll, read, reboot, signal, sigwait, stat, sync, system,
+    task, time, write, xattr,
 };
 
 /// What answers a call: the value for x0, or the error.
@@ -88,7 +88,7 @@ static TABLE: [Row; ROWS] = table! {
     55 fchown => attr::fchown;
     56 openat => open::openat;
     57 close => open::close;
-    58 vhangup; 59 pipe2; 60 quotactl;
+    58 vhangup; 59 pipe2 => pipe::pipe2; 60 quotactl;
     61 getdents64 => dir::getdents64;
     62 lseek => fd::lseek;
     63 read => read::read;
@@ -102,7 +102,7 @@ static TABLE: [Row; ROWS] = table! {
     71 sendfile => write::sendfile;
     72 pselect6 => poll::pselect6;
     73 ppoll => poll::ppoll;
-    74 signalfd4; 75 vmsplice; 76 splice; 77 tee;
+    74 signalfd4; 75 vmsplice => pipe::vmsplice; 76 splice => pipe::splice; 77 tee => pipe::tee;
     78 readlinkat => stat::readlinkat;
     79 newfstatat => stat::newfstatat;
     80 fstat => stat::fstat;
@@ -229,7 +229,7 @@ static TABLE: [Row; ROWS] = table! {
     279 memfd_create; 280 bpf; 281 execveat; 282 userfaultfd;
     283 membarrier;
     284 mlock2 => memory::mlock2;
-    285 copy_file_range;
+    285 copy_file_range => pipe::copy_file_range;
     286 preadv2 => read::preadv2;
     287 pwritev2 => write::pwritev2;
     288 pkey_mprotect; 289 pkey_alloc; 290 pkey_free;

@@ -2,6 +2,7 @@
 //! are `vfs::read_write`'s.
 
 use base::{Errno, Result};
+use process::signal::{SigInfo, Signal};
 use vfs::read_write;
 
 use crate::abi;
@@ -9,10 +10,13 @@ use crate::args::Args;
 use crate::context::Cx;
 use crate::read::user_vec;
 
-/// A write past RLIMIT_FSIZE is EFBIG, and SIGXFSZ besides.
-fn finish(cx: &Cx<'_>, done: Result<usize>) -> Result<u64> {
-    if done == Err(Errno::EFBIG) {
-        cx.file_too_big();
+/// A write past RLIMIT_FSIZE is EFBIG, and SIGXFSZ besides; one to a pipe that nobody reads is EPIPE, and
+/// SIGPIPE besides.
+pub(crate) fn finish(cx: &Cx<'_>, done: Result<usize>) -> Result<u64> {
+    match done {
+        Err(Errno::EFBIG) => cx.file_too_big(),
+        Err(Errno::EPIPE) => cx.process.signals().send(SigInfo::kernel(Signal::PIPE)),
+        _ => {}
     }
     done.map(|n| n as u64)
 }

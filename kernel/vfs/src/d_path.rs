@@ -9,6 +9,9 @@ use crate::mount::Path;
 /// The path of a place as seen from `root` (`d_path`). A name that was taken away is marked with
 /// " (deleted)"; a place that is not below `root` gets the path from the top of its tree.
 pub fn d_path(place: &Path, root: &Path) -> Vec<u8> {
+    if let Some(name) = place.dentry.pseudo_name() {
+        return name.to_vec();
+    }
     let (mut text, _) = absolute(place, root);
     if place.dentry.is_deleted() {
         text.extend_from_slice(b" (deleted)");

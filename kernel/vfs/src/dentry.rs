@@ -131,6 +131,17 @@ impl Dentry {
         dentry
     }
 
+    /// What stands for a thing that is in no directory: "pipe:[12]", as /proc/self/fd shows it.
+    pub fn pseudo(name: &[u8], inode: Arc<dyn Inode>) -> Arc<Dentry> {
+        Arc::new(Dentry::new(Some(inode), None, Arc::from(name)))
+    }
+
+    /// Its name, if it is such a one: a root, too, has no parent, but is called "/".
+    pub fn pseudo_name(&self) -> Option<Name> {
+        let Link { parent, name } = self.link.lock().clone();
+        (parent.is_none() && *name != b"/"[..]).then_some(name)
+    }
+
     fn new(inode: Option<Arc<dyn Inode>>, parent: Option<Arc<Dentry>>, name: Name) -> Dentry {
         Dentry {
             inode,

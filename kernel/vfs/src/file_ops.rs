@@ -11,6 +11,7 @@ use pagecache::{AddressSpace, AddressSpaceOperations};
 
 use crate::dir_sink::DirContext;
 use crate::file::File;
+use crate::pipe::Pipe;
 
 bitflags! {
     /// How one read or write is to be done.
@@ -196,6 +197,11 @@ pub trait FileOperations: Send + Sync {
     /// Whether O_DIRECT is honoured; else open refuses it with EINVAL.
     fn direct(&self) -> bool {
         false
+    }
+
+    /// The pipe, where it is one.
+    fn as_pipe(&self) -> Option<&Arc<Pipe>> {
+        None
     }
 
     /// The last handle of the open file is gone.

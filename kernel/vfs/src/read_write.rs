@@ -273,6 +273,45 @@ fn copy_chunk(io: &Io<'_>, to: &File, from: &File, pos: u64, chunk: &mut [u8]) -
     put
 }
 
+/// Reads from `pos` on into the kernel's memory for who moves bytes without the program (splice,
+/// copy_file_range): with all checks, and counted. `pos` moves on.
+pub(crate) fn splice_read(io: &Io<'_>, file: &File, pos: &mut u64, buf: &mut [u8]) -> Result<usize> {
+    check_mode(file, FMode::READ, FMode::CAN_READ)?;
+    if file.inode().file_type() == FileType::Directory {
+        return Err(Errno::EINVAL);
+    }
+    verify_area(file, *pos, buf.len())?;
+    let mut iocb = Kiocb { pos: *pos, flags: file.kiocb_flags(), fsize_limit: u64::MAX };
+    let done = do_read(file, &mut iocb, &mut IovIter::to_kernel(buf));
+    io.account.read(&done);
+    *pos = iocb.pos;
+    done
+}
+
+/// The same for writing.
+pub(crate) fn splice_write(io: &Io<'_>, file: &File, pos: &mut u64, buf: &[u8]) -> Result<usize> {
+    if buf.is_empty() {
+        return Ok(0);
+    }
+    check_mode(file, FMode::WRITE, FMode::CAN_WRITE)?;
+    verify_area(file, *pos, buf.len())?;
+    let mut iocb = write_iocb(io, file, *pos);
+    let done = do_write(file, &mut iocb, &mut IovIter::from_kernel(buf));
+    io.account.written(&done);
+    *pos = iocb.pos;
+    done
+}
+
+/// Calls `work` with the program's memory that an iovec array names. EINVAL, EFAULT.
+pub fn with_user_vec<R>(
+    io: &Io<'_>,
+    vec: UserVec,
+    work: impl FnOnce(&mut IovIter<'_>) -> Result<R>,
+) -> Result<R> {
+    let segments = Segments::import(io.memory, vec)?;
+    work(&mut IovIter::user_vec(io.memory, segments.as_slice()))
+}
+
 /// `vfs_read`.
 fn vfs_read(io: &Io<'_>, file: &File, buf: UserAddr, count: usize, iocb: &mut Kiocb) -> Result<usize> {
     check_mode(file, FMode::READ, FMode::CAN_READ)?;

@@ -10,6 +10,7 @@ mod model;
 mod mounts;
 mod names;
 mod opening;
+mod pipes;
 mod renames;
 mod xattrs;
 
