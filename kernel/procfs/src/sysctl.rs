@@ -23,6 +23,10 @@ pub(crate) fn nr_open(_fs: &ProcFs, text: &mut Text) {
     writeln!(text, "{NR_OPEN}");
 }
 
+pub(crate) fn pipe_max_size(_fs: &ProcFs, text: &mut Text) {
+    writeln!(text, "{}", vfs::pipe::MAX_SIZE);
+}
+
 pub(crate) fn hostname(fs: &ProcFs, text: &mut Text) {
     writeln!(text, "{}", fs.source.uts().nodename);
 }

@@ -112,6 +112,7 @@ static SYSTEM: &[Row] = &[
     setting("sys/kernel/ctrl-alt-del", Setting::CtrlAltDel),
     setting("sys/vm/dirty_background_bytes", Setting::DirtyBackgroundBytes),
     setting("sys/vm/dirty_bytes", Setting::DirtyBytes),
+    row("sys/fs/pipe-max-size", 0o444, Sysctl(sysctl::pipe_max_size)),
     row("sys/vm/drop_caches", 0o200, What::Setting(Setting::DropCaches)),
 ];
 

@@ -11,6 +11,7 @@ fn one_liners() {
         ("/proc/loadavg", "0.05 1.23 0.00 1/4 1\n"),
         ("/proc/sys/fs/file-max", "9223372036854775807\n"),
         ("/proc/sys/fs/nr_open", "1048576\n"),
+        ("/proc/sys/fs/pipe-max-size", "1048576\n"),
         ("/proc/sys/kernel/hostname", "quill\n"),
         ("/proc/sys/kernel/domainname", "(none)\n"),
         ("/proc/sys/kernel/ostype", "Linux\n"),
