@@ -89,7 +89,8 @@ impl Journal {
         }
         let covered = self.options().barrier && self.will_flush(tid);
         self.commit_until(tid)?;
-        Ok(covered)
+        // One that had changed nothing goes on running, and sends nothing.
+        Ok(covered && self.state().lock().is_committed(tid))
     }
 
     /// Commits what is running, and waits.
