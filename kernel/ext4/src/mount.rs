@@ -173,7 +173,18 @@ fn recover(
     let done = load::recover(&scout);
     let claim = scout.take_claim().ok_or(Errno::EIO)?;
     scout.give_up_claim();
-    done.map(|()| claim)
+    let changes = done?;
+    if changes.is_empty() {
+        return Ok(claim);
+    }
+    let (sb, geometry) = checked_superblock(device)?;
+    let access = Access::of(device.disk(), &sb, options);
+    let scout = assemble(device, claim, geometry, options.clone(), false, &access)?;
+    let done = load::recover_fast_commits(&scout, changes);
+    let stopped = scout.bdi().stop();
+    let claim = scout.take_claim().ok_or(Errno::EIO)?;
+    scout.give_up_claim();
+    done.and(stopped).map(|()| claim)
 }
 
 /// An ext2 or ext3 has only the features of its time (`ext2_feature_set_ok`, `ext3_feature_set_ok`).

@@ -46,7 +46,7 @@ use crate::symlink;
 
 pub(crate) use blocks::NodeDir;
 pub(crate) use readdir::DirFile;
-use readdir::file_type;
+pub(crate) use readdir::file_type;
 
 impl Directory for Ext4Inode {
     fn lookup(&self, name: &[u8]) -> Result<Arc<dyn Inode>> {

@@ -19,6 +19,11 @@ impl Journal {
             return Err(Errno::EUCLEAN);
         }
         self.reset()?;
+        self.open()
+    }
+
+    /// The log is as it shall be: lets handles in.
+    pub(crate) fn open(self: &Arc<Self>) -> Result<()> {
         if self.options().thread {
             *self.thread().lock() = Some(thread::start(self)?);
         }

@@ -205,6 +205,11 @@ impl Journal {
         &self.setup
     }
 
+    /// The most blocks that one handle may ask for.
+    pub fn max_credits(&self) -> u32 {
+        self.limits.max_credits
+    }
+
     /// Its options.
     pub fn options(&self) -> &Options {
         &self.setup.options

@@ -361,6 +361,40 @@ fn free_in_group(fs: &Ext4Fs, ino: u32, number: u32, bit: u32, len: u32) -> Resu
     Ok(())
 }
 
+/// Marks blocks as in use, those that are not: they are a file's that was told of by other means.
+pub fn take_over(fs: &Ext4Fs, first: FsBlock, len: u64) -> Result<()> {
+    let (mut at, end) = (first.0, first.0.saturating_add(len));
+    while at < end {
+        let Some((number, bit)) = fs.geometry().locate(FsBlock(at)) else { return Err(Errno::EUCLEAN) };
+        let room = u64::from(fs.geometry().group_blocks(number).saturating_sub(bit)).max(1);
+        let n = room.min(end - at);
+        // At most the blocks of a group, a u32.
+        take_over_in_group(fs, number, bit, n as u32)?;
+        at += n;
+    }
+    Ok(())
+}
+
+fn take_over_in_group(fs: &Ext4Fs, number: u32, bit: u32, len: u32) -> Result<()> {
+    let Some(mut group) = fs.groups.lock(number) else { return Err(Errno::EUCLEAN) };
+    let buffer = bitmap::blocks(fs, &mut group)?;
+    let (mut at, end) = (bit, bit.saturating_add(len));
+    loop {
+        let run = {
+            let bytes = buffer.read();
+            let Some(start) = bits::next_clear(&bytes, at, end) else { return Ok(()) };
+            let stop = bits::next_set(&bytes, start, end).unwrap_or(end);
+            Run { start, len: stop - start }
+        };
+        if let Some(summary) = &mut group.summary {
+            summary.take(run.start, run.len);
+        }
+        mark(fs, &mut group, run)?;
+        fs.free_blocks.fetch_sub(u64::from(run.len), Ordering::Relaxed);
+        at = run.start + run.len;
+    }
+}
+
 /// Takes a metadata block back: what is cached of it is never written again.
 pub fn free_metadata(fs: &Ext4Fs, ino: u32, block: FsBlock) -> Result<()> {
     fs.forget(block);

@@ -18,6 +18,7 @@ use alloc::sync::Arc;
 use core::sync::atomic::Ordering;
 
 use base::{Errno, Ino, Result};
+use pagecache::Buffer;
 use vfs::{FileType, Ownership};
 
 use super::bits::Run;
@@ -83,28 +84,58 @@ fn take_in_group(fs: &Ext4Fs, group: &mut GroupGuard<'_>, directory: bool) -> Re
         return Ok(None);
     }
     let buffer = bitmap::inodes(fs, group)?;
-    // Linux writes the block bitmap down too when a group gets its first inode.
-    if group.blocks_uninit(geometry) {
-        bitmap::blocks(fs, group)?;
-    }
     // The reserved inodes may fill more than one group of 8.
     let first = (geometry.first_ino - 1).saturating_sub(group.number * geometry.inodes_per_group);
     let Some(index) = bits::next_clear(&buffer.read(), first, geometry.inodes_per_group) else {
         return Ok(None);
     };
+    mark(fs, group, &buffer, index, directory)?;
+    Ok(Some(index))
+}
+
+/// Marks an index of a group's table as in use, which is not.
+fn mark(fs: &Ext4Fs, group: &mut GroupGuard<'_>, bitmap: &Buffer, index: u32, directory: bool) -> Result<()> {
+    let geometry = fs.geometry();
+    // Linux writes the block bitmap down too when a group gets its first inode.
+    if group.blocks_uninit(geometry) {
+        bitmap::blocks(fs, group)?;
+    }
     if geometry.group_csum() {
         expose(fs, group, index)?;
     }
     let run = Run { start: index, len: 1 };
-    let taken = group.change_inodes(geometry, &mut buffer.write(), run, bits::set);
-    // Under the group's lock nobody else can have set the bit since `next_clear`.
+    let taken = group.change_inodes(geometry, &mut bitmap.write(), run, bits::set);
+    // Under the group's lock nobody else can have set the bit since it was seen clear.
     taken.map_err(|_| Errno::EIO)?;
     let free = group.free_inodes().saturating_sub(1);
     group.set_free_inodes(free);
     let dirs = group.used_dirs().saturating_add(u32::from(directory));
     group.set_used_dirs(dirs);
-    group.store(fs)?;
-    Ok(Some(index))
+    group.store(fs)
+}
+
+/// Whether a number is in use.
+pub(crate) fn is_used(fs: &Ext4Fs, number: u32) -> Result<bool> {
+    let geometry = fs.geometry();
+    let (group, index) = geometry.locate_inode(Ino(u64::from(number))).ok_or(Errno::EUCLEAN)?;
+    let Some(mut group) = fs.groups.lock(group) else { return Err(Errno::EUCLEAN) };
+    if group.inodes_uninit(geometry) {
+        return Ok(false);
+    }
+    Ok(bits::is_set(&bitmap::inodes(fs, &mut group)?.read(), index))
+}
+
+/// Marks a number as in use, if it is not: it is that of an inode that was told of by other means.
+pub(crate) fn take_over(fs: &Ext4Fs, number: u32, directory: bool) -> Result<()> {
+    let (group, index) = fs.geometry().locate_inode(Ino(u64::from(number))).ok_or(Errno::EUCLEAN)?;
+    let Some(mut group) = fs.groups.lock(group) else { return Err(Errno::EUCLEAN) };
+    let buffer = bitmap::inodes(fs, &mut group)?;
+    if bits::is_set(&buffer.read(), index) {
+        return Ok(());
+    }
+    mark(fs, &mut group, &buffer, index, directory)?;
+    fs.free_inodes.fetch_sub(1, Ordering::Relaxed);
+    Ok(())
 }
 
 /// Moves the border of the never-used part of the table past `index`, zeroing what comes into use.

@@ -13,6 +13,7 @@ pub(crate) mod dir;
 pub(crate) mod dir_view;
 pub(crate) mod dx;
 pub mod extent;
+pub(crate) mod fast_commit;
 pub mod feature;
 pub mod group_desc;
 pub mod inode;

@@ -14,6 +14,7 @@
 //! `data_sem` around everything in [`tree`] and its parts; inside it one buffer guard at a time.
 
 pub mod cache;
+mod list;
 pub mod map;
 pub mod node;
 mod remove;

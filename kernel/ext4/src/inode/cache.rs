@@ -231,6 +231,11 @@ pub(crate) fn table_place(fs: &Ext4Fs, number: u32) -> Result<(FsBlock, usize)> 
     Ok((FsBlock(block), (index % per_block) as usize * geometry.inode_size))
 }
 
+/// An inode outside the cache, for who has the file system to himself. ESTALE when it is free.
+pub(crate) fn load_uncached(fs: &Arc<Ext4Fs>, number: u32) -> Result<Arc<Node>> {
+    load(fs, number, Purpose::Orphan)
+}
+
 fn load(fs: &Arc<Ext4Fs>, number: u32, purpose: Purpose) -> Result<Arc<Node>> {
     let (block, offset) = table_place(fs, number)?;
     if !fs.groups.inode_may_be_used(fs, number) {

@@ -213,6 +213,65 @@ pub fn generation(raw: &[u8]) -> u32 {
     InodeBase::ref_from_prefix(raw).map_or(0, |(base, _)| base.i_generation.get())
 }
 
+/// `i_links_count`.
+pub fn links(raw: &[u8]) -> u16 {
+    InodeBase::ref_from_prefix(raw).map_or(0, |(base, _)| base.i_links_count.get())
+}
+
+/// Whether it is a directory's.
+pub fn is_directory(raw: &[u8]) -> bool {
+    let mode = InodeBase::ref_from_prefix(raw).map_or(0, |(base, _)| base.i_mode.get());
+    FileType::of_mode(u32::from(mode)) == Some(FileType::Directory)
+}
+
+/// Writes an inode that a fast commit told of, and that the disk does not have, over its slot. It has no blocks
+/// and no attributes yet, and a directory no names. `extents`: whether directories are mapped by those.
+/// [`seal`] has to follow.
+pub fn put_fresh(slot: &mut [u8], raw: &[u8], directory: bool, extents: bool) {
+    slot.fill(0);
+    let len = raw.len().min(slot.len());
+    slot[..len].copy_from_slice(&raw[..len]);
+    let Ok((base, _)) = InodeBase::mut_from_prefix(slot) else { return };
+    let mut flags = InodeFlags::from_bits_retain(base.i_flags.get());
+    flags.remove(InodeFlags::HUGE_FILE);
+    if directory {
+        flags.remove(InodeFlags::INLINE_DATA | InodeFlags::INDEX);
+        flags.set(InodeFlags::EXTENTS, extents);
+        (base.i_size_lo, base.i_size_high) = (0.into(), 0.into());
+        base.i_block.fill(0);
+    }
+    if flags.contains(InodeFlags::EXTENTS) {
+        crate::extent::node::init(&mut base.i_block, 0);
+    }
+    base.i_flags = flags.bits().into();
+    base.i_dtime = 0.into();
+    (base.i_blocks_lo, base.i_blocks_high) = (0.into(), 0.into());
+    (base.i_file_acl_lo, base.i_file_acl_high) = (0.into(), 0.into());
+}
+
+/// Writes what a fast commit told of an inode over its slot, but for what the disk knows better: its blocks and
+/// their number, its attributes, its place on the orphan list. [`seal`] has to follow.
+pub fn put_known(slot: &mut [u8], raw: &[u8]) {
+    let Ok((old, _)) = InodeBase::read_from_prefix(slot) else { return };
+    let len = raw.len().min(slot.len());
+    slot[..len].copy_from_slice(&raw[..len]);
+    let Ok((base, _)) = InodeBase::mut_from_prefix(slot) else { return };
+    let was = InodeFlags::from_bits_retain(old.i_flags.get());
+    let mut flags = InodeFlags::from_bits_retain(base.i_flags.get());
+    if !flags.contains(InodeFlags::INLINE_DATA) {
+        base.i_block = old.i_block;
+        // Its content has moved out of the inode.
+        if flags.contains(InodeFlags::EXTENTS) && !was.contains(InodeFlags::EXTENTS) {
+            crate::extent::node::init(&mut base.i_block, 0);
+        }
+    }
+    flags.set(InodeFlags::HUGE_FILE, was.contains(InodeFlags::HUGE_FILE));
+    base.i_flags = flags.bits().into();
+    base.i_dtime = old.i_dtime;
+    (base.i_blocks_lo, base.i_blocks_high) = (old.i_blocks_lo, old.i_blocks_high);
+    (base.i_file_acl_lo, base.i_file_acl_high) = (old.i_file_acl_lo, old.i_file_acl_high);
+}
+
 /// Writes the last bytes of an inode, where attributes lie; [`seal`] has to follow.
 pub fn set_tail(tail: &[u8], raw: &mut [u8]) {
     if let Some(at) = raw.len().checked_sub(tail.len()).filter(|&at| at >= BASE_SIZE) {

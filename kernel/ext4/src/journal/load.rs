@@ -3,7 +3,8 @@
 //! # At mount
 //! ```text
 //!   needs_recovery?   a scout of the file system as it is on the disk finds the journal and replays it;
-//!                     then all is read again, from the superblock on             Recovery::run
+//!                     then all is read again, from the superblock on             recover
+//!   fast commits?     the same once more, with what those say                   recover_fast_commits
 //!   attach            the journal is loaded: nothing is written yet               also read-only
 //!   begin             needs_recovery is set on the disk; then the journal takes handles
 //! ```
@@ -31,11 +32,13 @@ use vfs::FileType;
 use zerocopy::FromBytes;
 
 use crate::checksum::crc32c;
+use crate::disk::fast_commit::Change;
 use crate::disk::feature::{Compat, Incompat};
 use crate::disk::superblock::{MAGIC, OFFSET, SIZE, STATE_ERROR, Superblock};
 use crate::fs::Ext4Fs;
 use crate::geometry::Geometry;
 use crate::inode::cache::InodeCache;
+use crate::journal::fast_commit;
 use crate::options::{Flag, Options};
 
 /// Why there is no journal to be had.
@@ -102,8 +105,9 @@ pub(crate) fn is_wanted(geometry: &Geometry, options: &Options) -> bool {
 }
 
 /// Replays the journal of a file system that was put together for that alone. Afterwards the disk is
-/// another: nothing that was read of it counts any more.
-pub(crate) fn recover(scout: &Arc<Ext4Fs>) -> Result<()> {
+/// another: nothing that was read of it counts any more. What there is of fast commits is left for
+/// [`recover_fast_commits`].
+pub(crate) fn recover(scout: &Arc<Ext4Fs>) -> Result<Vec<Change>> {
     let before = scout.superblock();
     let journal = open(scout)?;
     let complain = |e: jbd2::RecoveryError| {
@@ -114,7 +118,31 @@ pub(crate) fn recover(scout: &Arc<Ext4Fs>) -> Result<()> {
     scout.with_superblock(|sb| keep_errors(sb, &before));
     scout.device().sync()?;
     scout.device().flush()?;
-    journal.finish_recovery(&report).map_err(complain)?;
+    let changes = fast_commit::told(scout, &journal, report.end.0)?;
+    if changes.is_empty() {
+        journal.finish_recovery(&report).map_err(complain)?;
+        scout.say(format_args!("recovery complete"));
+    } else {
+        journal.keep_fast_commits(&report).map_err(complain)?;
+    }
+    Ok(changes)
+}
+
+/// Replays fast commits on a second such file system, that sees what the first has replayed. All of them, or
+/// nothing is changed.
+pub(crate) fn recover_fast_commits(scout: &Arc<Ext4Fs>, changes: Vec<Change>) -> Result<()> {
+    let journal = open(scout)?;
+    journal.begin_with_fast_commits()?;
+    scout.set_journal(journal.clone());
+    let one = scout.start(journal.max_credits());
+    let replayed = one.and_then(|_handle| fast_commit::replay(scout, changes));
+    let done = replayed.and_then(|()| journal.force_commit());
+    if let Err(error) = done {
+        log::error!("EXT4-fs ({}): error replaying fast commits: {error}", scout.disk_name());
+        journal.abort(Errno::ESHUTDOWN);
+    }
+    let ended = journal.end();
+    done.and(ended)?;
     scout.say(format_args!("recovery complete"));
     Ok(())
 }

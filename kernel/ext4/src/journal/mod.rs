@@ -30,6 +30,7 @@
 //! `i_rwsem` → handle → page lock; see the crate.
 
 pub(crate) mod credits;
+pub(crate) mod fast_commit;
 mod later;
 pub(crate) mod load;
 mod ordered;

@@ -60,7 +60,7 @@ fn kind_of(file_type: u8) -> Option<FileType> {
 }
 
 /// `EXT4_FT_*` of a kind.
-pub(super) fn file_type(kind: FileType) -> u8 {
+pub(crate) fn file_type(kind: FileType) -> u8 {
     match kind {
         FileType::Regular => 1,
         FileType::Directory => 2,

@@ -1,11 +1,24 @@
 //! Recovery of a [`Journal`] that was loaded and has not begun.
 //!
 //! ```text
-//! let report = journal.recover()?;                    // the log's transactions are at home, and durable
-//! if let Some(area) = journal.fast_commit_area() { … }     // the file system's affair; then sync and flush
-//! journal.finish_recovery(&report)?;                  // the log is empty
+//! let report = journal.recover()?;             // the log's transactions are at home, and durable
+//! let area = journal.fast_commit_area();       // what the file system finds in it …
+//! journal.finish_recovery(&report)?;           // … is nothing: the log is empty
 //! journal.begin()?;
 //! ```
+//! With fast commits, the last two are these, so that the fast commits count until a transaction has what they
+//! say, and no longer:
+//! ```text
+//! journal.keep_fast_commits(&report)?;         // the log is empty, and its next transaction the fast commits' own
+//! journal.begin_with_fast_commits()?;          // perhaps of a Journal that was loaded anew
+//! { let _handle = journal.start(…)?; … }       // what they say, in one handle
+//! journal.force_commit()?;                     // they are of no use any more
+//! ```
+
+use alloc::sync::Arc;
+
+use base::Errno;
+use block::BioFlags;
 
 use crate::journal::Journal;
 use crate::recovery::{FastCommitArea, RecoveryError, Report, finish, recover};
@@ -28,6 +41,31 @@ impl Journal {
         let superblock = &self.tail().lock().superblock;
         superblock.start()?;
         FastCommitArea::of(self.log(), superblock)
+    }
+
+    /// What the log had is at home, on stable storage: the log is empty, but the fast commits of the transaction
+    /// that comes next count.
+    pub fn keep_fast_commits(&self, report: &Report) -> Result<(), RecoveryError> {
+        let superblock = &mut self.tail().lock().superblock;
+        superblock.set_tail(report.end, Some(superblock.first()));
+        let written = self.log().write_superblock(superblock.block(), BioFlags::FUA);
+        written.map_err(|errno| RecoveryError::Io(None, errno))
+    }
+
+    /// As [`Journal::begin`], after [`Journal::keep_fast_commits`]. EUCLEAN when the log is another.
+    pub fn begin_with_fast_commits(self: &Arc<Self>) -> Result<(), Errno> {
+        {
+            let superblock = &self.tail().lock().superblock;
+            if superblock.start() != Some(superblock.first()) {
+                log::error!("{self}: the log is not empty");
+                return Err(Errno::EUCLEAN);
+            }
+        }
+        self.reset()?;
+        // The features are on the disk before a block is that has them.
+        let superblock = self.tail().lock().superblock.clone();
+        self.log().write_superblock(superblock.block(), BioFlags::FUA)?;
+        self.open()
     }
 
     /// Passes over what the log has, because the file system says that it is not wanted: the log is empty.

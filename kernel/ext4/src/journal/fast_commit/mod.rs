@@ -1,0 +1,43 @@
+//! The replay of fast commits: what was promised between two commits, told in few words.
+//!
+//! ```text
+//!   disk/fast_commit.rs   the words: blocks of the journal's area → changes
+//!   outcome.rs            what the changes come to: inodes and names as they are in the end
+//!   apply.rs              the file system made so
+//!   runs.rs               sets of blocks
+//! ```
+//! # When
+//! After the log was replayed, on a file system that was put together for this alone and whose journal takes
+//! handles. All of it is one handle, and so one transaction, whose number is the fast commits' own: once it is
+//! in the log they are of no use, and before that they are all there is. So a crash at any moment finds one or
+//! the other. (Linux changes the disk in place here, and relies on a second replay to do the same again.)
+//!
+//! # What is made good that nobody told
+//! Fast commits do not say which blocks and inodes are in use, how long a file's map is, nor how many
+//! subdirectories a directory has: all of that follows from what they say.
+
+mod apply;
+mod outcome;
+mod runs;
+#[cfg(test)]
+mod tests;
+
+use alloc::vec::Vec;
+
+use base::Result;
+use jbd2::Journal;
+
+use crate::disk::fast_commit::{self as disk, Change};
+use crate::fs::Ext4Fs;
+pub(crate) use apply::replay;
+
+/// What fast commits of transaction `tid` say, if there are any.
+pub(crate) fn told(fs: &Ext4Fs, journal: &Journal, tid: u32) -> Result<Vec<Change>> {
+    let Some(mut area) = journal.fast_commit_area() else { return Ok(Vec::new()) };
+    let changes = disk::read(area.blocks(), tid, fs.geometry().inode_size, |n, block| {
+        block.clear();
+        block.extend_from_slice(area.read(n)?);
+        Ok(())
+    });
+    Ok(changes.inspect_err(|e| log::error!("EXT4-fs ({}): {e}", fs.disk_name()))?)
+}
