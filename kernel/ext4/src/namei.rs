@@ -275,10 +275,13 @@ impl Ext4Inode {
         Ok(())
     }
 
-    /// The directory's content has changed.
+    /// The directory's content has changed; also when its times, within one tick, have not, an fsync waits
+    /// for that.
     fn changed(&self) {
         if self.touch(Touch::Modified) {
             self.mark_dirty();
+        } else {
+            self.tids.note_stored(self.fs());
         }
     }
 

@@ -44,7 +44,7 @@ impl SyncTids {
         self.map_changed.store(true, Ordering::Release);
     }
 
-    /// The inode was brought to its table, inside a handle.
+    /// The inode was brought to its table, or its blocks have changed, inside a handle.
     #[inline]
     pub fn note_stored(&self, fs: &Ext4Fs) {
         let Some(journal) = fs.journal() else { return };
