@@ -22,8 +22,8 @@ use base::{Errno, FsBlock, Result};
 use hashbrown::HashMap;
 use pagecache::Buffer;
 
-use crate::commit::Role;
 use crate::journal::Journal;
+use crate::role::Role;
 use crate::tail::Mark;
 use crate::trace::{self, Step};
 use crate::transaction::Lists;
@@ -54,20 +54,20 @@ pub(crate) struct Checkpoint {
 
 impl Lists {
     /// A transaction has committed. Each of its blocks may go home, unless it has been changed or freed since.
-    pub(crate) fn finish(&mut self, logged: Logged, buffers: &[Buffer]) {
+    pub(crate) fn finish(&mut self, logged: Logged, buffers: Vec<Buffer>) {
         // A block is copied by its commit or frozen and taken out; nothing is left.
         debug_assert!(self.frozen.is_empty());
         for block in self.forgotten.keys() {
             self.checkpoint.newest.remove(block);
         }
-        for buffer in buffers {
+        for buffer in &buffers {
             let block = buffer.block();
             self.checkpoint.newest.insert(block, logged.tid);
             if !buffer.is_journalled() && !self.running.forgotten.contains_key(&block) {
                 buffer.finish_commit();
             }
         }
-        self.checkpoint.transactions.push_back(Transaction { logged, buffers: buffers.to_vec() });
+        self.checkpoint.transactions.push_back(Transaction { logged, buffers });
     }
 
     /// Lets go of the oldest transactions that are done with.

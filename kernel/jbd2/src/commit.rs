@@ -13,11 +13,6 @@
 //!      │ finish
 //!   done       its blocks are dirty in the page cache and wait in `checkpoint` to be taken home
 //! ```
-//! # Who commits
-//! Whoever needs it, one at a time: the *role* ([`Role`]) is taken by the first fsync that finds nobody at
-//! it, or by the journal's thread. Those that come meanwhile wait; when the commit is over one of them runs
-//! the next one, for all. So sixteen threads that fsync share two or three commits.
-//!
 //! # Why a transaction is whole
 //! 1. The switch waits until no handle is active, and a handle's blocks are filed while it is. So all or none
 //!    of an operation's blocks are in the list.
@@ -26,9 +21,8 @@
 //! 3. Nothing of it goes home before the commit block is durable: until then its heads are not DIRTY.
 //!
 //! # Locking
-//! The role is above everything but a file's `i_rwsem`: who waits for it holds no handle, no page lock and
-//! no lock of the file system that a handle's holder may want. Below it: page locks (ordered data), byte guards,
-//! `lists`, `tail`, `state`.
+//! By the thread that has the role (`role`): page locks (ordered data), byte guards, `lists`, `tail`, `state`, one
+//! at a time.
 //!
 //! Source: the kernel's ext4 documentation, "Journal (jbd2)"; Documentation/filesystems/journalling.rst.
 
@@ -42,23 +36,12 @@ use pagecache::Buffer;
 use crate::checkpoint::Logged;
 use crate::journal::Journal;
 use crate::log_writer::LogWriter;
+use crate::role::Role;
 use crate::state::{Committing, Phase, Running, Stage};
 use crate::tail::Mark;
 use crate::trace::{self, Step};
 use crate::transaction::{Callback, Ordered};
 use crate::units::Tid;
-
-/// The right to commit and to checkpoint, which one thread has at a time.
-pub(crate) struct Role<'a> {
-    journal: &'a Journal,
-}
-
-impl Drop for Role<'_> {
-    fn drop(&mut self) {
-        self.journal.state().lock().busy = false;
-        self.journal.moved.wake_all();
-    }
-}
 
 /// A transaction that was switched.
 struct Commit {
@@ -71,109 +54,7 @@ struct Commit {
     start: Mark,
 }
 
-/// How a wait for a commit ended.
-enum Turn<'a> {
-    Committed,
-    /// It is ours to do.
-    Mine(Role<'a>),
-}
-
 impl Journal {
-    /// Returns when the transaction is on stable storage; commits it if nobody does. The answer: whether a
-    /// flush of the file system's device comes with it that covers what was written before this call. EIO when
-    /// the journal is given up and the transaction with it. EDEADLK within a handle.
-    pub fn complete_transaction(&self, tid: Tid) -> Result<bool> {
-        if self.current_handle() {
-            log::error!("{self}: a commit is waited for within a handle");
-            return Err(Errno::EDEADLK);
-        }
-        let covered = self.options().barrier && self.will_flush(tid);
-        self.commit_until(tid)?;
-        // One that had changed nothing goes on running, and sends nothing.
-        Ok(covered && self.state().lock().is_committed(tid))
-    }
-
-    /// Commits what is running, and waits.
-    pub fn force_commit(&self) -> Result<()> {
-        self.last_tid().map_or(Ok(()), |tid| self.complete_transaction(tid).map(drop))
-    }
-
-    /// The transaction that runs, or else the one that commits.
-    fn last_tid(&self) -> Option<Tid> {
-        let state = self.state().lock();
-        let running = state.running.as_ref().map(|running| running.tid);
-        running.or_else(|| state.committing.as_ref().map(|committing| committing.tid))
-    }
-
-    /// Whether the flush of this transaction's commit is still to come.
-    fn will_flush(&self, tid: Tid) -> bool {
-        let state = self.state().lock();
-        if state.is_committed(tid) {
-            return false;
-        }
-        match &state.committing {
-            Some(committing) if committing.tid == tid => {
-                committing.stage < if self.is_external() { Stage::Log } else { Stage::Record }
-            }
-            _ => true,
-        }
-    }
-
-    /// Waits for the transaction's commit, or runs it.
-    pub(crate) fn commit_until(&self, tid: Tid) -> Result<()> {
-        self.state().lock().request(tid, time::monotonic_ns);
-        loop {
-            match self.turn(tid)? {
-                Turn::Committed => return Ok(()),
-                Turn::Mine(role) => {
-                    if !role.commit()? {
-                        return Ok(());
-                    }
-                }
-            }
-        }
-    }
-
-    /// Waits until the transaction is committed, or there is none to commit, or nobody commits.
-    fn turn(&self, tid: Tid) -> Result<Turn<'_>> {
-        let mut turn = Ok(Turn::Committed);
-        self.moved.wait_until(|| {
-            let mut state = self.state().lock();
-            if state.is_committed(tid) || !state.is_pending(tid) {
-                return true;
-            }
-            if state.aborted.is_some() {
-                turn = Err(Errno::EIO);
-                return true;
-            }
-            if state.busy {
-                return false;
-            }
-            state.busy = true;
-            turn = Ok(Turn::Mine(Role { journal: self }));
-            true
-        });
-        turn
-    }
-
-    /// Waits until nobody else commits or checkpoints. EIO after an abort.
-    pub(crate) fn take_role(&self) -> Result<Role<'_>> {
-        let mut taken = Err(Errno::EIO);
-        self.moved.wait_until(|| {
-            let mut state = self.state().lock();
-            if state.aborted.is_some() {
-                return true;
-            }
-            if state.busy {
-                return false;
-            }
-            state.busy = true;
-            taken = Ok(Role { journal: self });
-            true
-        });
-        taken
-    }
-
     /// A handle leaves its transaction, with so many credits unspent.
     #[inline]
     pub(crate) fn leave(&self, unspent: u32) {
@@ -227,7 +108,7 @@ impl Role<'_> {
         let Some(mut commit) = self.switch() else { return Ok(false) };
         let callbacks = core::mem::take(&mut commit.callbacks);
         let switched = time::monotonic_ns();
-        let done = self.write(&commit).inspect_err(|&error| journal.abort(error));
+        let done = self.write(&mut commit).inspect_err(|&error| journal.abort(error));
         if done.is_ok() {
             journal.state().lock().note_commit_time(time::monotonic_ns() - switched);
         }
@@ -286,7 +167,7 @@ impl Role<'_> {
     }
 
     /// From the switch to the end.
-    fn write(&self, commit: &Commit) -> Result<()> {
+    fn write(&self, commit: &mut Commit) -> Result<()> {
         let journal = self.journal;
         self.see_to_room()?;
         // The flush that comes with the commit block makes durable what was taken home before: so the
@@ -312,7 +193,8 @@ impl Role<'_> {
         journal.counters().blocks_logged.add(u64::from(log.used()));
         let used = log.used();
         drop(log);
-        self.finish(commit, used);
+        let buffers = core::mem::take(&mut commit.buffers);
+        self.finish(commit, buffers, used);
         tail.map_or(Ok(()), |mark| journal.move_tail(mark))?;
         trace::end_commit(journal, commit.tid, journal.tail_mark().tid);
         Ok(())
@@ -374,11 +256,11 @@ impl Role<'_> {
     }
 
     /// The commit counts: its blocks may go home, those that it freed never.
-    fn finish(&self, commit: &Commit, used: u32) {
+    fn finish(&self, commit: &Commit, buffers: Vec<Buffer>, used: u32) {
         let journal = self.journal;
         let gone: Vec<FsBlock> = {
             let mut lists = journal.lists().lock();
-            lists.finish(Logged { tid: commit.tid, start: commit.start.block }, &commit.buffers);
+            lists.finish(Logged { tid: commit.tid, start: commit.start.block }, buffers);
             lists.forgotten.keys().copied().collect()
         };
         // Nobody can have got such a block again before this commit is over.

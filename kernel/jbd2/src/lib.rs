@@ -46,7 +46,7 @@
 //!
 //! # Locking
 //! ```text
-//!   i_rwsem → start of a handle, wait for a commit (the role, commit.rs) → page lock → the file system's own →
+//!   i_rwsem → start of a handle, wait for a commit (the role, role.rs) → page lock → the file system's own →
 //!   byte guard of a block → lists (Mutex) → tail (Mutex) → state, the cache's tree (SpinLocks)
 //! ```
 //! | | handle starts | block changes | handle ends | commit | checkpoint |
@@ -81,6 +81,7 @@ pub mod log;
 mod log_writer;
 pub mod recovery;
 mod revoke;
+mod role;
 mod state;
 mod stats;
 pub mod superblock;
