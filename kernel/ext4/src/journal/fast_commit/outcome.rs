@@ -16,6 +16,7 @@
 
 use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
+use alloc::collections::btree_map;
 use alloc::vec::Vec;
 
 use base::Result;
@@ -113,12 +114,14 @@ pub(super) fn outcome(changes: Vec<Change>, disk: &impl Disk) -> Result<Outcome>
 
 impl Outcome {
     fn inode(&mut self, ino: u32, disk: &impl Disk) -> Result<&mut Inode> {
-        if !self.inodes.contains_key(&ino) {
-            let before = disk.inode(ino)?;
-            let nlink = before.map_or(0, |before| i64::from(before.nlink));
-            self.inodes.insert(ino, Inode { before, nlink, ..Inode::default() });
-        }
-        Ok(self.inodes.entry(ino).or_default())
+        Ok(match self.inodes.entry(ino) {
+            btree_map::Entry::Occupied(known) => known.into_mut(),
+            btree_map::Entry::Vacant(new) => {
+                let before = disk.inode(ino)?;
+                let nlink = before.map_or(0, |before| i64::from(before.nlink));
+                new.insert(Inode { before, nlink, ..Inode::default() })
+            }
+        })
     }
 
     fn told(&mut self, ino: u32, raw: Box<[u8]>, disk: &impl Disk) -> Result<()> {
