@@ -1,0 +1,166 @@
+//! ext4 with its journal: what a crash leaves, what an fsync costs, external journals, the forced shutdown.
+
+use base::{Errno, FakeUser, Result};
+use block::{BioOp, DiskKind, RamDisk};
+use sim::{Image, Machine, Options, Trace, take_log};
+use vfs::{Caller, OpenFlags};
+
+const ARG: u64 = 0x10000;
+const SHUTDOWN: u32 = 0x8004_587d;
+
+fn image(args: &[&str]) -> Image {
+    Image::mkfs(16 << 20, args).unwrap()
+}
+
+fn shut_down(machine: &Machine, flags: u32, capable: bool) -> Result<u64> {
+    let user = FakeUser::new(ARG, 4096);
+    user.put(ARG, &flags.to_le_bytes());
+    let file = machine.open("/", OpenFlags::empty(), 0)?;
+    file.ops().ioctl(&file, SHUTDOWN, ARG, &Caller { memory: &user, uid: 0, capable })
+}
+
+/// Mounts what a crash left, looks, and lets e2fsck look.
+fn after_crash(image: &Image, look: impl FnOnce(&Machine)) {
+    let machine = Machine::mount(image).unwrap();
+    look(&machine);
+    machine.unmount().unwrap().fsck().unwrap();
+}
+
+#[test]
+fn what_was_synced_is_there_and_what_was_not_is_whole() {
+    for options in ["", "data=writeback", "nobarrier", "journal_async_commit", "commit=60"] {
+        let options = Options { options: options.into(), ..Options::default() };
+        let machine = Machine::mount_with(&image(&["-b", "1024"]), &options).unwrap();
+        machine.mkdir("/d").unwrap();
+        machine.write_file("/d/f", &[7; 100_000]).unwrap();
+        machine.fsync("/d/f").unwrap();
+        machine.rename("/d/f", "/d/g").unwrap();
+        let cut = machine.snapshot();
+        machine.give_up();
+        after_crash(&cut, |m| assert_eq!(m.read_file("/d/f").unwrap(), [7; 100_000]));
+    }
+}
+
+#[test]
+fn a_read_only_mount_replays_too() {
+    let machine = Machine::mount(&image(&["-b", "4096"])).unwrap();
+    machine.write_file("/f", b"in the log").unwrap();
+    machine.fsync("/f").unwrap();
+    let cut = machine.snapshot();
+    machine.give_up();
+    let options = Options { read_only: true, ..Options::default() };
+    let machine = Machine::mount_with(&cut, &options).unwrap();
+    assert_eq!(machine.read_file("/f").unwrap(), b"in the log");
+    machine.give_up().fsck().unwrap();
+}
+
+#[test]
+fn fdatasync_of_what_has_not_changed_is_one_flush() {
+    let machine = Machine::mount(&image(&["-b", "4096"])).unwrap();
+    machine.write_file("/f", &[1; 8192]).unwrap();
+    machine.fsync("/f").unwrap();
+    machine.tracer().take();
+    let file = machine.open("/f", OpenFlags::RDWR, 0).unwrap();
+    vfs::fsync::fsync(&file, true).unwrap();
+    let ops: Vec<BioOp> = machine.tracer().take().iter().map(|t: &Trace| t.op).collect();
+    assert_eq!(ops, [BioOp::Flush]);
+    // An overwrite whose times alone move: the data, and one flush.
+    sim::write_all(&file, &[2; 4096], 0).unwrap();
+    vfs::fsync::fsync(&file, true).unwrap();
+    let ops: Vec<BioOp> = machine.tracer().take().iter().map(|t: &Trace| t.op).collect();
+    assert_eq!(ops, [BioOp::Write, BioOp::Flush]);
+    drop(file);
+    machine.unmount().unwrap().fsck().unwrap();
+}
+
+/// Freed blocks come back with the commit that frees them, which a writer who needs them asks for.
+#[test]
+fn a_full_disk_has_room_again_after_an_unlink() {
+    let machine = Machine::mount(&Image::mkfs(8 << 20, &["-b", "1024", "-m", "0"]).unwrap()).unwrap();
+    for round in 0..3 {
+        let free = machine.statfs().unwrap().blocks_available as usize * 1024;
+        let bytes = vec![round; free - free / 8];
+        machine.write_file("/f", &bytes).unwrap();
+        assert_eq!(machine.read_file("/f").unwrap(), bytes);
+        machine.unlink("/f").unwrap();
+    }
+    machine.unmount().unwrap().fsck().unwrap();
+}
+
+#[test]
+fn the_forced_shutdown() {
+    for flags in [0, 1, 2] {
+        let machine = Machine::mount(&image(&["-b", "1024"])).unwrap();
+        machine.write_file("/old", b"old").unwrap();
+        machine.sync().unwrap();
+        machine.create("/new", 0o644).unwrap();
+        assert_eq!(shut_down(&machine, flags, false), Err(Errno::EPERM));
+        assert_eq!(shut_down(&machine, 3, true), Err(Errno::EINVAL));
+        let file = machine.open("/old", OpenFlags::RDWR, 0).unwrap();
+        assert_eq!(shut_down(&machine, flags, true), Ok(0));
+        assert_eq!(machine.create("/more", 0o644), Err(Errno::EIO));
+        assert_eq!(machine.open("/old", OpenFlags::empty(), 0).err(), Some(Errno::EIO));
+        assert_eq!(sim::write_all(&file, b"x", 0), Err(Errno::EIO));
+        assert_eq!(sim::read_all(&file), Err(Errno::EIO));
+        assert_eq!(vfs::fsync::fsync(&file, false), Err(Errno::EIO));
+        drop(file);
+        let image = machine.give_up();
+        after_crash(&image, |m| {
+            assert_eq!(m.read_file("/old").unwrap(), b"old");
+            assert_eq!(m.stat("/new").is_ok(), flags != 2);
+        });
+    }
+}
+
+#[test]
+fn an_external_journal() {
+    const UUID: &str = "6fd5a3d8-1cf1-4a4e-9d8e-2b1f6b6ad001";
+    let log = Image::mkfs(4 << 20, &["-b", "1024", "-O", "journal_dev", "-U", UUID]).unwrap();
+    let ram = RamDisk::new(log.bytes.clone());
+    let disk = block::register(DiskKind::Ram, ram.clone(), "noop").unwrap();
+    let dev = (disk.dev().major << 8) | disk.dev().minor;
+    let plain = image(&["-b", "1024", "-O", "^has_journal"]).changed("feature has_journal").unwrap();
+    let plain = plain.changed(&format!("ssv journal_uuid {UUID}")).unwrap();
+    take_log();
+    assert_eq!(Machine::mount(&plain).err(), Some(Errno::EINVAL));
+    assert!(take_log().join("\n").contains("no journal found"));
+    let made = plain.changed(&format!("ssv journal_dev {dev}")).unwrap();
+    let machine = Machine::mount(&made).unwrap();
+    machine.write_file("/f", b"its metadata is on another disk").unwrap();
+    machine.fsync("/f").unwrap();
+    assert_ne!(ram.bytes(), log.bytes, "the log is there");
+    let cut = machine.snapshot();
+    assert_eq!(Machine::mount(&made).err(), Some(Errno::EBUSY), "one file system has it");
+    drop(machine);
+    assert_eq!(cut.bytes.len(), made.bytes.len());
+}
+
+#[test]
+fn options_about_a_journal_need_one() {
+    let plain = image(&["-O", "^has_journal"]);
+    for options in ["data=ordered", "data=writeback", "commit=7", "journal_checksum", "journal_async_commit"]
+    {
+        let options = Options { options: options.into(), ..Options::default() };
+        assert_eq!(Machine::mount_with(&plain, &options).err(), Some(Errno::EINVAL));
+    }
+    let by_disk = image(&[]).changed("ssv default_mount_opts 0x20").unwrap();
+    assert_eq!(Machine::mount(&by_disk).err(), Some(Errno::EINVAL), "data=journal");
+}
+
+#[test]
+fn a_damaged_journal_inode_is_refused_by_name() {
+    let made = image(&["-b", "1024"]);
+    for (command, text) in [
+        ("sif <8> mode 0040755", "no regular file"),
+        ("sif <8> size 1000001", "bytes"),
+        ("sif <8> size 0xfffffffc00", "no block at 1024"),
+        ("ssv journal_inum 0", "no journal found"),
+        ("ssv journal_dev 0x101", "both a journal inode"),
+    ] {
+        let bad = made.changed(command).unwrap();
+        take_log();
+        assert!(Machine::mount(&bad).is_err(), "{command}");
+        let log = take_log().join("\n");
+        assert!(log.contains(text), "{command}: {log}");
+    }
+}
