@@ -7,11 +7,13 @@
 use std::collections::BTreeMap;
 
 use base::Errno;
+use block::Limits;
 use ext4::checksum::crc32c;
 use jbd2::Tid;
 use jbd2::disk::{Compat, Incompat};
 use jbd2::superblock::LogSuperblock;
-use sim::{Image, Machine};
+use sim::crash::{CrashDisk, Keep, Recorder, cut};
+use sim::{Image, Machine, Options, Tree};
 use vfs::OpenFlags;
 
 const TID: u32 = 77;
@@ -216,8 +218,8 @@ fn judged(told: &Image, twin: &Image) {
     assert_eq!(tree(&repaired), tree(twin), "after e2fsck");
 }
 
-#[test]
-fn files_come_grow_shrink_and_go() {
+/// An image with fast commits of all kinds of changes to files, and its twin.
+fn busy() -> (Image, Image) {
     let start = machine(&fresh());
     start.mkdir("/d").unwrap();
     write(&start, "/d/old", 0, &[1; 5000]);
@@ -246,7 +248,36 @@ fn files_come_grow_shrink_and_go() {
     words.inode(symlink).creat(d, symlink, "symlink");
     words.link(d, long, "longer").unlink(d, long, "long");
     words.ranges(old, 0..14).inode(old).ranges(long, 0..40).inode(long).tail();
-    judged(&words.told_on(&before), &twin);
+    (words.told_on(&before), twin)
+}
+
+#[test]
+fn files_come_grow_shrink_and_go() {
+    let (told, twin) = busy();
+    judged(&told, &twin);
+}
+
+#[test]
+fn a_crash_during_the_replay_finds_either_them_or_what_they_say() {
+    let (told, twin) = busy();
+    let wanted = Tree::of_machine(&machine(&twin)).unwrap().contents_only();
+    let recorder = Recorder::new();
+    let limits = Limits { write_cache: true, ..Limits::default() };
+    let disk = CrashDisk::new(told.bytes, limits, &recorder, 1);
+    Machine::mount_recorded(disk, &Options::default()).unwrap().unmount().unwrap();
+    let recording = recorder.take();
+    for position in recording.boundaries() {
+        for n in 0..4 {
+            let keep = Keep::nth(n, position as u64);
+            let landing = cut::landing(&recording, position, keep);
+            let bytes = cut::disks_after(&recording, &landing).remove(0);
+            let at = format!("cut at {position}, {keep:?}");
+            let again = Machine::mount(&Image { bytes }).unwrap_or_else(|e| panic!("{at}: {e}"));
+            let found = Tree::of_machine(&again).unwrap().contents_only();
+            assert!(found.difference(&wanted).is_none(), "{at}: {:?}", found.difference(&wanted));
+            again.unmount().unwrap().fsck().unwrap_or_else(|e| panic!("{at}: {e}"));
+        }
+    }
 }
 
 #[test]
