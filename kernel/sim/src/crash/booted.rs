@@ -15,12 +15,15 @@ use base::Errno;
 use base::units::SECTOR_SIZE;
 
 use super::history::History;
+use super::judge;
 use super::logwrites::{self, Entry};
 use super::play::Story;
+use super::record::Recording;
 use super::setup::Setup;
 use super::step::{How, Step};
 use super::workload::Chooser;
 use crate::image::Image;
+use crate::machine::Machine;
 use crate::model::{Id, Model};
 use crate::random::Rng;
 use crate::tools::Trouble;
@@ -67,25 +70,53 @@ impl Script {
         text
     }
 
+    /// How many steps.
+    pub fn len(&self) -> usize {
+        self.steps.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.steps.is_empty()
+    }
+
     /// The disk: a file system filled with the host's `tree`, and the room for marks.
     pub fn disk(&self, tree: &Path) -> Result<Vec<u8>, Trouble> {
-        let args = self.setup.mkfs_args();
-        let args: Vec<&str> = args.iter().map(String::as_str).collect();
-        let image = Image::mkfs_with(self.setup.size() * 2, &args, tree)?;
-        Ok(partitioned(&image.bytes))
+        disk(&self.setup, tree, self.setup.size() * 2)
     }
 
     /// What happened, by the log of the disk's writes. Err when a step went otherwise than it must.
     pub fn story(&self, disk: &[u8], log: &[u8], prefix: &str) -> Result<Story, String> {
-        let sectors = (disk.len() / SECTOR_SIZE) as u64;
-        let mut marks = Vec::new();
-        let note =
-            |position: usize, entry: &Entry| marks.extend(Mark::of(entry).map(|mark| (position, mark)));
-        let recording = logwrites::recording(disk, PART..sectors - MARKS, logwrites::entries(log)?, note)?;
-        let history = self.history(&marks, prefix)?;
-        let mut actors = vec![history];
-        actors[0].ended(recording.events.len());
-        Ok(Story { seed: self.seed, setup: self.setup.clone(), recording, actors })
+        let (recording, marks) = marked(disk, log)?;
+        let mut history = self.history(&marks, prefix)?;
+        history.ended(recording.events.len());
+        Ok(Story { seed: self.seed, setup: self.setup.clone(), recording, actors: vec![history] })
+    }
+
+    /// Judges a disk whose machine was stopped: what its last mark says was done by then. There is no log
+    /// of how the steps ended; they must have ended as the model says.
+    pub fn judge_killed(&self, disk: &[u8], prefix: &str) -> Result<(), String> {
+        let last =
+            disk.len().checked_sub(MARKS as usize * SECTOR_SIZE).and_then(|at| Mark::parse(&disk[at..]));
+        let last = last.ok_or("there is no mark")?;
+        let mut model = Model::default();
+        let mut history = History::new(prefix.into(), 0, &model);
+        let mut held = None;
+        for (number, (step, _)) in (1..).zip(&self.steps) {
+            let file = step.file(&model, held);
+            let all = match *step {
+                Step::Write { len, .. } | Step::WriteHeld { len, .. } => len,
+                _ => 0,
+            };
+            let done = step.apply(&mut model, held, number, all);
+            held = holds(step, held, file);
+            let at = 3 * number as usize;
+            history.note(step.clone(), at..at + 2, done, file, &model);
+        }
+        // Begun and not ended, or ended and the next not begun.
+        let position = 3 * last.number as usize + 1 + last.phase as usize;
+        let look = |machine: &Machine| judge::compare_one(&history, position, self.setup.stale(), machine);
+        judge::recover(&self.setup, self.seed, vec![file_system(disk).to_vec()], &look).map(|_| ())
     }
 
     fn history(&self, marks: &[(usize, Mark)], prefix: &str) -> Result<History, String> {
@@ -128,16 +159,33 @@ fn holds(step: &Step, held: Option<Id>, file: Option<Id>) -> Option<Id> {
 
 /// What the program wrote about a step.
 #[derive(Clone, Copy, Debug)]
-struct Mark {
-    number: u32,
+pub struct Mark {
+    /// Which step.
+    pub number: u32,
     /// 0 at its begin, 1 at its end.
-    phase: u32,
-    answer: i64,
+    pub phase: u32,
+    /// What the system call returned.
+    pub answer: i64,
+}
+
+/// What a log says of a disk that [`partitioned`] made: the recording of the file system, and the marks
+/// with their positions in it.
+pub fn marked(disk: &[u8], log: &[u8]) -> Result<(Recording, Vec<(usize, Mark)>), String> {
+    let sectors = (disk.len() / SECTOR_SIZE) as u64;
+    let mut marks = Vec::new();
+    let note = |position: usize, entry: &Entry| marks.extend(Mark::of(entry).map(|mark| (position, mark)));
+    let recording = logwrites::recording(disk, PART..sectors - MARKS, logwrites::entries(log)?, note)?;
+    Ok((recording, marks))
 }
 
 impl Mark {
     fn of(entry: &Entry) -> Option<Mark> {
-        let bytes = entry.bytes.strip_prefix(b"QMRK")?;
+        Mark::parse(&entry.bytes)
+    }
+
+    /// A sector that was written as a mark.
+    pub fn parse(sector: &[u8]) -> Option<Mark> {
+        let bytes = sector.strip_prefix(b"QMRK")?;
         let word = |at: usize| Some(u32::from_le_bytes(bytes.get(at..at + 4)?.try_into().ok()?));
         let answer = i64::from_le_bytes(bytes.get(8..16)?.try_into().ok()?);
         Some(Mark { number: word(0)?, phase: word(4)?, answer })
@@ -179,6 +227,18 @@ fn line(step: &Step, file: Id, number: u32) -> String {
         Step::FsyncHeld => "fsyncheld".into(),
         Step::LetGo => "letgo".into(),
     }
+}
+
+/// A disk for a setup: a file system of so many bytes, filled with the host's `tree`, and the room for marks.
+pub fn disk(setup: &Setup, tree: &Path, size: u64) -> Result<Vec<u8>, Trouble> {
+    let args = setup.mkfs_args();
+    let args: Vec<&str> = args.iter().map(String::as_str).collect();
+    Ok(partitioned(&Image::mkfs_with(size, &args, tree)?.bytes))
+}
+
+/// Where the marks lie on a disk of so many bytes.
+pub const fn marks_at(len: u64) -> u64 {
+    len - MARKS * SECTOR_SIZE as u64
 }
 
 /// A disk with a table of two partitions; the first has these bytes.

@@ -11,9 +11,11 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use super::cut::{self, Keep, Landing};
+use super::history::History;
+use super::oracle::{self, Stale};
 use super::play::{self, Story};
 use super::record::Recorder;
-use super::{history::History, oracle};
+use super::setup::Setup;
 use crate::image::Image;
 use crate::machine::Machine;
 use crate::random::Rng;
@@ -35,7 +37,7 @@ pub enum Way {
 pub fn judge(story: &Story, position: usize, landing: &Landing, way: Way) -> Result<(), String> {
     let disks = cut::disks_after(&story.recording, landing);
     let judged = catch_unwind(AssertUnwindSafe(|| match way {
-        Way::Mount => recover(story, position, disks).map(|_| ()),
+        Way::Mount => recover_story(story, position, disks).map(|_| ()),
         Way::E2fsck => by_e2fsck(story, position, disks),
         Way::Twice => twice(story, position, disks),
     }));
@@ -46,23 +48,28 @@ pub fn judge(story: &Story, position: usize, landing: &Landing, way: Way) -> Res
     })
 }
 
-/// Mounts, compares, unmounts, and lets e2fsck look; gives back what happened at the disks meanwhile.
-fn recover(story: &Story, position: usize, disks: Vec<Vec<u8>>) -> Result<Arc<Recorder>, String> {
+/// Mounts, looks, unmounts, and lets e2fsck look; gives back what happened at the disks meanwhile.
+pub fn recover(
+    setup: &Setup,
+    seed: u64,
+    disks: Vec<Vec<u8>>,
+    look: &dyn Fn(&Machine) -> Result<(), String>,
+) -> Result<Arc<Recorder>, String> {
     crate::take_log();
     let recorder = Recorder::new();
     let said = |why: String| {
         let log = crate::take_log();
         format!("{why}\n  log: {}", log[log.len().saturating_sub(8)..].join("\n       "))
     };
-    let machine = play::mount(&story.setup, disks, &recorder, story.seed ^ position as u64)
-        .map_err(|errno| said(format!("mount: {errno}")))?;
-    let same = compare(story, position, &machine);
+    let machine =
+        play::mount(setup, disks, &recorder, seed).map_err(|errno| said(format!("mount: {errno}")))?;
+    let looked = look(&machine);
     let read_only = machine.vfs_mount().read_only();
     let image = match machine.unmount() {
         Ok(image) => image,
         Err(errno) => return Err(said(format!("unmount: {errno}"))),
     };
-    same.map_err(said)?;
+    looked.map_err(said)?;
     if read_only {
         return Err(said("it became read-only".into()));
     }
@@ -73,20 +80,32 @@ fn recover(story: &Story, position: usize, disks: Vec<Vec<u8>>) -> Result<Arc<Re
     }
 }
 
+/// The same, where what is looked at is what each actor was promised.
+fn recover_story(story: &Story, position: usize, disks: Vec<Vec<u8>>) -> Result<Arc<Recorder>, String> {
+    let look = |machine: &Machine| compare(story, position, machine);
+    recover(&story.setup, story.seed ^ position as u64, disks, &look)
+}
+
 /// The tree of a mounted image against what each actor was promised.
 fn compare(story: &Story, position: usize, machine: &Machine) -> Result<(), String> {
+    let mut all = story.actors.iter();
+    all.try_for_each(|actor| compare_one(actor, position, story.setup.stale(), machine))
+}
+
+/// The same for one actor.
+pub(super) fn compare_one(
+    actor: &History,
+    position: usize,
+    stale: Stale,
+    machine: &Machine,
+) -> Result<(), String> {
     let tree = Tree::of_machine(machine).map_err(|errno| format!("the tree cannot be read: {errno}"))?;
-    for actor in &story.actors {
-        let own = below(&tree, actor);
-        if !actor.has_begun(position) && own.0.is_empty() {
-            continue;
-        }
-        oracle::check(&own, actor, position, story.setup.stale()).map_err(|why| {
-            let who = if actor.prefix.is_empty() { "" } else { &actor.prefix };
-            format!("{who}{why}")
-        })?;
+    let own = below(&tree, actor);
+    if !actor.has_begun(position) && own.0.is_empty() {
+        return Ok(());
     }
-    Ok(())
+    let who = if actor.prefix.is_empty() { String::new() } else { format!("{}: ", actor.prefix) };
+    oracle::check(&own, actor, position, stale).map_err(|why| format!("{who}{why}"))
 }
 
 /// An actor's part of the tree, as it names it.
@@ -117,19 +136,19 @@ fn by_e2fsck(story: &Story, position: usize, mut disks: Vec<Vec<u8>>) -> Result<
         })
         .map_err(|trouble| format!("replayed by e2fsck: {trouble}"))?;
     disks[0] = replayed.bytes;
-    recover(story, position, disks).map(|_| ()).map_err(|why| format!("replayed by e2fsck: {why}"))
+    recover_story(story, position, disks).map(|_| ()).map_err(|why| format!("replayed by e2fsck: {why}"))
 }
 
 /// The power goes again while the first crash is being recovered from.
 fn twice(story: &Story, position: usize, disks: Vec<Vec<u8>>) -> Result<(), String> {
-    let recording = recover(story, position, disks)?.take();
+    let recording = recover_story(story, position, disks)?.take();
     let mut rng = Rng::new(story.seed ^ position as u64);
     let boundaries = recording.boundaries();
     for n in 0..2 {
         let again = *rng.pick(&boundaries);
         let landing = cut::landing(&recording, again, Keep::nth(n * 4, rng.bits()));
         let disks = cut::disks_after(&recording, &landing);
-        recover(story, position, disks).map_err(|why| {
+        recover_story(story, position, disks).map_err(|why| {
             format!("cut again at {again} of {} of the recovery: {why}", recording.events.len())
         })?;
     }

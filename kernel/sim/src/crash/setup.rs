@@ -121,6 +121,10 @@ impl Setup {
         let mut args: Vec<String> =
             vec!["-b".into(), self.block.to_string(), "-O".into(), features.join(",")];
         args.extend(["-N".into(), "512".into()]);
+        if !self.garbage {
+            // Else a thread zeroes the inode tables, at moments of its own.
+            args.extend(["-E".into(), "lazy_itable_init=0".into()]);
+        }
         if !self.no_journal {
             args.extend(["-J".into(), if self.block == 1024 { "size=1" } else { "size=4" }.into()]);
         }
