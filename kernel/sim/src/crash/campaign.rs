@@ -118,7 +118,7 @@ pub fn run_one(campaign: &Campaign, seed: u64, told: &mut dyn FnMut()) -> Outcom
 
 /// The same on a setup of one's own.
 pub fn run_setup(campaign: &Campaign, seed: u64, setup: Setup, told: &mut dyn FnMut()) -> Outcome {
-    let mut outcome = Outcome { seed, setup, boundaries: 0, images: 0, same: 0, failures: Vec::new() };
+    let mut outcome = Outcome::new(seed, &setup);
     let played = std::panic::catch_unwind(|| play::play(seed, &outcome.setup));
     let story = match played.unwrap_or_else(|_| Err("a panic".into())) {
         Ok(story) => story,
@@ -133,14 +133,16 @@ pub fn run_setup(campaign: &Campaign, seed: u64, setup: Setup, told: &mut dyn Fn
 /// Judges a story: cuts it everywhere that the campaign says.
 pub fn judge_story(campaign: &Campaign, story: Story, told: &mut dyn FnMut()) -> Outcome {
     let story = Story { recording: story.recording.with_lie(campaign.lie), ..story };
-    let setup = story.setup.clone();
-    let mut outcome =
-        Outcome { seed: story.seed, setup, boundaries: 0, images: 0, same: 0, failures: Vec::new() };
+    let mut outcome = Outcome::new(story.seed, &story.setup);
     cut_everywhere(campaign, &story, &mut outcome, told);
     outcome
 }
 
 impl Outcome {
+    pub(super) fn new(seed: u64, setup: &Setup) -> Outcome {
+        Outcome { seed, setup: setup.clone(), boundaries: 0, images: 0, same: 0, failures: Vec::new() }
+    }
+
     fn fail(&mut self, cut: Option<(usize, u64)>, way: Way, why: String) {
         let setup = self.setup.name();
         self.failures.push(Failure { seed: self.seed, cut, way, setup, why });

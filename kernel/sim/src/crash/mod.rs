@@ -11,6 +11,7 @@
 //! * [`play()`]: runs the programs, keeps a [`History`] of each.
 //! * [`cut`]: what is on the media when the power goes at a place in the recording.
 //! * [`oracle`]: whether a tree is what was promised at that place; [`judge`] does it all for one image.
+//! * [`failing`]: disks that fail a request, at each place; the power goes afterwards.
 //! * [`booted`], [`logwrites`]: the same for what a machine in QEMU did.
 //! * [`Campaign`]: all of it many times, for `make test-crash` and the tests.
 //!
@@ -20,6 +21,7 @@ pub mod booted;
 pub mod campaign;
 pub mod cut;
 mod disk;
+pub mod failing;
 pub mod history;
 pub mod judge;
 pub mod logwrites;
@@ -37,7 +39,7 @@ pub use cut::Keep;
 pub use disk::CrashDisk;
 pub use history::History;
 pub use judge::Way;
-pub use play::{Story, play};
+pub use play::{Story, play, play_failing};
 pub use record::{Event, Lie, Recorder, Recording, Write};
 pub use setup::{Abilities, Data, Setup};
 pub use step::Step;

@@ -14,6 +14,7 @@ use super::record::{Recorder, Recording};
 use super::setup::Setup;
 use super::step::{Hands, Step};
 use super::workload::Chooser;
+use crate::faults::Fault;
 use crate::image::Image;
 use crate::machine::{Machine, Options};
 use crate::model::Model;
@@ -52,7 +53,7 @@ pub fn play(seed: u64, setup: &Setup) -> Result<Story, String> {
     let disks = setup.make().map_err(|trouble| format!("{trouble}"))?;
     let mut machine = mount(setup, disks, &recorder, seed).map_err(|errno| format!("mount: {errno}"))?;
     let actors = match setup.actors {
-        1 => vec![act(seed, setup, &machine, &recorder, String::new())],
+        1 => vec![act(seed, setup, &machine, &recorder, String::new(), false)],
         count => crowd(seed, setup, &mut machine, &recorder, count)?,
     };
     let actors = actors.into_iter().collect::<Result<Vec<History>, String>>()?;
@@ -65,6 +66,27 @@ pub fn play(seed: u64, setup: &Setup) -> Result<Story, String> {
         Some(line) => Err(format!("the kernel says: {line}")),
         None => Ok(story),
     }
+}
+
+/// Plays the workload of a seed on a disk that fails, however it goes on; and how many requests failed.
+/// Err: a step ended in another way than by the failure.
+pub fn play_failing(seed: u64, setup: &Setup, fault: Fault) -> Result<(Story, u64), String> {
+    crate::clock::set_time(Some((1_000_000_000 + seed % 500_000_000) * 1_000_000_000));
+    crate::take_log();
+    let recorder = Recorder::new();
+    let disks = setup.make().map_err(|trouble| format!("{trouble}"))?;
+    let machine = mount(setup, disks, &recorder, seed).map_err(|errno| format!("mount: {errno}"))?;
+    machine.faults().inject(fault);
+    let history = act(seed, setup, &machine, &recorder, String::new(), true);
+    let failed = machine.faults().failed();
+    // In a machine that is switched off, with files open, whatever this says is not heard.
+    let unmounted = machine.unmount().is_ok();
+    let mut history = history?;
+    if unmounted && failed == 0 {
+        history.ended(recorder.position());
+    }
+    let (setup, recording) = (setup.clone(), recorder.take());
+    Ok((Story { seed, setup, recording, actors: vec![history] }, failed))
 }
 
 /// Several actors at once. Their directories are on the medium before they begin.
@@ -84,7 +106,7 @@ fn crowd(
     Ok(thread::scope(|scope| {
         let begin = |(n, prefix): (usize, String)| {
             let seed = seed ^ (n as u64 + 1).wrapping_mul(0x517c_c1b7_2722_0a95);
-            scope.spawn(move || act(seed, setup, machine, recorder, prefix))
+            scope.spawn(move || act(seed, setup, machine, recorder, prefix, false))
         };
         let threads: Vec<_> = prefixes.into_iter().enumerate().map(begin).collect();
         let join = |thread: thread::ScopedJoinHandle<'_, _>| {
@@ -94,13 +116,14 @@ fn crowd(
     }))
 }
 
-/// One actor's steps.
+/// One actor's steps. `failing`: the disk may fail, and the program hears of it.
 fn act(
     seed: u64,
     setup: &Setup,
     machine: &Machine,
     recorder: &Arc<Recorder>,
     prefix: String,
+    failing: bool,
 ) -> Result<History, String> {
     let mut model = Model::default();
     let mut history = History::new(prefix.clone(), recorder.position(), &model);
@@ -117,14 +140,20 @@ fn act(
                 .apply(&mut model, held, number as u32, count)
                 .map_err(|errno| format!("step {number}, {step}: it was done, the model says {errno}"))?),
             Err(errno) if errno == Errno::ENOSPC || expected(&step, errno) => Err(errno),
+            Err(Errno::EIO | Errno::EROFS) if failing => Err(Errno::EIO),
             Err(errno) => return Err(format!("step {number}, {step}: {errno}")),
         };
+        // What a step has done that failed halfway nobody knows: the program gives up there.
+        let over = failing && matches!(done, Err(Errno::EIO)) && !step.only_syncs();
         match &step {
             Step::Hold(_) => held = file,
             Step::LetGo => held = None,
             _ => {}
         }
         history.note(step, begun..ended, done, file, &model);
+        if over {
+            break;
+        }
     }
     Ok(history)
 }

@@ -248,6 +248,11 @@ fn parent(path: &str) -> &str {
 }
 
 impl Step {
+    /// Whether it changes nothing by itself.
+    pub(super) const fn only_syncs(&self) -> bool {
+        matches!(self, Step::Fsync(_) | Step::Fdatasync(_) | Step::FsyncHeld | Step::Sync | Step::WriteBack)
+    }
+
     /// The file that it names or that is held: whose bytes it writes or syncs.
     pub(super) fn file(&self, model: &Model, held: Option<Id>) -> Option<Id> {
         match self {
