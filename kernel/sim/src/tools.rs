@@ -110,7 +110,9 @@ pub(crate) fn e2fsck_replay(file: &Path) -> Result<(), Trouble> {
             "Truncating orphaned inode",
             "Free blocks count wrong (",
             "Free inodes count wrong (",
+            "Feature orphan_present is set but orphan file is clean.",
             "Fix? yes",
+            "Clear? yes",
         ];
         let has = ["recovering journal", "FILE SYSTEM WAS MODIFIED", " files (", "Setting free "];
         line.trim().is_empty()

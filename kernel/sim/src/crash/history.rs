@@ -58,6 +58,9 @@ pub struct History {
     versions: BTreeMap<Id, Vec<Version>>,
     /// When its directory was on the medium.
     begun: usize,
+    /// Each step changes the time of what it writes; else a write that keeps the size may change nothing
+    /// but bytes, and the inode need not be committed.
+    ticking: bool,
     /// When everything was.
     end: usize,
 }
@@ -66,8 +69,17 @@ pub struct History {
 pub struct Promise {
     /// The first and the last step whose names and attributes may be found.
     pub steps: RangeInclusive<usize>,
-    /// For each file, the step whose bytes are promised; 0 for all others.
-    pub bytes: BTreeMap<Id, usize>,
+    /// For each file, the places whose bytes are promised, and as of which step.
+    pub bytes: BTreeMap<Id, Vec<Place>>,
+}
+
+/// Bytes of a file that are promised as of a step. An O_SYNC write promises what it writes and no more.
+pub type Place = (Range<u64>, usize);
+
+/// The step as of which these bytes are promised; 0 for none.
+pub fn floor_of(places: &[Place], bytes: &Range<u64>) -> usize {
+    let covers = |place: &&Place| place.0.start <= bytes.start && bytes.end <= place.0.end;
+    places.iter().filter(covers).map(|(_, step)| *step).max().unwrap_or(0)
 }
 
 /// What a file may hold: the versions that may be found, and whether bytes moved between them.
@@ -79,9 +91,9 @@ pub struct Candidates<'a> {
 }
 
 impl History {
-    pub(super) fn new(prefix: String, begun: usize, model: &Model) -> History {
+    pub(super) fn new(prefix: String, begun: usize, ticking: bool, model: &Model) -> History {
         let (moments, taken, versions) = (Vec::new(), Vec::new(), BTreeMap::new());
-        let mut history = History { prefix, moments, taken, versions, begun, end: usize::MAX };
+        let mut history = History { prefix, moments, taken, versions, begun, ticking, end: usize::MAX };
         history.moments.push(moment(model));
         history
     }
@@ -146,7 +158,7 @@ impl History {
     pub fn promise(&self, position: usize) -> Promise {
         let ceiling = self.taken.iter().take_while(|taken| taken.begun < position).count();
         let mut floor = 0;
-        let mut bytes = BTreeMap::new();
+        let mut bytes: BTreeMap<Id, Vec<Place>> = BTreeMap::new();
         let mut all = 0;
         for (index, taken) in self.taken[..ceiling].iter().enumerate() {
             if taken.ended > position || !taken.worked {
@@ -155,13 +167,13 @@ impl History {
             let number = index + 1;
             match (promised(&taken.step), taken.file) {
                 (Some(Kind::Everything), _) => (floor, all) = (number, number),
-                (Some(Kind::File), Some(id)) => {
-                    floor = floor.max(self.last_change(id, number, |_| true));
-                    bytes.insert(id, number);
+                (Some(Kind::File(place)), Some(id)) => {
+                    floor = floor.max(self.last_change(id, number, |taken| self.moves_inode(taken, id)));
+                    bytes.entry(id).or_default().push((place, number));
                 }
-                (Some(Kind::Data), Some(id)) => {
+                (Some(Kind::Data(place)), Some(id)) => {
                     floor = floor.max(self.last_change(id, number, |taken| self.moves_size(taken, id)));
-                    bytes.insert(id, number);
+                    bytes.entry(id).or_default().push((place, number));
                 }
                 _ => {}
             }
@@ -170,8 +182,7 @@ impl History {
             (floor, all) = (self.taken.len(), self.taken.len());
         }
         for &id in self.versions.keys() {
-            let own = bytes.entry(id).or_insert(0);
-            *own = (*own).max(all);
+            bytes.entry(id).or_default().push((0..u64::MAX, all));
         }
         Promise { steps: floor..=ceiling, bytes }
     }
@@ -181,6 +192,12 @@ impl History {
         let before = self.taken[..number].iter().enumerate().rev();
         let mut of_it = before.filter(|(_, taken)| taken.worked && taken.effect.touched.contains(&id));
         of_it.find(|item| way(item)).map_or(0, |(index, _)| index + 1)
+    }
+
+    /// Whether a step must have changed the inode itself: what fsync must bring along.
+    fn moves_inode(&self, taken: &(usize, &Taken), id: Id) -> bool {
+        let bytes = matches!(taken.1.step, Step::Write { .. } | Step::WriteHeld { .. });
+        self.ticking || !bytes || self.moves_size(taken, id)
     }
 
     /// Whether a step made a file or changed its size: what fdatasync must bring along.
@@ -219,18 +236,22 @@ impl History {
     }
 }
 
+/// What a step promises, and of which bytes.
 enum Kind {
     Everything,
-    File,
-    Data,
+    File(Range<u64>),
+    Data(Range<u64>),
 }
 
 /// What a step promises when it has ended well.
 fn promised(step: &Step) -> Option<Kind> {
+    let whole = 0..u64::MAX;
     match step {
         Step::Sync => Some(Kind::Everything),
-        Step::Fsync(_) | Step::FsyncHeld | Step::Write { how: How::Sync, .. } => Some(Kind::File),
-        Step::Fdatasync(_) | Step::Write { how: How::Dsync, .. } => Some(Kind::Data),
+        Step::Fsync(_) | Step::FsyncHeld => Some(Kind::File(whole)),
+        Step::Fdatasync(_) => Some(Kind::Data(whole)),
+        Step::Write { how: How::Sync, pos, len, .. } => Some(Kind::File(*pos..*pos + *len as u64)),
+        Step::Write { how: How::Dsync, pos, len, .. } => Some(Kind::Data(*pos..*pos + *len as u64)),
         _ => None,
     }
 }

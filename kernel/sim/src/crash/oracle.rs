@@ -12,7 +12,7 @@ use std::collections::BTreeMap;
 
 use base::units::SECTOR_SIZE;
 
-use super::history::{Candidates, History, Promise};
+use super::history::{Candidates, History, Place, Promise, floor_of};
 use super::pattern;
 use crate::model::Id;
 use crate::tree::{Entry, Kind, Tree};
@@ -37,12 +37,10 @@ pub fn check(found: &Tree, history: &History, position: usize, stale: Stale) -> 
         if seen.insert(id, ()).is_some() {
             continue;
         }
-        let floor = promise.bytes.get(&id).copied().unwrap_or(0);
-        let candidates = history.candidates(id, floor, *promise.steps.end());
-        check_bytes(id, bytes, &candidates, stale).map_err(|why| {
-            let name = String::from_utf8_lossy(path);
-            format!("{name} (file {id}, promised as of step {}): {why}", history.step(floor))
-        })?;
+        let file = Bytes { id, history, ceiling: *promise.steps.end(), stale };
+        let places = promise.bytes.get(&id).map_or(&[][..], Vec::as_slice);
+        file.check(bytes, places)
+            .map_err(|why| format!("{} (file {id}): {why}", String::from_utf8_lossy(path)))?;
     }
     Ok(())
 }
@@ -106,27 +104,53 @@ fn differs(found: &Entry, wanted: &Entry, sizes: Option<std::ops::RangeInclusive
     (!same).then(|| format!("is {}, not {}", found.in_words(), wanted.in_words()))
 }
 
-/// Sector by sector.
-fn check_bytes(id: Id, bytes: &[u8], candidates: &Candidates<'_>, stale: Stale) -> Result<(), String> {
-    for (index, sector) in bytes.chunks(SECTOR_SIZE).enumerate() {
-        let at = index * SECTOR_SIZE;
-        let fits = |version: &&[u8]| {
-            let there = version.get(at..).unwrap_or(&[]);
-            let (same, rest) = sector.split_at(there.len().min(sector.len()));
-            same == &there[..same.len()] && rest.iter().all(|&byte| byte == 0)
-        };
-        if candidates.versions.iter().any(fits) || candidates.shifted && is_own(id, sector) {
-            continue;
+/// A file whose bytes are judged.
+struct Bytes<'a> {
+    id: Id,
+    history: &'a History,
+    ceiling: usize,
+    stale: Stale,
+}
+
+impl Bytes<'_> {
+    /// Sector by sector; what of a sector is promised is what covers all of it.
+    fn check(&self, bytes: &[u8], places: &[Place]) -> Result<(), String> {
+        let mut of_floor: BTreeMap<usize, Candidates<'_>> = BTreeMap::new();
+        for (index, sector) in bytes.chunks(SECTOR_SIZE).enumerate() {
+            let at = index * SECTOR_SIZE;
+            let floor = floor_of(places, &(at as u64..(at + sector.len()) as u64));
+            let fresh = || self.history.candidates(self.id, floor, self.ceiling);
+            let candidates = of_floor.entry(floor).or_insert_with(fresh);
+            check_sector(self.id, at, sector, candidates, self.stale).map_err(|why| {
+                format!("at byte {at:#x} {why}, promised as of step {}", self.history.step(floor))
+            })?;
         }
-        if stale == Stale::Allowed && changes(candidates, at) {
-            continue;
-        }
-        let first = candidates.versions.first().and_then(|version| version.get(at..));
-        let wanted =
-            first.map_or("nothing".into(), |rest| pattern::describe(&rest[..rest.len().min(SECTOR_SIZE)]));
-        return Err(format!("at byte {at:#x} lies {}, acknowledged is {wanted}", pattern::describe(sector)));
+        Ok(())
     }
-    Ok(())
+}
+
+fn check_sector(
+    id: Id,
+    at: usize,
+    sector: &[u8],
+    candidates: &Candidates<'_>,
+    stale: Stale,
+) -> Result<(), String> {
+    let fits = |version: &&[u8]| {
+        let there = version.get(at..).unwrap_or(&[]);
+        let (same, rest) = sector.split_at(there.len().min(sector.len()));
+        same == &there[..same.len()] && rest.iter().all(|&byte| byte == 0)
+    };
+    if candidates.versions.iter().any(fits) || candidates.shifted && is_own(id, sector) {
+        return Ok(());
+    }
+    if stale == Stale::Allowed && changes(candidates, at) {
+        return Ok(());
+    }
+    let first = candidates.versions.first().and_then(|version| version.get(at..));
+    let wanted =
+        first.map_or("nothing".into(), |rest| pattern::describe(&rest[..rest.len().min(SECTOR_SIZE)]));
+    Err(format!("lies {}, acknowledged is {wanted}", pattern::describe(sector)))
 }
 
 /// Whether all that can be told of a sector is that it is the file's own, or zeros.
@@ -158,11 +182,16 @@ mod tests {
         Candidates { versions: versions.to_vec(), shifted: false }
     }
 
+    fn check_bytes(bytes: &[u8], candidates: &Candidates<'_>, stale: Stale) -> Result<(), String> {
+        let mut sectors = bytes.chunks(SECTOR_SIZE).enumerate();
+        sectors.try_for_each(|(n, sector)| check_sector(3, n * SECTOR_SIZE, sector, candidates, stale))
+    }
+
     #[test]
     fn a_sector_is_of_one_version_that_may_be_found() {
         let (old, new) = (pattern::fill(3, 1, 0, 1024), pattern::fill(3, 2, 0, 1500));
         let both = candidates(&[&old, &new]);
-        let check = |bytes: &[u8], stale| check_bytes(3, bytes, &both, stale);
+        let check = |bytes: &[u8], stale| check_bytes(bytes, &both, stale);
         assert_eq!(check(&old, Stale::Never), Ok(()));
         assert_eq!(check(&new, Stale::Never), Ok(()));
         assert_eq!(check(&[&old[..512], &new[512..1500]].concat(), Stale::Never), Ok(()));
@@ -176,7 +205,7 @@ mod tests {
         assert_eq!(check(&other, Stale::Allowed), Ok(()));
         // What is acknowledged and was left alone stays, whatever the mode.
         let one = candidates(&[&old]);
-        assert!(check_bytes(3, &other, &one, Stale::Allowed).is_err());
-        assert!(check_bytes(3, &[0; 512], &one, Stale::Never).is_err());
+        assert!(check_bytes(&other, &one, Stale::Allowed).is_err());
+        assert!(check_bytes(&[0; 512], &one, Stale::Never).is_err());
     }
 }

@@ -45,9 +45,14 @@ pub(super) fn mount(
     Machine::mount_recorded(main, &options)
 }
 
+/// It is so many seconds after a moment of the seed's own.
+fn set_time(seed: u64, seconds: usize) {
+    crate::clock::set_time(Some((1_000_000_000 + seed % 500_000_000 + seconds as u64) * 1_000_000_000));
+}
+
 /// Plays the workload of a seed. Err: the file system failed without any crash.
 pub fn play(seed: u64, setup: &Setup) -> Result<Story, String> {
-    crate::clock::set_time(Some((1_000_000_000 + seed % 500_000_000) * 1_000_000_000));
+    set_time(seed, 0);
     crate::take_log();
     let recorder = Recorder::new();
     let disks = setup.make().map_err(|trouble| format!("{trouble}"))?;
@@ -71,7 +76,7 @@ pub fn play(seed: u64, setup: &Setup) -> Result<Story, String> {
 /// Plays the workload of a seed on a disk that fails, however it goes on; and how many requests failed.
 /// Err: a step ended in another way than by the failure.
 pub fn play_failing(seed: u64, setup: &Setup, fault: Fault) -> Result<(Story, u64), String> {
-    crate::clock::set_time(Some((1_000_000_000 + seed % 500_000_000) * 1_000_000_000));
+    set_time(seed, 0);
     crate::take_log();
     let recorder = Recorder::new();
     let disks = setup.make().map_err(|trouble| format!("{trouble}"))?;
@@ -126,12 +131,13 @@ fn act(
     failing: bool,
 ) -> Result<History, String> {
     let mut model = Model::default();
-    let mut history = History::new(prefix.clone(), recorder.position(), &model);
+    let mut history = History::new(prefix.clone(), recorder.position(), setup.ticking, &model);
     let mut hands = Hands { machine, prefix: &prefix, held: None };
     let (mut chooser, mut held) = (Chooser::new(Rng::new(seed), setup), None);
     for number in 1..=setup.steps {
         let step = chooser.next(&model, held);
         let file = step.file(&model, held);
+        set_time(seed, if setup.ticking { number } else { 0 });
         let begun = recorder.position();
         let done = hands.perform(&step, file.unwrap_or(0), number as u32);
         let ended = recorder.position();

@@ -57,6 +57,8 @@ pub struct Setup {
     pub fua: bool,
     /// The disk was full of old bytes.
     pub garbage: bool,
+    /// Each step has a time of its own; else all fall into one tick of the clock.
+    pub ticking: bool,
     /// Without the journal: for the laboratory's own proof.
     pub no_journal: bool,
 }
@@ -110,8 +112,9 @@ impl Setup {
         }
         let actors = if rng.one_in(8) { 3 } else { 1 };
         let steps = profile.steps() / actors;
-        let (fua, garbage) = (rng.one_in(2), rng.one_in(4));
-        Setup { data, block, features, options, profile, steps, actors, fua, garbage, no_journal: false }
+        let (fua, garbage, ticking) = (rng.one_in(2), rng.one_in(4), rng.one_in(2));
+        let no_journal = false;
+        Setup { data, block, features, options, profile, steps, actors, fua, garbage, ticking, no_journal }
     }
 
     /// What mke2fs is told.
