@@ -114,8 +114,11 @@ pub(crate) fn e2fsck_replay(file: &Path) -> Result<(), Trouble> {
             "Fix? yes",
             "Clear? yes",
         ];
+        // It deletes the orphans first and asks about their file later.
+        let orphans = line.starts_with("Orphan file (inode") && line.ends_with("is not clean.");
         let has = ["recovering journal", "FILE SYSTEM WAS MODIFIED", " files (", "Setting free "];
         line.trim().is_empty()
+            || orphans
             || begins.iter().any(|part| line.starts_with(part))
             || has.iter().any(|part| line.contains(part))
     };

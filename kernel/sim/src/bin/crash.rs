@@ -7,6 +7,7 @@
 //!   --every N        one boundary in N (1: all)
 //!   --jobs N         threads (all CPUs)
 //!   --seed S [--cut P.N]   one workload, or one cut of it, in all ways of recovery
+//!   --show S         what the workload does, and which writes of the disk it causes
 //! ```
 //! Exit status 1 when anything failed.
 
@@ -18,7 +19,7 @@ use std::sync::{Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use sim::crash::{Campaign, Outcome, run_one};
+use sim::crash::{Campaign, Event, Outcome, Setup, play, run_one};
 
 struct Arguments {
     campaign: Campaign,
@@ -39,6 +40,10 @@ fn arguments() -> Result<Arguments, String> {
             "--subsets" => campaign.subsets = number()?.max(1),
             "--every" => campaign.every = number()?.max(1),
             "--jobs" => jobs = number()?.max(1) as usize,
+            "--show" => {
+                show(number()?, &campaign)?;
+                std::process::exit(0);
+            }
             "--seed" => (first, workloads) = (number()?, 1),
             "--cut" => {
                 let (position, subset) = value.split_once('.').ok_or("--cut wants POSITION.SUBSET")?;
@@ -51,6 +56,33 @@ fn arguments() -> Result<Arguments, String> {
     }
     campaign.seeds = first..first + workloads;
     Ok(Arguments { campaign, jobs })
+}
+
+/// The steps of a workload between the writes and flushes of its disk.
+fn show(seed: u64, campaign: &Campaign) -> Result<(), String> {
+    let setup = Setup::of(seed, &campaign.abilities);
+    let story = play(seed, &setup)?;
+    println!("{}", setup.name());
+    for (position, event) in story.recording.events.iter().enumerate() {
+        for actor in &story.actors {
+            actor.begun_at(position).for_each(|step| println!("{}{step}", actor.prefix));
+        }
+        match event {
+            Event::Begin(number) => {
+                let write = &story.recording.writes[*number];
+                let block = write.sector * 512 / u64::from(setup.block);
+                let first = sim::crash::pattern::describe(&write.bytes[..16]);
+                let fua = if write.fua { " FUA" } else { "" };
+                println!(
+                    "    {position}: write {number} of {} bytes to block {block}{fua}: {first}",
+                    write.bytes.len()
+                );
+            }
+            Event::EndFlush(..) => println!("    {position}: flushed"),
+            Event::End(_) | Event::BeginFlush(..) => {}
+        }
+    }
+    Ok(())
 }
 
 fn main() -> ExitCode {

@@ -149,6 +149,12 @@ impl History {
         }
     }
 
+    /// The steps that began at a position, in words.
+    pub fn begun_at(&self, position: usize) -> impl Iterator<Item = String> {
+        let here = self.taken.iter().enumerate().filter(move |(_, taken)| taken.begun == position);
+        here.map(|(index, _)| self.step(index + 1))
+    }
+
     /// Whether its directory was promised to be there.
     pub fn has_begun(&self, position: usize) -> bool {
         position >= self.begun

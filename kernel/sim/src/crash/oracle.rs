@@ -8,7 +8,7 @@
 //!
 //! With `data=writeback` a place that was not acknowledged may hold anything.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use base::units::SECTOR_SIZE;
 
@@ -27,14 +27,36 @@ pub enum Stale {
 }
 
 /// Judges the tree below an actor's directory. Err: in words, what is wrong.
+///
+/// Names and attributes may fit several steps, of which a file that was replaced by another of the same size
+/// has the bytes of one alone.
 pub fn check(found: &Tree, history: &History, position: usize, stale: Stale) -> Result<(), String> {
     let promise = history.promise(position);
-    let step = matching_step(found, history, &promise)?;
+    let ceiling = *promise.steps.end();
+    let fits = |step: &usize| differences(found, history, *step, ceiling).is_empty();
+    let mut wrong = None;
+    for step in promise.steps.clone().rev().filter(fits) {
+        match check_files(found, history, &promise, step, stale) {
+            Ok(()) => return Ok(()),
+            Err(why) => wrong = wrong.or(Some(why)),
+        }
+    }
+    Err(wrong.unwrap_or_else(|| no_such_step(found, history, &promise)))
+}
+
+/// The bytes of all files, which are those of this step.
+fn check_files(
+    found: &Tree,
+    history: &History,
+    promise: &Promise,
+    step: usize,
+    stale: Stale,
+) -> Result<(), String> {
     let ids = &history.moment(step).ids;
-    let mut seen = BTreeMap::new();
+    let mut seen = BTreeSet::new();
     for (path, entry) in &found.0 {
         let (Kind::File(bytes), Some(&id)) = (&entry.kind, ids.get(path)) else { continue };
-        if seen.insert(id, ()).is_some() {
+        if !seen.insert(id) {
             continue;
         }
         let file = Bytes { id, history, ceiling: *promise.steps.end(), stale };
@@ -45,30 +67,21 @@ pub fn check(found: &Tree, history: &History, position: usize, stale: Stale) -> 
     Ok(())
 }
 
-/// The step whose names and attributes are found; the last that fits.
-fn matching_step(found: &Tree, history: &History, promise: &Promise) -> Result<usize, String> {
-    let mut nearest: Option<(usize, Vec<String>)> = None;
-    for step in promise.steps.clone().rev() {
-        let wrong = differences(found, history, step, *promise.steps.end());
-        if wrong.is_empty() {
-            return Ok(step);
-        }
-        if nearest.as_ref().is_none_or(|(_, least)| wrong.len() < least.len()) {
-            nearest = Some((step, wrong));
-        }
-    }
-    let (step, wrong) = nearest.unwrap_or_default();
-    let (floor, ceiling) = (promise.steps.start(), promise.steps.end());
+/// What to say when names and attributes fit no step that may be found.
+fn no_such_step(found: &Tree, history: &History, promise: &Promise) -> String {
+    let (floor, ceiling) = (*promise.steps.start(), *promise.steps.end());
+    let by_step = promise.steps.clone().rev().map(|step| (step, differences(found, history, step, ceiling)));
+    let (step, wrong) = by_step.min_by_key(|(_, wrong)| wrong.len()).unwrap_or_default();
     // What was promised and then lost looks like an older step.
-    let older = (0..*floor).rev().find(|&step| differences(found, history, step, *ceiling).is_empty());
+    let older = (0..floor).rev().find(|&step| differences(found, history, step, ceiling).is_empty());
     let lost = older.map_or(String::new(), |step| format!(" It is the tree of step {}.", history.step(step)));
-    Err(format!(
+    format!(
         "the tree is that of no step from {} (acknowledged) to {} (begun).{lost} Nearest is {}:\n    {}",
-        history.step(*floor),
-        history.step(*ceiling),
+        history.step(floor),
+        history.step(ceiling),
         history.step(step),
         wrong[..wrong.len().min(6)].join("\n    ")
-    ))
+    )
 }
 
 /// How the tree differs from that of a step.
