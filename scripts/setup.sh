@@ -130,13 +130,14 @@ lint_tools() {
 arm64_packages() {
     cache=$TARGET_DIR/cache
     [ -e "$cache/arm64/bin/busybox" ] && [ -e "$cache/arm64/usr/include/aarch64-linux-musl" ] &&
+        [ -e "$cache/arm64/usr/lib/aarch64-linux-gnu/libsqlite3.a" ] &&
         ls "$cache"/arm64/boot/vmlinuz-* >/dev/null 2>&1 && return 0
     have apt-get && have dpkg-deb || return 1
-    say "unpacking busybox-static, musl and a Linux kernel for arm64 into $cache/arm64"
+    say "unpacking busybox-static, musl, SQLite and a Linux kernel for arm64 into $cache/arm64"
     mkdir -p "$cache/apt/lists/partial" "$cache/apt/archives/partial" "$cache/debs" "$cache/arm64"
     : >"$cache/apt/status"
     arm64_apt update >&2 &&
-        (cd "$cache/debs" && arm64_apt download busybox-static musl-dev musl "$(arm64_kernel)" >&2) || return 1
+        (cd "$cache/debs" && arm64_apt download busybox-static musl-dev musl libsqlite3-dev "$(arm64_kernel)" >&2) || return 1
     for deb in "$cache"/debs/*.deb; do
         dpkg-deb -x "$deb" "$cache/arm64" || return 1
     done
@@ -171,6 +172,7 @@ test_needs() {
     arm64_packages || say "no arm64 packages of Debian's: tests with them will be skipped"
     arm64_rust || say "no standard library of Rust's for arm64: the test with it will be skipped"
     have sfdisk || { apt_offers fdisk && apt_install fdisk; } || say "no sfdisk: tests with its tables will be skipped"
+    have sqlite3 || { apt_offers sqlite3 && apt_install sqlite3; } || say "no sqlite3: crashes of SQLite will be skipped"
     have cpio || { apt_offers cpio && apt_install cpio; } || say "no cpio: the comparison with Linux will be skipped"
     if ! have aarch64-linux-gnu-gcc; then
         { apt_offers gcc-aarch64-linux-gnu && apt_install gcc-aarch64-linux-gnu libc6-dev-arm64-cross; } ||

@@ -1,6 +1,62 @@
-//! The crash laboratory itself: it finds what it must find, and finds it again.
+//! The crash laboratory: a sample of its campaign, and the proof that it finds what it must find.
+//! `make test-crash` does all of it.
 
-use sim::crash::{Abilities, Campaign, Data, Setup, play, run_setup};
+use block::BioOp;
+use sim::crash::failing::{self, What};
+use sim::crash::{Abilities, Campaign, Data, Lie, Outcome, Profile, Setup, play, run_one, run_setup};
+
+fn none_failed(outcome: &Outcome) {
+    let failures: Vec<String> = outcome.failures.iter().map(|failure| format!("{failure}")).collect();
+    assert!(failures.is_empty(), "{}", failures.join("\n"));
+}
+
+/// One boundary in so many of these workloads, in two ways.
+fn sample(seeds: std::ops::Range<u64>) {
+    let campaign = Campaign::sample(seeds.clone(), 16);
+    let images: u64 = seeds
+        .map(|seed| {
+            let outcome = run_one(&campaign, seed, &mut || ());
+            none_failed(&outcome);
+            outcome.images
+        })
+        .sum();
+    assert!(images > 300, "{images} images");
+}
+
+#[test]
+fn the_power_goes_1() {
+    sample(0..100);
+}
+
+#[test]
+fn the_power_goes_2() {
+    sample(100..200);
+}
+
+/// A disk that lies is found out: so the laboratory would notice a flush that is not sent, or a commit
+/// block without FUA.
+#[test]
+fn a_disk_that_lies_is_found_out() {
+    for lie in [Lie::IgnoresFlushes, Lie::IgnoresFua] {
+        let campaign = Campaign { failures: 1, lie, ..Campaign::sample(0..1, 1) };
+        let found = (0..6).filter(|&seed| {
+            let setup = Setup { profile: Profile::Append, fua: true, ..Setup::of(seed, &Abilities::NOW) };
+            !run_setup(&campaign, seed, setup, &mut || ()).failures.is_empty()
+        });
+        assert!(found.count() >= 3, "{lie:?}");
+    }
+}
+
+/// Each request of a few workloads fails, once or from then on: what was acknowledged is there afterwards.
+#[test]
+fn any_request_may_fail() {
+    for (seed, what) in (0..).zip(What::ALL) {
+        let profile = [Profile::Append, Profile::Mixed, Profile::Replace][seed as usize % 3];
+        let setup = Setup { profile, actors: 1, steps: 30, ..Setup::of(seed, &Abilities::NOW) };
+        let every = if what == What::Once(BioOp::Flush) { 1 } else { 3 };
+        none_failed(&failing::run(seed, &setup, what, every));
+    }
+}
 
 /// Without a journal a crash leaves a disk that needs repair: whoever says otherwise has not looked.
 #[test]
