@@ -187,6 +187,10 @@ impl Role<'_> {
             log.wait()?;
         }
         self.wait_ordered(commit)?;
+        if journal.is_aborted() {
+            // From then on nothing is frozen: a copy may have what a later operation changed.
+            return Err(Errno::EIO);
+        }
         self.write_record(&mut log)?;
         journal.counters().blocks.add(commit.buffers.len() as u64);
         journal.counters().revoked.add(commit.revoked.len() as u64);

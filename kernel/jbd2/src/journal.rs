@@ -249,7 +249,8 @@ impl Journal {
 impl MetadataJournal for Journal {
     fn get_write_access(&self, buffer: &Buffer, bytes: &[u8]) -> bool {
         if self.is_aborted() {
-            // It goes nowhere, and this keeps it from doing so.
+            // It goes nowhere, and this keeps it from doing so. A commit under way that has no copy of it yet
+            // ends without its commit block.
             buffer.set_journalled();
             return true;
         }

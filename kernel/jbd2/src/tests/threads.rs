@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex};
 use std::vec::Vec;
 
-use base::Result;
+use base::{Errno, Result};
 use core::ops::Range;
 use sync::thread;
 
@@ -160,4 +160,37 @@ fn the_commit_writes_what_was_there_at_the_switch() {
     assert_eq!(values(shape, &Bench::mount(shape, cut, quiet()).ram.bytes())[1], 5);
     bench.journal.end().unwrap();
     assert_eq!(values(shape, &bench.ram.bytes())[1], 2);
+}
+
+/// A file that gives the journal up as its data are asked for, and goes on with the operation it is in.
+struct GivesUp(Between);
+
+impl OrderedInode for GivesUp {
+    fn submit_ordered(&self, _: Range<u64>) -> Result<()> {
+        let _operation = self.0.0.start(1)?;
+        self.0.0.abort(Errno::EIO);
+        fill(&mut self.0.1.bread(self.0.3)?.write(), 2);
+        Ok(())
+    }
+
+    fn wait_ordered(&self, _: Range<u64>) -> Result<()> {
+        Ok(())
+    }
+}
+
+#[test]
+fn what_is_changed_after_an_abort_is_in_no_transaction() {
+    let shape = Shape { block_bits: 10, log_blocks: 128 };
+    let bench = Bench::new(shape, quiet());
+    let (journal, device) = (bench.journal.clone(), bench.device.clone());
+    let file = Arc::new(GivesUp(Between(journal, device, Mutex::default(), shape.place(1))));
+    {
+        let handle = bench.journal.start(1).unwrap();
+        bench.put(1, 5);
+        handle.add_ordered(file.clone(), 0..1);
+    }
+    bench.journal.force_commit().unwrap_err();
+    let cut = bench.ram.bytes();
+    assert_eq!(values(shape, &Bench::mount(shape, cut, quiet()).ram.bytes())[1], 0);
+    bench.journal.end().unwrap_err();
 }
