@@ -167,7 +167,7 @@ impl Node {
             // them.
             self.trim()?;
             let _handle = self.fs().start(credits::orphan())?;
-            self.del_orphan()?;
+            self.end_orphan()?;
         }
         done
     }

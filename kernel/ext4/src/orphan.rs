@@ -77,9 +77,19 @@ impl Node {
 
     /// Takes the inode off the list, if it is there.
     pub fn del_orphan(&self) -> Result<()> {
+        self.del_orphan_from(&mut self.fs().orphans.known.lock())
+    }
+
+    /// The same when what there was to cut is cut. An inode without a name stays: it is there for that.
+    pub fn end_orphan(&self) -> Result<()> {
+        // Inside the lock: who takes the last name away puts the inode on the list after that.
+        let mut known = self.fs().orphans.known.lock();
+        if self.nlink() == 0 { Ok(()) } else { self.del_orphan_from(&mut known) }
+    }
+
+    fn del_orphan_from(&self, known: &mut Known) -> Result<()> {
         let fs = self.fs();
-        let mut known = fs.orphans.known.lock();
-        let Known { chain, file } = &mut *known;
+        let Known { chain, file } = known;
         if file.as_mut().is_some_and(|file| file.remove(self.ino32())) {
             return Ok(());
         }
@@ -188,7 +198,7 @@ impl Done {
         }
         inode.trim()?;
         let _handle = inode.fs().start(credits::orphan())?;
-        inode.del_orphan()?;
+        inode.end_orphan()?;
         inode.mark_dirty();
         self.cut += 1;
         Ok(())

@@ -50,7 +50,7 @@ impl Node {
         }
         let _handle = self.fs().start(credits::orphan())?;
         if !inline && size < old {
-            self.del_orphan()?;
+            self.end_orphan()?;
         }
         self.set_size(size);
         self.touch(Touch::Modified);

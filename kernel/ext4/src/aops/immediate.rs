@@ -63,6 +63,10 @@ impl AddressSpaceOperations for Node {
             let page = pagecache::block_write_begin(mapping, self, pos, len, rest);
             match page {
                 Ok(page) => {
+                    if tries > 0 {
+                        // What was taken in vain has its bytes after all.
+                        self.end_orphan()?;
+                    }
                     handle.keep();
                     return Ok(page);
                 }
