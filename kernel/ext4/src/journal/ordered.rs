@@ -16,30 +16,45 @@ use core::sync::atomic::{AtomicU64, Ordering};
 
 use base::Result;
 use jbd2::{OrderedInode, Tid};
-use pagecache::{filemap_fdatawait_range, filemap_fdatawrite_range, filemap_write_and_wait_range};
+use pagecache::{WritebackControl, filemap_fdatawait_range, filemap_write_and_wait_range, mpage_writepages};
 use vfs::FileType;
 
 use crate::inode::Node;
 use crate::options::DataMode;
 
-/// The last transaction that an inode's data were noted for: its number plus 1; 0 for none.
+/// The last two transactions that an inode's data were noted for: one may run while the other commits. Each as
+/// its number plus 1; 0 for none.
 #[derive(Default)]
-pub(crate) struct LastOrdered(AtomicU64);
+pub(crate) struct LastOrdered {
+    last: AtomicU64,
+    before: AtomicU64,
+}
 
 impl LastOrdered {
     fn set(&self, tid: Tid) {
-        self.0.store(u64::from(tid.0) + 1, Ordering::Relaxed);
+        let tid = u64::from(tid.0) + 1;
+        let last = self.last.swap(tid, Ordering::Relaxed);
+        if last != tid {
+            self.before.store(last, Ordering::Relaxed);
+        }
     }
 
-    fn get(&self) -> Option<Tid> {
-        // It was a u32.
-        self.0.load(Ordering::Relaxed).checked_sub(1).map(|tid| Tid(tid as u32))
+    /// Whether one of them is so.
+    fn any(&self, so: impl Fn(Tid) -> bool) -> bool {
+        [&self.last, &self.before].into_iter().any(|tid| {
+            // It was a u32.
+            tid.load(Ordering::Relaxed).checked_sub(1).is_some_and(|tid| so(Tid(tid as u32)))
+        })
     }
 }
 
 impl OrderedInode for Node {
     fn submit_ordered(&self, range: Range<u64>) -> Result<()> {
-        filemap_fdatawrite_range(self.mapping(), self, range)
+        if !self.mapping().has_dirty() {
+            return Ok(());
+        }
+        // Not `writepages`, which writes nothing after a shutdown: that may yet commit what runs.
+        mpage_writepages(self.mapping(), self, &mut WritebackControl::sync(range))
     }
 
     fn wait_ordered(&self, range: Range<u64>) -> Result<()> {
@@ -72,8 +87,10 @@ impl Node {
     /// Pages of these bytes are about to be dropped: what a transaction before the present one still waits
     /// for is written first. Inside the handle that makes the bytes unreachable.
     pub(crate) fn settle_ordered(&self, bytes: Range<u64>) -> Result<()> {
-        let Some((journal, tid)) = self.fs().journal().zip(self.last_ordered.get()) else { return Ok(()) };
-        if tid == journal.newest_tid() || journal.is_committed(tid) || !self.mapping().has_dirty() {
+        let Some(journal) = self.fs().journal() else { return Ok(()) };
+        let ours = journal.newest_tid();
+        let waits = self.last_ordered.any(|tid| tid != ours && !journal.is_committed(tid));
+        if !waits || !self.mapping().has_dirty() {
             return Ok(());
         }
         filemap_write_and_wait_range(self.mapping(), self, bytes)
@@ -82,10 +99,30 @@ impl Node {
     /// The same where the handles that follow may be of later transactions: also what the running one
     /// waits for.
     pub(crate) fn settle_all_ordered(&self, bytes: Range<u64>) -> Result<()> {
-        let Some((journal, tid)) = self.fs().journal().zip(self.last_ordered.get()) else { return Ok(()) };
-        if journal.is_committed(tid) || !self.mapping().has_dirty() {
+        let Some(journal) = self.fs().journal() else { return Ok(()) };
+        if !self.last_ordered.any(|tid| !journal.is_committed(tid)) || !self.mapping().has_dirty() {
             return Ok(());
         }
         filemap_write_and_wait_range(self.mapping(), self, bytes)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_transaction_that_commits_is_not_forgotten() {
+        let noted = LastOrdered::default();
+        let waits = |of| noted.any(|tid| tid == Tid(of));
+        assert!(!waits(0) && !waits(u32::MAX));
+        noted.set(Tid(u32::MAX));
+        noted.set(Tid(u32::MAX));
+        assert!(waits(u32::MAX) && !waits(0));
+        noted.set(Tid(0));
+        noted.set(Tid(0));
+        assert!(waits(u32::MAX) && waits(0));
+        noted.set(Tid(1));
+        assert!(!waits(u32::MAX) && waits(0) && waits(1));
     }
 }
