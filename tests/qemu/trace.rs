@@ -68,11 +68,18 @@ fn one_write() -> Verdict {
             "virtio_blk_interrupt: ",
             "virtio_blk_used: head 0 status 0 ",
             &format!("block_rq_complete: 254,0 WS () {place} [0]"),
+            "jbd2_start_commit: dev 254,0 transaction ",
+            "jbd2_commit_locking: dev 254,0 transaction ",
+            "jbd2_commit_flushing: dev 254,0 transaction ",
+            "jbd2_commit_logging: dev 254,0 transaction ",
             "block_bio_queue: 254,0 WSM ",
-            "block_bio_queue: 254,0 FWS 0 + 0 [trace]",
+            "block_bio_queue: 254,0 FWFSM ",
             "block_rq_issue: 254,0 FF 0 () 0 + 0 [trace]",
             "block_rq_complete: 254,0 FF () 18446744073709551615 + 0 [0]",
-            "block_rq_complete: 254,0 WS () 0 + 0 [0]",
+            "block_rq_issue: 254,0 FWFSM 4096 () ",
+            "block_rq_complete: 254,0 FWFSM () ",
+            "writeback_dirty_folio: bdi 254:0: ino=0 index=",
+            "jbd2_end_commit: dev 254,0 transaction ",
             "ext4_sync_file_exit: dev 254,0 ino ",
             "sys_exit: NR 82 = 0",
         ],
@@ -82,9 +89,10 @@ fn one_write() -> Verdict {
     Ok(())
 }
 
-/// Metadata blocks of one fsync are held back together: each is queued before the first goes out.
+/// Metadata blocks of one fsync without a journal are held back together: each is queued before the first goes out.
 fn held_back() -> Verdict {
-    let outcome = Run::user("trace").options(["--trace", "block"]).go().ends_with(0)?;
+    let options = ["--mkfs", "-O ^has_journal", "--trace", "block"];
+    let outcome = Run::user("trace").options(options).go().ends_with(0)?;
     let all = events(&outcome);
     let unplugged = all.iter().position(|event| {
         event.strip_prefix("block_unplug: [trace] ").is_some_and(|n| n.parse::<u32>().is_ok_and(|n| n > 1))
