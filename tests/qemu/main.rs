@@ -13,6 +13,7 @@ mod disks;
 mod elevators;
 mod ext4_linux;
 mod fallocate;
+mod journal;
 mod large;
 mod launcher;
 mod libc;
@@ -60,6 +61,7 @@ fn main() {
         crowd::trials(),
         libc::trials(),
         large::trials(),
+        journal::trials(),
         launcher::trials(),
         speed::trials(),
         storage::trials(),

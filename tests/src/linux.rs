@@ -49,6 +49,15 @@ pub fn run_with(disk: &Path, commands: &[&str], qemu: &[String]) -> Result<Vec<A
     Err(format!("Linux answered {} of {} commands\n{text}\n{errors}", answers.len(), commands.len()))
 }
 
+/// Runs a command that ends with Linux itself: a crash, and not an orderly end of anything.
+pub fn crash(disk: &Path, command: &str) -> Verdict {
+    match run(disk, &[command]) {
+        Ok(answers) => Err(format!("Linux lives: {answers:?}")),
+        Err(said) if said.contains(&format!("==== {command}")) => Ok(()),
+        Err(said) => Err(said),
+    }
+}
+
 /// The script's output, cut at its marks.
 fn parse(text: &str) -> Vec<Answer> {
     let mut answers = Vec::new();
