@@ -294,8 +294,11 @@ impl Ext4Inode {
             self.drop_nlink();
         }
         self.touch(Touch::Changed);
+        if self.nlink() == 0 {
+            return self.store_as_orphan();
+        }
         self.mark_dirty();
-        if self.nlink() == 0 { self.add_orphan() } else { Ok(()) }
+        Ok(())
     }
 
     /// EPERM for an immutable directory (chattr +i).

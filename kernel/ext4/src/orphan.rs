@@ -56,38 +56,60 @@ impl Orphans {
 impl Node {
     /// Puts the inode on the list, if it is not there.
     pub fn add_orphan(&self) -> Result<()> {
+        self.enter_orphans(|older| self.set_dtime(older)).map(drop)
+    }
+
+    /// [`Node::add_orphan`] and [`Node::mark_dirty`] at the price of one: the inode goes to its table as
+    /// an orphan.
+    pub(crate) fn store_as_orphan(&self) -> Result<()> {
+        let entered = self.enter_orphans(|older| self.mark_dirty_with_dtime(older));
+        if !matches!(entered, Ok(true)) {
+            self.mark_dirty();
+        }
+        entered.map(drop)
+    }
+
+    /// Puts it on the list; `write` puts the number of the one before it into `i_dtime`. False, and nothing
+    /// was written, when it was there, or has gone to the file.
+    fn enter_orphans(&self, write: impl FnOnce(u32)) -> Result<bool> {
         let fs = self.fs();
         fs.check_writable()?;
         let mut known = fs.orphans.known.lock();
         let Known { chain, file } = &mut *known;
         if chain.contains(&self.ino32()) {
-            return Ok(());
+            return Ok(false);
         }
         if let Some(file) = file
             && fs.geometry().has_compat(Compat::HAS_JOURNAL)
             && (file.contains(self.ino32()) || file.add(self.ino32()))
         {
-            return Ok(());
+            return Ok(false);
         }
-        self.set_dtime(chain.last().copied().unwrap_or(0));
+        write(chain.last().copied().unwrap_or(0));
         fs.set_last_orphan(self.ino32());
         chain.push(self.ino32());
-        Ok(())
+        Ok(true)
     }
 
     /// Takes the inode off the list, if it is there.
     pub fn del_orphan(&self) -> Result<()> {
-        self.del_orphan_from(&mut self.fs().orphans.known.lock())
+        self.del_orphan_from(&mut self.fs().orphans.known.lock(), || self.set_dtime(0))
     }
 
     /// The same when what there was to cut is cut. An inode without a name stays: it is there for that.
     pub fn end_orphan(&self) -> Result<()> {
         // Inside the lock: who takes the last name away puts the inode on the list after that.
         let mut known = self.fs().orphans.known.lock();
-        if self.nlink() == 0 { Ok(()) } else { self.del_orphan_from(&mut known) }
+        if self.nlink() == 0 { Ok(()) } else { self.del_orphan_from(&mut known, || self.set_dtime(0)) }
     }
 
-    fn del_orphan_from(&self, known: &mut Known) -> Result<()> {
+    /// The same for an inode that is deleted: its `i_dtime` is written by what follows.
+    pub(crate) fn forget_orphan(&self) -> Result<()> {
+        self.del_orphan_from(&mut self.fs().orphans.known.lock(), || ())
+    }
+
+    /// Takes it off the list; `clear` takes the list's link out of `i_dtime`.
+    fn del_orphan_from(&self, known: &mut Known, clear: impl FnOnce()) -> Result<()> {
         let fs = self.fs();
         let Known { chain, file } = known;
         if file.as_mut().is_some_and(|file| file.remove(self.ino32())) {
@@ -100,7 +122,7 @@ impl Node {
             None => fs.set_last_orphan(older),
         }
         chain.remove(at);
-        self.set_dtime(0);
+        clear();
         Ok(())
     }
 }

@@ -142,6 +142,7 @@ impl Node {
 
     /// The largest size this file can have: 2^32 - 1 blocks with extents, what three levels of pointers
     /// reach without.
+    #[inline]
     pub fn max_bytes(&self) -> u64 {
         let geometry = self.fs().geometry();
         if self.flags().contains(InodeFlags::EXTENTS) {

@@ -308,6 +308,7 @@ fn set_written(head: &BufferHead) {
 /// when the copy was short and a block that was not uptodate would be left with a gap; blocks that
 /// were new are zeros there. A file system whose write ends short past i_size gives the blocks behind
 /// i_size back.
+#[inline]
 pub fn block_write_end(
     mapping: &AddressSpace,
     page: &LockedPage,

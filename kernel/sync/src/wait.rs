@@ -169,10 +169,15 @@ impl WaitQueue {
     }
 
     /// Wakes the thread that has waited longest. Returns whether there was one.
+    #[inline]
     pub fn wake_one(&self) -> bool {
-        if self.is_quiet() {
-            return false;
-        }
+        !self.is_quiet() && self.wake_first()
+    }
+
+    // Apart, so that who finds nobody waiting, which is the rule, carries none of this with it.
+    #[cold]
+    #[inline(never)]
+    fn wake_first(&self) -> bool {
         let thread = {
             let mut list = self.list.lock();
             let thread = list.pop();
@@ -185,9 +190,18 @@ impl WaitQueue {
     }
 
     /// Wakes every thread that waits now.
+    #[inline]
     pub fn wake_all(&self) {
+        if !self.is_quiet() {
+            self.wake_present();
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn wake_present(&self) {
         // Only those here now: a woken thread may be back in the queue before the loop ends.
-        let mut left = if self.is_quiet() { 0 } else { self.waiting.load(Ordering::Relaxed) };
+        let mut left = self.waiting.load(Ordering::Relaxed);
         while left > 0 && self.wake_one() {
             left -= 1;
         }

@@ -15,13 +15,14 @@
 
 use alloc::sync::Arc;
 use alloc::vec::Vec;
+use core::sync::atomic::Ordering;
 
 use base::{Errno, FileBlock, Result};
 use block::Disk;
 use pagecache::{AddressSpace, AddressSpaceOperations, Extent, LockedPage, MapMode, WritebackControl};
 
 use crate::inode::Node;
-use crate::journal::credits;
+use crate::journal::{Handle, credits};
 use crate::trace;
 
 impl AddressSpaceOperations for Node {
@@ -68,6 +69,7 @@ impl AddressSpaceOperations for Node {
                         self.end_orphan()?;
                     }
                     handle.keep();
+                    self.handle_kept.store(true, Ordering::Relaxed);
                     return Ok(page);
                 }
                 Err(e) => {
@@ -90,7 +92,7 @@ impl AddressSpaceOperations for Node {
         copied: usize,
     ) -> Result<usize> {
         trace::write_end(self, pos, len, copied);
-        let handle = self.fs().kept();
+        let handle = if self.handle_kept.load(Ordering::Relaxed) { self.take_kept() } else { None };
         let done = pagecache::block_write_end(mapping, &page, pos, len, copied);
         let end = pos.saturating_add(done as u64);
         if done > 0 && end > Node::size(self) {
@@ -126,6 +128,12 @@ impl AddressSpaceOperations for Node {
 }
 
 impl Node {
+    /// The handle that `write_begin` has kept.
+    fn take_kept(&self) -> Option<Handle<'_>> {
+        self.handle_kept.store(false, Ordering::Relaxed);
+        self.fs().kept()
+    }
+
     /// A write that was to reach to `end` has failed, perhaps after it was given blocks: should they lie
     /// behind i_size, a mount after a crash has to find them. Inside the write's handle.
     fn note_lost(&self, end: u64) -> Result<()> {

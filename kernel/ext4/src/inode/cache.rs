@@ -311,6 +311,7 @@ impl Made {
             flags: AtomicU32::new(flags),
             modified: AtomicU64::new(0),
             no_capability: AtomicBool::new(false),
+            handle_kept: AtomicBool::new(false),
             tids: SyncTids::new(fs),
             last_ordered: Default::default(),
         })

@@ -71,7 +71,7 @@ impl Node {
         // Dropped before the handle.
         let _leaving = leaving;
         self.free_xattrs()?;
-        self.del_orphan()?;
+        self.forget_orphan()?;
         // 0 would say "in use": a clock that stands at 1970 still deletes.
         let now = base::time::coarse_now().sec.clamp(1, i64::from(u32::MAX));
         self.mark_deleted(u32::try_from(now).unwrap_or(u32::MAX));

@@ -107,6 +107,8 @@ pub struct Node {
     modified: AtomicU64,
     /// There is no `security.capability`: a write need not look (S_NOSEC).
     no_capability: AtomicBool,
+    /// `write_begin` has kept a handle for the `write_end` that follows. Who writes holds `rwsem` alone.
+    pub(crate) handle_kept: AtomicBool,
     /// Which transactions an fsync waits for.
     pub(crate) tids: SyncTids,
     /// Which transaction waits for its data.
@@ -259,11 +261,17 @@ impl Node {
 
     /// Sets times to the present tick. Returns whether any of them moved: if not, the inode stays
     /// clean.
+    #[inline]
     pub fn touch(&self, what: Touch) -> bool {
         let tick = base::time::coarse_ns();
         if what == Touch::Modified && tick != 0 && self.modified.load(Ordering::Relaxed) == tick {
             return false;
         }
+        self.touch_at(what, tick)
+    }
+
+    #[inline(never)]
+    fn touch_at(&self, what: Touch, tick: u64) -> bool {
         let now = self.fs.geometry().timestamp(Timespec::from_ns(tick));
         let mut meta = self.meta.lock();
         let m = &mut *meta;
@@ -286,6 +294,11 @@ impl Node {
 
     /// The same for an inode that is deleted: with the time of that.
     pub(crate) fn mark_deleted(&self, dtime: u32) {
+        self.mark_dirty_with_dtime(dtime);
+    }
+
+    /// The same with `i_dtime`: the time of the end, or the orphan list's link.
+    pub(crate) fn mark_dirty_with_dtime(&self, dtime: u32) {
         self.store(|slot| {
             raw::set_dtime(dtime, slot);
         });
@@ -327,10 +340,16 @@ impl Node {
 
     /// [`Node::mark_dirty`] in a handle, if there is something new. Nothing is stored when nothing may be
     /// written any more.
+    #[inline]
     pub(crate) fn store_if_stale(&self) {
-        if self.is_stale()
-            && let Ok(_handle) = self.fs.start(credits::inode())
-        {
+        if self.is_stale() {
+            self.store_now();
+        }
+    }
+
+    #[cold]
+    fn store_now(&self) {
+        if let Ok(_handle) = self.fs.start(credits::inode()) {
             self.mark_dirty();
         }
     }
