@@ -96,8 +96,9 @@ pub(crate) fn e2fsck_repair(file: &Path) -> Result<(), Trouble> {
 }
 
 /// A repair of what a crash left, which the journal alone shall do: Err with all it said when it had
-/// more to repair.
-pub(crate) fn e2fsck_replay(file: &Path) -> Result<(), Trouble> {
+/// more to repair. `may_end_early`: the last commit block may have come before its transaction was whole
+/// (journal_async_commit), which its checksum tells.
+pub(crate) fn e2fsck_replay(file: &Path, may_end_early: bool) -> Result<(), Trouble> {
     let output = run("e2fsck", &["-fy"], file, &[])?;
     let text = String::from_utf8_lossy(&output.stdout);
     // With a journal alone its status is 1 too; the lines tell. Orphans are part of the recovery, and so are
@@ -117,7 +118,9 @@ pub(crate) fn e2fsck_replay(file: &Path) -> Result<(), Trouble> {
         // It deletes the orphans first and asks about their file later.
         let orphans = line.starts_with("Orphan file (inode") && line.ends_with("is not clean.");
         let has = ["recovering journal", "FILE SYSTEM WAS MODIFIED", " files (", "Setting free "];
+        let early = may_end_early && line.starts_with("Journal checksum error found in");
         line.trim().is_empty()
+            || early
             || orphans
             || begins.iter().any(|part| line.starts_with(part))
             || has.iter().any(|part| line.contains(part))

@@ -33,15 +33,22 @@ pub enum Way {
     Twice,
 }
 
-/// Judges what a failing disk left. It may have been noted as bad, so that the log is not asked; what was not
-/// acknowledged may be anything where `stale` says so.
+/// Judges what a failing disk left. An error was noted on it, so that, as under Linux, no orphans are deleted and
+/// e2fsck has something to do, after which all is still there. What was not acknowledged may be anything where
+/// `stale` says so.
 pub fn judge_lenient(story: &Story, position: usize, landing: &Landing, stale: Stale) -> Result<(), String> {
     let disks = cut::disks_after(&story.recording, landing);
     let look = |machine: &Machine| {
         story.actors.iter().try_for_each(|actor| compare_one(actor, position, stale, machine))
     };
-    let judged = catch_unwind(AssertUnwindSafe(|| mount_and_look(&story.setup, story.seed, disks, &look)));
-    judged.unwrap_or_else(|panic| Err(panic_text(&*panic))).map(|_| ())
+    let judge = || {
+        let (_, image) = mount_and_look(&story.setup, story.seed, disks, &look)?;
+        let repaired = image.repaired().map_err(|trouble| format!("{trouble}"))?;
+        let (_, image) = mount_and_look(&story.setup, story.seed, vec![repaired.bytes], &look)
+            .map_err(|why| format!("after e2fsck: {why}"))?;
+        image.fsck().map_err(|trouble| format!("after e2fsck: {trouble}"))
+    };
+    catch_unwind(AssertUnwindSafe(judge)).unwrap_or_else(|panic| Err(panic_text(&*panic)))
 }
 
 /// Judges a landing. Err: in words, what is wrong.
@@ -69,8 +76,10 @@ pub fn recover(
     disks: Vec<Vec<u8>>,
     look: &dyn Fn(&Machine) -> Result<(), String>,
 ) -> Result<Arc<Recorder>, String> {
-    let recorder = mount_and_look(setup, seed, disks, look)?;
-    match crate::take_log().into_iter().find(|line| line.starts_with("ERROR")) {
+    let (recorder, image) = mount_and_look(setup, seed, disks, look)?;
+    let log = crate::take_log();
+    image.fsck().map_err(|trouble| format!("{trouble}\n  log: {}", log.join("\n       ")))?;
+    match log.into_iter().find(|line| line.starts_with("ERROR")) {
         Some(line) => Err(format!("the kernel says: {line}")),
         None => Ok(recorder),
     }
@@ -81,7 +90,7 @@ fn mount_and_look(
     seed: u64,
     disks: Vec<Vec<u8>>,
     look: &dyn Fn(&Machine) -> Result<(), String>,
-) -> Result<Arc<Recorder>, String> {
+) -> Result<(Arc<Recorder>, Image), String> {
     crate::take_log();
     let recorder = Recorder::new();
     let said = |why: String| {
@@ -100,8 +109,7 @@ fn mount_and_look(
     if read_only {
         return Err(said("it became read-only".into()));
     }
-    image.fsck().map_err(|trouble| said(format!("{trouble}")))?;
-    Ok(recorder)
+    Ok((recorder, image))
 }
 
 /// The same, where what is looked at is what each actor was promised.
@@ -152,9 +160,10 @@ fn below(tree: &Tree, actor: &History) -> Tree {
 
 fn by_e2fsck(story: &Story, position: usize, mut disks: Vec<Vec<u8>>) -> Result<(), String> {
     let image = play::image(std::mem::take(&mut disks[0]));
+    let asynchronous = story.setup.options.contains(&"journal_async_commit");
     let replayed = image
         .as_file(|path| {
-            tools::e2fsck_replay(path)?;
+            tools::e2fsck_replay(path, asynchronous)?;
             tools::e2fsck(path)?;
             Ok(Image { bytes: std::fs::read(path)? })
         })
