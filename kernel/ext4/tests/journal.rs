@@ -125,6 +125,11 @@ fn an_external_journal() {
     assert_eq!(Machine::mount(&plain).err(), Some(Errno::EINVAL));
     assert!(take_log().join("\n").contains("no journal found"));
     let made = plain.changed(&format!("ssv journal_dev {dev}")).unwrap();
+    take_log();
+    assert_eq!(Machine::mount(&made).err(), Some(Errno::EINVAL));
+    assert!(take_log().join("\n").contains("has 0 users"));
+    // `s_nr_users` of the journal's superblock, in the third block; `mke2fs -J device=` sets it.
+    ram.fill(2 * 1024 + 0x43, &[1]).unwrap();
     let machine = Machine::mount(&made).unwrap();
     machine.write_file("/f", b"its metadata is on another disk").unwrap();
     machine.fsync("/f").unwrap();

@@ -205,6 +205,11 @@ impl Journal {
         &self.setup
     }
 
+    /// File systems that use it, as its superblock has it.
+    pub fn users(&self) -> u32 {
+        self.tail.lock().superblock.users()
+    }
+
     /// The most blocks that one handle may ask for.
     pub fn max_credits(&self) -> u32 {
         self.limits.max_credits

@@ -64,6 +64,8 @@ enum LoadError {
     Uuid,
     /// Its blocks have another size.
     BlockSize(u32),
+    /// It is that of so many file systems.
+    Users(u32),
 }
 
 impl fmt::Display for LoadError {
@@ -84,6 +86,9 @@ impl fmt::Display for LoadError {
             LoadError::Uuid => f.write_str("the journal's UUID does not match"),
             LoadError::BlockSize(log) => {
                 write!(f, "the external journal has blocks of {} bytes", 1u64 << (10 + log))
+            }
+            LoadError::Users(users) => {
+                write!(f, "the external journal has {users} users, and must have one")
             }
         }
     }
@@ -239,10 +244,17 @@ fn open(fs: &Arc<Ext4Fs>) -> Result<Arc<Journal>> {
             }
         }),
     };
-    Journal::load(setup).map_err(|e| {
+    let external = !Arc::ptr_eq(&setup.device, fs.device());
+    let journal = Journal::load(setup).map_err(|e| {
         complain(&e);
-        e.into()
-    })
+        Errno::from(e)
+    })?;
+    if external && journal.users() != 1 {
+        let e = LoadError::Users(journal.users());
+        complain(&e);
+        return Err(e.into());
+    }
+    Ok(journal)
 }
 
 fn options(fs: &Ext4Fs) -> jbd2::Options {
