@@ -142,9 +142,22 @@ fn check_journal_options(disk: &Disk, geometry: &Geometry, options: &Options) ->
         log::error!("EXT4-fs ({}): can't mount with {word}, fs mounted w/o journal", disk.name());
         return Err(Errno::EINVAL);
     }
-    let by_disk = default_data(geometry.default_mount_opts);
-    if load::is_wanted(geometry, options) && options.data.or(by_disk) == Some(DataMode::Journal) {
+    if !load::is_wanted(geometry, options) {
+        return Ok(());
+    }
+    let data = options.data.or(default_data(geometry.default_mount_opts)).unwrap_or(DataMode::Ordered);
+    if data == DataMode::Journal {
         log::error!("EXT4-fs ({}): data=journal is not supported, and the disk asks for it", disk.name());
+        return Err(Errno::EINVAL);
+    }
+    check_async_commit(disk, data, options)
+}
+
+/// EINVAL for commits that wait for nothing where data must be on the disk first: nothing would keep the commit
+/// block from the medium until they are.
+pub(crate) fn check_async_commit(disk: &Disk, data: DataMode, options: &Options) -> Result<()> {
+    if data == DataMode::Ordered && options.is_on(Flag::ASYNC_COMMIT, Flag::empty()) {
+        log::error!("EXT4-fs ({}): can't mount with journal_async_commit in data=ordered mode", disk.name());
         return Err(Errno::EINVAL);
     }
     Ok(())

@@ -23,6 +23,7 @@ use crate::disk::{hi32, lo32};
 use crate::fs::Ext4Fs;
 use crate::inode::cache::table_place;
 use crate::inode::raw;
+use crate::mount::check_async_commit;
 use crate::options::{Flag, MOUNT_FLAGS};
 use crate::orphan::{clean_up, note_unmount};
 use crate::state::{begin, sectors_written, split_time};
@@ -110,6 +111,9 @@ impl SuperBlock for Ext4Fs {
         if self.journal().is_some() && options.data.is_some_and(|mode| mode != before) {
             log::error!("EXT4-fs ({}): Cannot change data mode on remount", self.disk_name());
             return Err(Errno::EINVAL);
+        }
+        if self.journal().is_some() {
+            check_async_commit(self.device().disk(), before, &options)?;
         }
         if options.is_on(Flag::ABORT, Flag::empty()) {
             self.abort();

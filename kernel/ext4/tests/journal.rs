@@ -28,7 +28,7 @@ fn after_crash(image: &Image, look: impl FnOnce(&Machine)) {
 
 #[test]
 fn what_was_synced_is_there_and_what_was_not_is_whole() {
-    for options in ["", "data=writeback", "nobarrier", "journal_async_commit", "commit=60"] {
+    for options in ["", "data=writeback", "nobarrier", "data=writeback,journal_async_commit", "commit=60"] {
         let options = Options { options: options.into(), ..Options::default() };
         let machine = Machine::mount_with(&image(&["-b", "1024"]), &options).unwrap();
         machine.mkdir("/d").unwrap();
@@ -150,6 +150,20 @@ fn options_about_a_journal_need_one() {
     }
     let by_disk = image(&[]).changed("ssv default_mount_opts 0x20").unwrap();
     assert_eq!(Machine::mount(&by_disk).err(), Some(Errno::EINVAL), "data=journal");
+}
+
+#[test]
+fn an_asynchronous_commit_does_not_go_with_ordered_data() {
+    let made = image(&["-b", "1024"]);
+    let mount = |options: &str| {
+        Machine::mount_with(&made, &Options { options: options.into(), ..Options::default() })
+            .map(|machine| drop(machine.give_up()))
+    };
+    for options in ["journal_async_commit", "data=ordered,journal_async_commit"] {
+        assert_eq!(mount(options), Err(Errno::EINVAL), "{options}");
+    }
+    assert_eq!(mount("data=writeback,journal_async_commit"), Ok(()));
+    assert_eq!(mount("ro,noload,journal_async_commit"), Ok(()));
 }
 
 #[test]
