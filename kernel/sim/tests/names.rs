@@ -139,7 +139,8 @@ fn a_full_orphan_file_goes_on_in_the_list() {
     let cut = m.snapshot();
     drop(open);
     done(m);
-    assert_ne!(cut.replayed().unwrap().stat_field("First orphan inode").unwrap(), "0");
+    // All are found again, also the 50 that the file had no room for. (The list's head is in the log yet, and
+    // e2fsck's replay deletes the orphans too, where there is a file of them.)
     let m = Machine::mount(&cut).unwrap();
     assert_eq!(m.statfs().unwrap().files_free, free);
     done(m);
@@ -165,7 +166,7 @@ fn without_a_journal_the_orphan_file_stays_empty() {
     drop(open);
     m.unmount().unwrap();
     assert!(!cut.debugfs("stats").unwrap().contains("orphan_present"));
-    assert_ne!(cut.replayed().unwrap().stat_field("First orphan inode").unwrap(), "0");
+    assert_ne!(cut.stat_field("First orphan inode").unwrap(), "0");
     let m = Machine::mount(&cut).unwrap();
     assert_eq!(m.unmount().unwrap().stat_field("First orphan inode").ok().filter(|n| n != "0"), None);
 }
