@@ -71,6 +71,7 @@ mod tags;
 pub mod task_io;
 pub mod trace;
 mod wait;
+mod zeroout;
 
 #[cfg(test)]
 mod merge_tests;

@@ -25,8 +25,8 @@
 use alloc::sync::{Arc, Weak};
 use core::sync::atomic::{AtomicBool, Ordering};
 
-use base::{Errno, FsBlock, PAGE_SIZE, Result, Sector, frame, time};
-use block::{Bio, BioFlags, BioOp, Completion, Disk};
+use base::{Errno, FsBlock, Result, Sector, time};
+use block::{Bio, BioFlags, BioOp, Disk};
 use sync::thread::{self, Thread};
 use sync::{Mutex, WaitQueue};
 
@@ -38,8 +38,6 @@ use crate::options::Flag;
 
 /// The first table comes so late: Linux waits up to that long, too.
 const START_NS: u64 = 5_000_000_000;
-/// Bytes of zeros in one request.
-const ZEROS: u64 = 512 << 10;
 
 static ALLOWED: AtomicBool = AtomicBool::new(false);
 
@@ -150,27 +148,7 @@ fn zero(disk: &Disk, start: u64, len: u64) -> Result<()> {
     let mut bio = Bio::without_data(BioOp::WriteZeroes, Sector(start >> 9), len >> 9);
     bio.flags = BioFlags::SYNC;
     match disk.submit_and_wait(bio) {
-        Err(Errno::EOPNOTSUPP) => write_zeros(disk, start, len),
+        Err(Errno::EOPNOTSUPP) => disk.write_zeros(Sector(start >> 9), len >> 9),
         done => done,
     }
-}
-
-/// One page of zeros, sent again and again.
-fn write_zeros(disk: &Disk, start: u64, len: u64) -> Result<()> {
-    let zeros = frame::alloc_zeroed()?;
-    let done = Completion::new();
-    let (mut at, end) = (start, start + len);
-    while at < end {
-        let mut bio = Bio::new(BioOp::Write, Sector(at >> 9));
-        let mut left = (end - at).min(ZEROS);
-        at += left;
-        while left > 0 {
-            // At most a page: fits.
-            let part = left.min(PAGE_SIZE as u64) as u32;
-            bio.add(&zeros, 0, part);
-            left -= u64::from(part);
-        }
-        disk.submit_bio(done.track(bio));
-    }
-    done.wait()
 }

@@ -5,9 +5,9 @@
 //! `blkdev_issue_zeroout` as the kernel's documentation and behaviour give them.
 
 use base::units::SECTOR_SHIFT;
-use base::{Errno, PAGE_SIZE, Result, Sector, frame};
+use base::{Errno, PAGE_SIZE, Result, Sector};
 use bitflags::bitflags;
-use block::{Bio, BioFlags, BioOp, Completion, Disk};
+use block::{Bio, BioFlags, BioOp, Disk};
 use pagecache::filemap_write_and_wait_range;
 
 use super::BlockFile;
@@ -31,9 +31,6 @@ pub(super) enum Zero {
     /// By the device; EOPNOTSUPP when it cannot.
     ByDevice,
 }
-
-/// Most bytes of zeros in a bio.
-const ZEROS: u64 = 1 << 20;
 
 impl BlockFile {
     /// fallocate(2).
@@ -76,7 +73,7 @@ impl BlockFile {
         self.change(start, len, |disk| {
             let done = issue(disk, BioOp::WriteZeroes, start, len);
             if done == Err(Errno::EOPNOTSUPP) && how == Zero::Always {
-                write_zeros(disk, start, len)
+                disk.write_zeros(Sector(start >> SECTOR_SHIFT), len >> SECTOR_SHIFT)
             } else {
                 done
             }
@@ -124,26 +121,4 @@ fn issue(disk: &Disk, op: BioOp, start: u64, len: u64) -> Result<()> {
     let mut bio = Bio::without_data(op, Sector(start >> SECTOR_SHIFT), len >> SECTOR_SHIFT);
     bio.flags = BioFlags::SYNC;
     disk.submit_and_wait(bio)
-}
-
-/// The long way: one page of zeros, sent again and again.
-fn write_zeros(disk: &Disk, start: u64, len: u64) -> Result<()> {
-    let zeros = frame::alloc_zeroed()?;
-    let done = Completion::new();
-    let mut at = start;
-    let end = start + len;
-    let _plug = disk.plug();
-    while at < end {
-        let mut bio = Bio::new(BioOp::Write, Sector(at >> SECTOR_SHIFT));
-        let mut left = (end - at).min(ZEROS);
-        at += left;
-        while left > 0 {
-            // At most a page: fits.
-            let part = left.min(PAGE_SIZE as u64) as u32;
-            bio.add(&zeros, 0, part);
-            left -= u64::from(part);
-        }
-        disk.submit_bio(done.track(bio));
-    }
-    done.wait()
 }

@@ -13,51 +13,23 @@
 //! that were taken for bytes that did not come put the inode on the orphan list, until the call has given
 //! them back.
 
-use alloc::sync::Arc;
-use alloc::vec::Vec;
 use core::sync::atomic::Ordering;
 
-use base::{Errno, FileBlock, Result};
-use block::Disk;
-use pagecache::{AddressSpace, AddressSpaceOperations, Extent, LockedPage, MapMode, WritebackControl};
+use base::{Errno, Result};
+use pagecache::{AddressSpace, LockedPage};
 
 use crate::inode::Node;
 use crate::journal::{Handle, credits};
-use crate::trace;
 
-impl AddressSpaceOperations for Node {
-    fn block_bits(&self) -> u32 {
-        self.fs().geometry().block_bits
-    }
-
-    fn disk(&self) -> &Arc<Disk> {
-        self.fs().device().disk()
-    }
-
-    fn size(&self) -> u64 {
-        Node::size(self)
-    }
-
-    fn map(&self, first: FileBlock, count: u64, how: MapMode) -> Result<Extent> {
-        if matches!(how, MapMode::Write { .. }) {
-            self.fs().bdi().check_alive()?;
-        }
-        let extent = match how {
-            MapMode::Write { .. } if self.is_inline() => self.map_leaving_inline(first, count, how),
-            _ => self.map_blocks(first, count, how),
-        };
-        if how == MapMode::Writeback && self.is_stale() {
-            self.mark_dirty();
-        }
-        extent
-    }
-
-    fn inline_data(&self) -> Result<Option<Vec<u8>>> {
-        self.inline_bytes()
-    }
-
-    fn write_begin(&self, mapping: &AddressSpace, pos: u64, len: usize, rest: usize) -> Result<LockedPage> {
-        trace::write_begin(self, pos, len);
+impl Node {
+    /// The page of `pos`, its blocks allocated, inside a handle that [`Node::immediate_end`] ends.
+    pub(super) fn immediate_begin(
+        &self,
+        mapping: &AddressSpace,
+        pos: u64,
+        len: usize,
+        rest: usize,
+    ) -> Result<LockedPage> {
         let mut tries = 0;
         loop {
             let handle = self.fs().start(credits::write_page(self))?;
@@ -83,7 +55,8 @@ impl AddressSpaceOperations for Node {
         }
     }
 
-    fn write_end(
+    /// The bytes are in; see [`AddressSpaceOperations::write_end`](pagecache::AddressSpaceOperations::write_end).
+    pub(super) fn immediate_end(
         &self,
         mapping: &AddressSpace,
         page: LockedPage,
@@ -91,7 +64,6 @@ impl AddressSpaceOperations for Node {
         len: usize,
         copied: usize,
     ) -> Result<usize> {
-        trace::write_end(self, pos, len, copied);
         let handle = if self.handle_kept.load(Ordering::Relaxed) { self.take_kept() } else { None };
         let done = pagecache::block_write_end(mapping, &page, pos, len, copied);
         let end = pos.saturating_add(done as u64);
@@ -114,20 +86,6 @@ impl AddressSpaceOperations for Node {
         Ok(done)
     }
 
-    fn writepages(&self, mapping: &AddressSpace, control: &mut WritebackControl) -> Result<()> {
-        self.fs().check_running()?;
-        trace::writepages(self, control);
-        let done = pagecache::mpage_writepages(mapping, self, control);
-        trace::writepages_result(self, control, &done);
-        done
-    }
-
-    fn balance_dirty(&self, pages: usize) {
-        writeback::balance_dirty_pages_ratelimited(self.fs().bdi(), pages);
-    }
-}
-
-impl Node {
     /// The handle that `write_begin` has kept.
     fn take_kept(&self) -> Option<Handle<'_>> {
         self.handle_kept.store(false, Ordering::Relaxed);

@@ -1,4 +1,75 @@
-//! How a file's pages meet its blocks. [`immediate`] allocates when a write call fills a page; delayed
-//! and journalled ways will stand beside it.
+//! How a file's pages meet its blocks: what ext4 does for the page cache. [`immediate`] allocates when a write
+//! call fills a page; delayed and journalled ways will stand beside it, and the choice is made here.
 
 mod immediate;
+
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+
+use base::{FileBlock, Result};
+use block::Disk;
+use pagecache::{AddressSpace, AddressSpaceOperations, Extent, LockedPage, MapMode, WritebackControl};
+
+use crate::inode::Node;
+use crate::trace;
+
+impl AddressSpaceOperations for Node {
+    fn block_bits(&self) -> u32 {
+        self.fs().geometry().block_bits
+    }
+
+    fn disk(&self) -> &Arc<Disk> {
+        self.fs().device().disk()
+    }
+
+    fn size(&self) -> u64 {
+        Node::size(self)
+    }
+
+    fn map(&self, first: FileBlock, count: u64, how: MapMode) -> Result<Extent> {
+        if matches!(how, MapMode::Write { .. }) {
+            self.fs().bdi().check_alive()?;
+        }
+        let extent = match how {
+            MapMode::Write { .. } if self.is_inline() => self.map_leaving_inline(first, count, how),
+            _ => self.map_blocks(first, count, how),
+        };
+        if how == MapMode::Writeback && self.is_stale() {
+            self.mark_dirty();
+        }
+        extent
+    }
+
+    fn inline_data(&self) -> Result<Option<Vec<u8>>> {
+        self.inline_bytes()
+    }
+
+    fn write_begin(&self, mapping: &AddressSpace, pos: u64, len: usize, rest: usize) -> Result<LockedPage> {
+        trace::write_begin(self, pos, len);
+        self.immediate_begin(mapping, pos, len, rest)
+    }
+
+    fn write_end(
+        &self,
+        mapping: &AddressSpace,
+        page: LockedPage,
+        pos: u64,
+        len: usize,
+        copied: usize,
+    ) -> Result<usize> {
+        trace::write_end(self, pos, len, copied);
+        self.immediate_end(mapping, page, pos, len, copied)
+    }
+
+    fn writepages(&self, mapping: &AddressSpace, control: &mut WritebackControl) -> Result<()> {
+        self.fs().check_running()?;
+        trace::writepages(self, control);
+        let done = pagecache::mpage_writepages(mapping, self, control);
+        trace::writepages_result(self, control, &done);
+        done
+    }
+
+    fn balance_dirty(&self, pages: usize) {
+        writeback::balance_dirty_pages_ratelimited(self.fs().bdi(), pages);
+    }
+}
