@@ -141,7 +141,7 @@ impl Role<'_> {
         let start = journal.end_of_log().block;
         let mut lists = journal.lists().lock();
         if lists.running.is_empty() {
-            journal.state().lock().unlock(journal.limits(), time::monotonic_ns());
+            journal.state().lock().unlock(time::monotonic_ns());
             drop(lists);
             journal.moved.wake_all();
             return None;
@@ -235,7 +235,7 @@ impl Role<'_> {
             Ok(()) => Ok(()),
             Err(error) => {
                 log::warn!("{}: writing a file's data before a commit failed: {error}", self.journal);
-                if self.journal.options().abort_on_data_error { Err(error) } else { Ok(()) }
+                if self.journal.tuning().abort_on_data_error { Err(error) } else { Ok(()) }
             }
         }
     }
@@ -243,7 +243,7 @@ impl Role<'_> {
     /// The commit block: everything before it is durable before it is, and it is durable on return.
     fn write_record(&self, log: &mut LogWriter<'_>) -> Result<()> {
         let journal = self.journal;
-        let barrier = journal.options().barrier;
+        let barrier = journal.tuning().barrier;
         if barrier && journal.is_external() {
             journal.set_stage(Stage::Log);
             journal.setup().fs_device.flush()?;

@@ -119,8 +119,8 @@ impl Journal {
         let log = Log::new(setup.device.disk(), setup.map.clone(), setup.block_bits)?;
         let block = log.read_superblock()?;
         let superblock = LogSuperblock::load(&block, setup.map.blocks(), setup.crc32c)?;
-        let limits = Limits::of(&superblock, setup.options.commit_interval_ns);
-        let state = State::new(superblock.sequence(), superblock.ring().blocks());
+        let limits = Limits::of(&superblock);
+        let state = State::new(superblock.sequence(), superblock.ring().blocks(), (&setup.options).into());
         let tail = Tail::new(superblock);
         Ok(Arc::new(Journal {
             setup,
@@ -215,7 +215,7 @@ impl Journal {
         self.limits.max_credits
     }
 
-    /// Its options.
+    /// Its options when it was loaded; some may have changed since ([`Journal::tuning`]).
     pub fn options(&self) -> &Options {
         &self.setup.options
     }
@@ -281,7 +281,7 @@ impl Journal {
             log::warn!("{self}: {buffer:?} is changed {what}");
         }
         let mut state = self.state.lock();
-        state.running_or_new(&self.limits, base::time::monotonic_ns).outstanding += 1;
+        state.running_or_new(base::time::monotonic_ns).outstanding += 1;
     }
 }
 

@@ -89,6 +89,7 @@ mod tail;
 mod thread;
 pub mod trace;
 mod transaction;
+mod tuning;
 pub mod units;
 mod wait;
 
@@ -97,6 +98,7 @@ pub use journal::{Journal, JournalError, OnAbort, Options, Setup};
 pub use recovery::{RecoveryError, Report};
 pub use stats::Stats;
 pub use transaction::OrderedInode;
+pub use tuning::Tuning;
 pub use units::{LogBlock, Tid};
 pub use wait::Barrier;
 

@@ -56,7 +56,7 @@ impl Journal {
         let begins_block = records % self.limits().revokes_per_block == 1;
         if begins_block || !self.current_handle() {
             let mut state = self.state().lock();
-            let running = state.running_or_new(self.limits(), base::time::monotonic_ns);
+            let running = state.running_or_new(base::time::monotonic_ns);
             running.outstanding += u32::from(begins_block);
         }
     }

@@ -46,7 +46,7 @@ impl Journal {
             log::error!("{self}: a commit is waited for within a handle");
             return Err(Errno::EDEADLK);
         }
-        let covered = self.options().barrier && self.will_flush(tid);
+        let covered = self.will_flush(tid);
         self.commit_until(tid)?;
         // One that had changed nothing goes on running, and sends nothing.
         Ok(covered && self.state().lock().is_committed(tid))
@@ -67,7 +67,7 @@ impl Journal {
     /// Whether the flush of this transaction's commit is still to come.
     fn will_flush(&self, tid: Tid) -> bool {
         let state = self.state().lock();
-        if state.is_committed(tid) {
+        if !state.tuning.barrier || state.is_committed(tid) {
             return false;
         }
         match &state.committing {

@@ -12,8 +12,8 @@
 use base::Errno;
 use sync::thread::ThreadId;
 
-use crate::journal::Options;
 use crate::superblock::LogSuperblock;
+use crate::tuning::Tuning;
 use crate::units::Tid;
 
 /// What the running transaction lets its handles do.
@@ -88,6 +88,8 @@ pub(crate) struct State {
     pub average_commit_ns: u64,
     /// Who waited last for the commit of a synchronous handle.
     pub last_sync: Option<ThreadId>,
+    /// What a remount may change.
+    pub tuning: Tuning,
 }
 
 /// Why a handle cannot start now.
@@ -116,14 +118,12 @@ pub(crate) struct Limits {
     pub room: u32,
     /// Revoke records in a block of them.
     pub revokes_per_block: usize,
-    /// Nanoseconds from its begin to its commit.
-    pub commit_interval_ns: u64,
 }
 
 impl Limits {
     /// Of a log with this superblock. As in Linux a transaction is at most a quarter of the log, so that one
     /// can run, one commit, and some wait to be taken home.
-    pub(crate) fn of(superblock: &LogSuperblock, commit_interval_ns: u64) -> Limits {
+    pub(crate) fn of(superblock: &LogSuperblock) -> Limits {
         let (ring, format) = (superblock.ring(), superblock.format());
         let max_transaction = ring.blocks() / 4;
         // Both are a few hundred at most, and at least 1 for any block size.
@@ -132,13 +132,13 @@ impl Limits {
         // The commit block, the descriptors, and the first blocks of revoke records.
         let max_credits = max_transaction.saturating_sub(2 + max_transaction.div_ceil(tags));
         let room = max_transaction + max_transaction / 8;
-        Limits { max_transaction, max_credits, room, revokes_per_block, commit_interval_ns }
+        Limits { max_transaction, max_credits, room, revokes_per_block }
     }
 }
 
 impl State {
     /// Of a journal with a free log of so many blocks, whose next transaction is `next`.
-    pub(crate) fn new(next: Tid, free: u32) -> State {
+    pub(crate) fn new(next: Tid, free: u32, tuning: Tuning) -> State {
         State {
             running: None,
             committing: None,
@@ -152,6 +152,7 @@ impl State {
             free,
             average_commit_ns: 0,
             last_sync: None,
+            tuning,
         }
     }
 
@@ -180,7 +181,7 @@ impl State {
         if self.room() < limits.room {
             return Err(Refused::NoSpace);
         }
-        let running = self.running_or_new(limits, now);
+        let running = self.running_or_new(now);
         running.updates += 1;
         running.handles += 1;
         running.outstanding += credits;
@@ -195,13 +196,13 @@ impl State {
 
     /// The running transaction, begun now if there is none.
     #[inline]
-    pub(crate) fn running_or_new(&mut self, limits: &Limits, now: impl Fn() -> u64) -> &mut Running {
-        let next = &mut self.next;
+    pub(crate) fn running_or_new(&mut self, now: impl Fn() -> u64) -> &mut Running {
+        let (next, interval) = (&mut self.next, self.tuning.commit_interval_ns);
         self.running.get_or_insert_with(|| {
             let tid = *next;
             *next = tid.next();
             let started = now();
-            let expires = started.saturating_add(limits.commit_interval_ns);
+            let expires = started.saturating_add(interval);
             Running {
                 tid,
                 phase: Phase::Running,
@@ -256,12 +257,13 @@ impl State {
 
     /// The locked transaction has nothing to commit: it takes handles again, and is as if it began now. Nobody
     /// waits for it any more.
-    pub(crate) fn unlock(&mut self, limits: &Limits, now: u64) {
+    pub(crate) fn unlock(&mut self, now: u64) {
+        let interval = self.tuning.commit_interval_ns;
         let Some(running) = &mut self.running else { return };
         running.phase = Phase::Running;
         running.started = now;
         running.requested = None;
-        running.expires = now.saturating_add(limits.commit_interval_ns);
+        running.expires = now.saturating_add(interval);
         self.commit_request = self.commit_sequence;
     }
 
@@ -273,11 +275,11 @@ impl State {
 
     /// How long `thread`, whose synchronous handle was in this transaction, shall wait for others to join it: as
     /// long as a commit takes. Not when the same thread came before, for then it is alone.
-    pub(crate) fn batch_ns(&mut self, tid: Tid, options: &Options, thread: ThreadId, now: u64) -> u64 {
-        if self.last_sync.replace(thread) == Some(thread) || options.max_batch_ns == 0 {
+    pub(crate) fn batch_ns(&mut self, tid: Tid, thread: ThreadId, now: u64) -> u64 {
+        if self.last_sync.replace(thread) == Some(thread) || self.tuning.max_batch_ns == 0 {
             return 0;
         }
-        let wait = self.average_commit_ns.max(options.min_batch_ns).min(options.max_batch_ns);
+        let wait = self.average_commit_ns.max(self.tuning.min_batch_ns).min(self.tuning.max_batch_ns);
         let running = self.running.as_ref().filter(|r| r.tid == tid && r.phase == Phase::Running);
         running.filter(|r| now.saturating_sub(r.started) < wait).map_or(0, |_| wait)
     }

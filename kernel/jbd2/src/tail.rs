@@ -135,7 +135,8 @@ impl Journal {
         *tail = Tail::new(tail.superblock.clone());
         let (next, free) = (tail.tail_tid, tail.ring.blocks());
         drop(tail);
-        *self.state().lock() = State::new(next, free);
+        let mut state = self.state().lock();
+        *state = State::new(next, free, state.tuning);
         Ok(())
     }
 
@@ -165,11 +166,11 @@ impl Journal {
 
     /// Makes durable what was taken home.
     pub(crate) fn flush_home(&self) -> Result<()> {
-        if self.options().barrier { self.setup().fs_device.flush() } else { Ok(()) }
+        if self.tuning().barrier { self.setup().fs_device.flush() } else { Ok(()) }
     }
 
     /// What makes a write durable when it ends; nothing with `nobarrier`.
     pub(crate) fn fua(&self) -> BioFlags {
-        if self.options().barrier { BioFlags::FUA } else { BioFlags::empty() }
+        if self.tuning().barrier { BioFlags::FUA } else { BioFlags::empty() }
     }
 }

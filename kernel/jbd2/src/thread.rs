@@ -77,7 +77,7 @@ enum Due {
 impl Journal {
     fn due(&self) -> Due {
         let state = self.state().lock();
-        let idle = self.limits().commit_interval_ns;
+        let idle = state.tuning.commit_interval_ns;
         let Some(running) = state.running.as_ref().filter(|_| state.aborted.is_none()) else {
             // One that begins now is not due before that.
             return Due::In(idle);
@@ -86,6 +86,7 @@ impl Journal {
         if now >= running.expires || running.tid.is_at_most(state.commit_request) {
             return Due::Now(running.tid);
         }
-        Due::In(running.expires - now)
+        // One that follows it may be due earlier: see `tuning`.
+        Due::In((running.expires - now).min(idle))
     }
 }

@@ -71,7 +71,7 @@ impl Journal {
     /// The transaction of a synchronous handle that has ended: waits a moment for others to join, unless the
     /// same thread came last (then it is alone), and commits.
     pub(crate) fn commit_for_sync(&self, tid: Tid) -> Result<()> {
-        let wait = self.state().lock().batch_ns(tid, self.options(), thread::current(), time::monotonic_ns());
+        let wait = self.state().lock().batch_ns(tid, thread::current(), time::monotonic_ns());
         if wait > 0 {
             thread::sleep_ns(wait);
         }

@@ -214,6 +214,13 @@ impl Ext4Fs {
         self.journal().map_or(Ok(()), |journal| journal.end())
     }
 
+    /// The options that a remount may change, told to the journal.
+    pub(crate) fn tune_journal(&self) {
+        if let Some(journal) = self.journal() {
+            journal.tune((&options(self)).into());
+        }
+    }
+
     /// The journal has given itself up.
     fn journal_gave_up(&self, errno: Errno) {
         if errno != Errno::ESHUTDOWN {
@@ -257,6 +264,7 @@ fn open(fs: &Arc<Ext4Fs>) -> Result<Arc<Journal>> {
     Ok(journal)
 }
 
+/// The mount's options, as the journal has them.
 fn options(fs: &Ext4Fs) -> jbd2::Options {
     let options = fs.options();
     let (seconds, micros) = (1_000_000_000, 1000);

@@ -182,6 +182,12 @@ impl Options {
         self.on | (defaults - self.given)
     }
 
+    /// These flags as `other` has them.
+    pub fn keep(&mut self, flags: Flag, other: &Options) {
+        self.given = (self.given - flags) | (other.given & flags);
+        self.on = (self.on - flags) | (other.on & flags);
+    }
+
     /// What mount(2) says by flags of its own, on top.
     pub fn with_mount_flags(mut self, flags: MountFlags) -> Options {
         for (flag, mount) in MOUNT_FLAGS {

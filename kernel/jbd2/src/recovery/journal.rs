@@ -84,7 +84,8 @@ impl Journal {
     pub fn finish_recovery(&self, report: &Report) -> Result<(), RecoveryError> {
         let superblock = &mut self.tail().lock().superblock;
         finish(self.log(), superblock, report)?;
-        *self.state().lock() = State::new(report.next(), superblock.ring().blocks());
+        let mut state = self.state().lock();
+        *state = State::new(report.next(), superblock.ring().blocks(), state.tuning);
         Ok(())
     }
 }

@@ -95,6 +95,27 @@ fn each_thread_is_whole() {
     }
 }
 
+/// Whoever commits: the thread that slept for an hour, told to commit each millisecond.
+#[test]
+fn a_shorter_interval_wakes_the_thread() {
+    let shape = Shape { block_bits: 10, log_blocks: 128 };
+    let hour = Options { commit_interval_ns: 3_600_000_000_000, ..Options::default() };
+    let bench = Bench::new(shape, hour);
+    let change = |value| {
+        let handle = bench.journal.start(1).unwrap();
+        bench.put(0, value);
+        handle.tid()
+    };
+    change(1);
+    bench.journal.tune(crate::Tuning { commit_interval_ns: 1_000_000, ..bench.journal.tuning() });
+    bench.journal.force_commit().unwrap();
+    let tid = change(2);
+    while !bench.journal.is_committed(tid) {
+        thread::yield_now();
+    }
+    bench.journal.end().unwrap();
+}
+
 #[test]
 fn sixteen_threads_share_their_commits() {
     let shape = Shape { block_bits: 12, log_blocks: 1024 };
