@@ -182,3 +182,22 @@ fn the_disk_may_die() {
         m.give_up().repaired().unwrap();
     }
 }
+
+/// A directory that cannot be read is an error of the file system, which the superblock keeps.
+#[test]
+fn an_unreadable_directory_is_noted() {
+    let m = Machine::mount(&image()).unwrap();
+    m.mkdir("/d").unwrap();
+    m.write_file("/d/f", b"x").unwrap();
+    let image = m.unmount().unwrap();
+    let m = Machine::mount(&image).unwrap();
+    m.stat("/d").unwrap();
+    m.faults().inject(Fault::every(BioOp::Read));
+    assert_eq!(m.read_dir("/d"), Err(Errno::EIO));
+    assert_eq!(m.stat("/d/f").err(), Some(Errno::EIO));
+    m.faults().heal();
+    assert_eq!(m.read_file("/d/f").unwrap(), b"x");
+    let image = m.unmount().unwrap();
+    assert!(image.stat_field("FS Error count").unwrap().contains('2'));
+    assert!(image.stat_field("Last error function").unwrap().contains("error reading directory block"));
+}

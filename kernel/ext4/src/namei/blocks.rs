@@ -9,6 +9,7 @@ use crate::disk::dir::{DirError, Layout};
 use crate::disk::dir_view::View;
 use crate::disk::feature::{Compat, Incompat};
 use crate::disk::inode::InodeFlags;
+use crate::error::Site;
 use crate::inline;
 use crate::inode::Node;
 
@@ -43,8 +44,19 @@ impl<'a> NodeDir<'a> {
         NodeDir { node, shape }
     }
 
+    /// A directory that cannot be read is an error of the file system (`__ext4_read_dirblock`).
+    #[cold]
+    fn unreadable(&self, block: FileBlock, error: Errno) -> Errno {
+        if error != Errno::EIO {
+            return error;
+        }
+        let site = Site::in_file(self.node.ino32(), block);
+        self.node.fs().failed(site, error, "error reading directory block")
+    }
+
     fn buffer(&self, block: u32) -> Result<Buffer> {
-        let found = self.node.bread_dir(FileBlock(u64::from(block)))?;
+        let at = FileBlock(u64::from(block));
+        let found = self.node.bread_dir(at).map_err(|e| self.unreadable(at, e))?;
         found.ok_or_else(|| self.corrupt(block, DirError::Hole))
     }
 }
