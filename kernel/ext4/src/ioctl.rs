@@ -4,7 +4,7 @@
 //!   FS_IOC_GETFLAGS, SETFLAGS          lsattr(1), chattr(1)         a word of i_flags
 //!   FS_IOC_FSGETXATTR, FSSETXATTR      the same in XFS's words, and the project
 //!   FS_IOC_GETVERSION, SETVERSION      i_generation (also EXT4_IOC_*)
-//!   FS_IOC_GETFSLABEL                  s_volume_name
+//!   FS_IOC_GETFSLABEL, SETFSLABEL      s_volume_name: label.rs
 //!   EXT4_IOC_SHUTDOWN                  the end, at once: journal/shutdown.rs
 //!   FITRIM                             fstrim(8): balloc/trim.rs
 //!   FS_IOC_FIEMAP, FIBMAP              filefrag(8): fiemap.rs
@@ -30,6 +30,7 @@ use crate::disk::inode::{BASE_SIZE, InodeFlags};
 use crate::fiemap;
 use crate::inode::{Ext4Inode, Node, Touch};
 use crate::journal::{credits, shutdown};
+use crate::label;
 
 const FIBMAP: u32 = 0x1;
 const FIGETBSZ: u32 = 0x2;
@@ -43,6 +44,7 @@ const EXT4_IOC_SETVERSION: u32 = 0x4008_6604;
 const FS_IOC_FSGETXATTR: u32 = 0x801c_581f;
 const FS_IOC_FSSETXATTR: u32 = 0x401c_5820;
 const FS_IOC_GETFSLABEL: u32 = 0x8100_9431;
+const FS_IOC_SETFSLABEL: u32 = 0x4100_9432;
 const FITRIM: u32 = 0xc018_5879;
 const EXT4_IOC_SHUTDOWN: u32 = 0x8004_587d;
 
@@ -82,11 +84,8 @@ pub(crate) fn ioctl(inode: &Ext4Inode, file: &File, cmd: u32, arg: u64, caller: 
             caller.put(arg, &inode.with_meta(|m| m.generation).to_ne_bytes())
         }
         FS_IOC_SETVERSION | EXT4_IOC_SETVERSION => set_generation(inode, file, arg, caller),
-        FS_IOC_GETFSLABEL => {
-            let mut label = [0; 17];
-            label[..16].copy_from_slice(&inode.fs().superblock().s_volume_name);
-            caller.put(arg, &label)
-        }
+        FS_IOC_GETFSLABEL => label::get(inode.fs(), arg, caller),
+        FS_IOC_SETFSLABEL => label::set(inode.fs(), file, arg, caller),
         FS_IOC_FIEMAP => fiemap::fiemap(inode, arg, caller),
         FIBMAP => fiemap::fibmap(inode, arg, caller),
         // 65536 at most.

@@ -7,7 +7,8 @@
 //!   group.rs  zones.rs  balloc/           groups, where metadata lies, giving out blocks and inodes
 //!   inode/  orphan/  truncate.rs          inodes in memory and their end
 //!   extent/  indirect/  inline/           where a file's blocks lie
-//!   aops/  file.rs  seek.rs  ioctl.rs     a file's pages, a file opened
+//!   aops/  file.rs  seek.rs               a file's pages, a file opened
+//!   ioctl.rs  label.rs                     flags, project, the volume's name
 //!   journal/                              handles: what changes together
 //!   fallocate/                            blocks for a range, holes, ranges taken out and put in
 //!   fiemap.rs                             where a file lies, told to programs
@@ -71,6 +72,7 @@ mod inline;
 mod inode;
 mod ioctl;
 mod journal;
+mod label;
 pub mod lazyinit;
 mod mount;
 mod namei;
