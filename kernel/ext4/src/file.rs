@@ -9,7 +9,9 @@ use alloc::sync::Arc;
 
 use base::{Errno, IovIter, Result};
 use pagecache::{AddressSpace, generic_file_read, generic_perform_write};
-use vfs::{Caller, FMode, File, FileOperations, Kiocb, KiocbFlags, Mmap, MountFlags, S_IALLUGO, Whence};
+use vfs::{
+    Caller, FMode, File, FileOperations, Kiocb, KiocbFlags, Mmap, MountFlags, Pages, S_IALLUGO, Whence,
+};
 
 use crate::balloc::window;
 use crate::disk::inode::InodeFlags;
@@ -45,7 +47,7 @@ impl FileOperations for RegularFile {
         }
         let node: &Node = &self.inode;
         node.fs().check_running()?;
-        let done = generic_file_read(node.mapping(), node, iocb.pos, to)?;
+        let done = generic_file_read(node.mapping(), node, file.ra(), iocb.pos, to)?;
         iocb.pos += done as u64;
         if !iocb.flags.contains(KiocbFlags::NOATIME) {
             node.accessed(file.path().mount.flags());
@@ -111,6 +113,10 @@ impl FileOperations for RegularFile {
 
     fn mapping(&self) -> Option<&Arc<AddressSpace>> {
         Some(self.inode.mapping())
+    }
+
+    fn pages(&self) -> Option<Pages<'_>> {
+        Some(Pages { mapping: self.inode.mapping(), ops: &**self.inode })
     }
 
     fn mmap(&self, file: &File) -> Result<Mmap> {

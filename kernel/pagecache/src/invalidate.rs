@@ -115,7 +115,10 @@ impl AddressSpace {
             // It is advice: who wants to hear of an error asks with fsync.
             let _ = ops.writepages(self, &mut WritebackControl::start(range.clone()));
         }
-        let (first, end) = (range.start.div_ceil(PAGE_SIZE as u64), range.end / PAGE_SIZE as u64);
+        // A page that is only partly named stays, but for the last of the file.
+        let last_too = range.end >= ops.size();
+        let end = if last_too { u64::MAX } else { range.end } / PAGE_SIZE as u64;
+        let first = range.start.div_ceil(PAGE_SIZE as u64);
         if first < end {
             self.drop_idle(first, end - 1);
         }

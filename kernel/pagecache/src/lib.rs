@@ -7,6 +7,7 @@
 //! * [`BlockDevice`], [`Buffer`]: the disk's own pages, for metadata and `/dev/vda`.
 //! * [`MetadataJournal`]: what is told of a change of metadata before it is made.
 //! * [`alloc_page`], [`reclaim`]: where pages come from and who gives one back.
+//! * [`FileRa`]: what an open file knows of its reading, for readahead and posix_fadvise(2).
 //! * [`ErrSeq`]: a write error is told once to every open file.
 //!
 //! ```text
@@ -78,7 +79,8 @@ pub use journal_data::{journal_page_range, write_home};
 pub use mapping::AddressSpace;
 pub use ops::{AddressSpaceOperations, Extent, ExtentKind, MapMode, SyncMode, WritebackControl};
 pub use page::{LockedPage, Page};
-pub use read::{force_readahead, generic_file_read, read_mapping_page};
+pub use read::{filemap_fault, force_readahead, generic_file_read, read_mapping_page};
+pub use readahead::{FileRa, Pattern};
 pub use reclaim::{alloc_page, drop_caches, reclaim, set_pressure_hook};
 pub use write::{
     block_truncate_page, block_write_begin, block_write_end, block_zero_range, generic_perform_write,

@@ -25,7 +25,7 @@ use sync::SpinLock;
 
 use crate::errseq::ErrSeq;
 use crate::page::{self, LockedPage, Page};
-use crate::readahead::Readahead;
+use crate::readahead::FileRa;
 use crate::tree::{Tag, Tree};
 use crate::{reclaim, stats, trace};
 
@@ -45,9 +45,8 @@ pub struct AddressSpace {
     writeback_index: AtomicU64,
     /// Moves whenever blocks may be taken from the file: an extent learned before is worth nothing.
     generation: AtomicU32,
-    pub(crate) readahead: SpinLock<Readahead>,
-    /// The last page a read ended in, for telling sequential reads.
-    pub(crate) last_read: AtomicU64,
+    /// Of those who read without an open file.
+    ra: FileRa,
     /// Where reclaim goes on.
     pub(crate) hand: AtomicU64,
     /// Its key in reclaim's list, 0 before it had a page.
@@ -78,8 +77,7 @@ impl AddressSpace {
             wb_err: ErrSeq::new(),
             writeback_index: AtomicU64::new(0),
             generation: AtomicU32::new(0),
-            readahead: SpinLock::new(Readahead::new()),
-            last_read: AtomicU64::new(u64::MAX),
+            ra: FileRa::new(),
             hand: AtomicU64::new(0),
             reclaim_key: AtomicU64::new(0),
             listed: AtomicBool::new(false),
@@ -141,6 +139,11 @@ impl AddressSpace {
 
     pub(crate) fn generation(&self) -> u32 {
         self.generation.load(Ordering::Acquire)
+    }
+
+    /// What is known of those who read without an open file.
+    pub(crate) fn ra(&self) -> &FileRa {
+        &self.ra
     }
 
     /// The page that the next cyclic sweep begins at.
@@ -209,6 +212,18 @@ impl AddressSpace {
     /// The first page of `from..=last`.
     pub(crate) fn first_from(&self, from: u64, last: u64) -> Option<u64> {
         self.tree.lock().range(from, last, None).next().map(|(index, _)| index)
+    }
+
+    /// How many pages in a row before `index` are cached, at most `most`.
+    pub(crate) fn cached_before(&self, index: u64, most: u64) -> u64 {
+        let tree = self.tree.lock();
+        (1..=most.min(index)).take_while(|back| tree.get(index - back).is_some()).count() as u64
+    }
+
+    /// The first page behind `index` that is not cached, if it is one of the next `most`.
+    pub(crate) fn first_gap(&self, index: u64, most: u64) -> Option<u64> {
+        let tree = self.tree.lock();
+        (index.checked_add(1)?..=index.saturating_add(most)).find(|&at| tree.get(at).is_none())
     }
 
     /// How many pages in a row from `index` on are dirty, at most `max`.

@@ -26,18 +26,22 @@ use crate::io::{BioBuilder, Then};
 use crate::mapping::{AddressSpace, BATCH, Batch, page_range};
 use crate::ops::{AddressSpaceOperations, Extent, ExtentKind, MapMode};
 use crate::page::{self, LockedPage, Page};
-use crate::readahead::{self, Window};
+use crate::readahead::{self, FileRa, Pattern, Window};
 
 /// Bytes read from `pos` on, 0 at or past i_size; short where the program's memory ends. EFAULT or
 /// EIO only when nothing was read.
+///
+/// `ra` is the open file's; a page that the file's last read ended in does not count as used once more.
 pub fn generic_file_read(
     mapping: &AddressSpace,
     ops: &dyn AddressSpaceOperations,
+    ra: &FileRa,
     pos: u64,
     iter: &mut IovIter<'_>,
 ) -> Result<usize> {
     let mut at = pos;
     let mut status = Ok(());
+    let before = ra.last();
     let mut ahead = Ahead::default();
     while iter.count() > 0 && at < ops.size() {
         let index = PageIndex::of(at);
@@ -45,7 +49,7 @@ pub fn generic_file_read(
         let offset = (at % PAGE_SIZE as u64) as usize;
         let want = (offset + iter.count()).div_ceil(PAGE_SIZE) as u64;
         let found =
-            ahead.take(mapping, index, want).map_or_else(|| uptodate_page(mapping, ops, index, want), Ok);
+            ahead.take(mapping, index, want).map_or_else(|| uptodate_page(mapping, ops, ra, index, want), Ok);
         let page = match found {
             Ok(page) => page,
             // A truncate came in between.
@@ -58,7 +62,9 @@ pub fn generic_file_read(
         // The size once more, now that the page is uptodate: what is copied lies within the file.
         let left = ops.size().saturating_sub(at);
         let len = (PAGE_SIZE - offset).min(iter.count()).min(usize::try_from(left).unwrap_or(usize::MAX));
-        page.mark_accessed();
+        if index.0 != before {
+            page.mark_accessed();
+        }
         let copied = page.copy_to_iter(iter, offset, len);
         at += copied as u64;
         if copied < len {
@@ -69,7 +75,7 @@ pub fn generic_file_read(
     if at == pos {
         return status.map(|()| 0);
     }
-    mapping.last_read.store((at - 1) / PAGE_SIZE as u64, Ordering::Relaxed);
+    ra.set_last((at - 1) / PAGE_SIZE as u64);
     usize::try_from(at - pos).map_err(|_| Errno::EOVERFLOW)
 }
 
@@ -110,9 +116,34 @@ pub fn read_mapping_page(
     if index.0 >= ops.size().div_ceil(PAGE_SIZE as u64) {
         return Err(Errno::EINVAL);
     }
-    let page = uptodate_page(mapping, ops, index, 1)?;
+    let page = uptodate_page(mapping, ops, mapping.ra(), index, 1)?;
     page.mark_accessed();
-    mapping.last_read.store(index.0, Ordering::Relaxed);
+    mapping.ra().set_last(index.0);
+    Ok(page)
+}
+
+/// The same for a page fault of a program that has mapped an open file and reads it by `pattern`: on a
+/// miss the pages around it are read too (`filemap_fault`).
+pub fn filemap_fault(
+    mapping: &AddressSpace,
+    ops: &dyn AddressSpaceOperations,
+    ra: &FileRa,
+    index: PageIndex,
+    pattern: Pattern,
+) -> Result<Arc<Page>> {
+    if index.0 >= ops.size().div_ceil(PAGE_SIZE as u64) {
+        return Err(Errno::EINVAL);
+    }
+    if mapping.find_get_page(index).is_some() {
+        ra.fault_hit();
+    } else if pattern != Pattern::Sequential
+        && let Some(window) = ra.on_fault(index.0, pattern, ops.disk())
+    {
+        read_pages(mapping, ops, window, BioFlags::SYNC)?;
+    }
+    let page = uptodate_page(mapping, ops, ra, index, 1)?;
+    page.mark_accessed();
+    ra.set_last(index.0);
     Ok(page)
 }
 
@@ -121,6 +152,7 @@ pub fn read_mapping_page(
 fn uptodate_page(
     mapping: &AddressSpace,
     ops: &dyn AddressSpaceOperations,
+    ra: &FileRa,
     index: PageIndex,
     want: u64,
 ) -> Result<Arc<Page>> {
@@ -129,13 +161,14 @@ fn uptodate_page(
     {
         return Ok(page);
     }
-    uptodate_page_slow(mapping, ops, index, want)
+    uptodate_page_slow(mapping, ops, ra, index, want)
 }
 
 #[cold]
 fn uptodate_page_slow(
     mapping: &AddressSpace,
     ops: &dyn AddressSpaceOperations,
+    ra: &FileRa,
     index: PageIndex,
     want: u64,
 ) -> Result<Arc<Page>> {
@@ -145,8 +178,8 @@ fn uptodate_page_slow(
             Some(page) => page,
             None if index.byte() >= ops.size() => return Err(Errno::EINVAL),
             None => {
-                let last = mapping.last_read.load(Ordering::Relaxed);
-                let window = mapping.readahead.lock().on_miss(index.0, want, last, readahead_limit(ops));
+                let history = |most| mapping.cached_before(index.0, most);
+                let window = ra.on_miss(index.0, want, ops.disk(), history);
                 read_pages(mapping, ops, window, BioFlags::SYNC)?;
                 match mapping.find_get_page(index) {
                     Some(page) => page,
@@ -156,9 +189,11 @@ fn uptodate_page_slow(
         };
         if page.has(page::READAHEAD) {
             page.clear_and_wake(page::READAHEAD);
-            let window = mapping.readahead.lock().on_mark(index.0, want, readahead_limit(ops));
-            // Nobody asked for these pages yet; who does will meet the error himself.
-            let _ = read_pages(mapping, ops, window, BioFlags::RAHEAD);
+            let next_miss = |most| mapping.first_gap(index.0, most);
+            if let Some(window) = ra.on_mark(index.0, want, ops.disk(), next_miss) {
+                // Nobody asked for these pages yet; who does will meet the error himself.
+                let _ = read_pages(mapping, ops, window, BioFlags::RAHEAD);
+            }
         }
         page.wait_unlocked();
         if page.is_uptodate() {
@@ -170,18 +205,13 @@ fn uptodate_page_slow(
     }
 }
 
-/// Begins to read a byte range that will be wanted soon (readahead(2)), as far as the disk's limit for
-/// reading ahead goes. Errors are met by who reads.
+/// Begins to read a byte range that will be wanted soon (readahead(2)), as far as the disk's limits go.
+/// Errors are met by who reads.
 pub fn force_readahead(mapping: &AddressSpace, ops: &dyn AddressSpaceOperations, range: Range<u64>) {
     if let Some((start, last)) = page_range(&range) {
-        let count = (last - start + 1).min(readahead_limit(ops));
+        let count = (last - start).saturating_add(1).min(readahead::Limits::of(ops.disk()).once());
         let _ = read_pages(mapping, ops, Window { start, count, mark: None }, BioFlags::RAHEAD);
     }
-}
-
-/// In pages.
-fn readahead_limit(ops: &dyn AddressSpaceOperations) -> u64 {
-    readahead::limit(ops.disk().queue().readahead_bytes())
 }
 
 /// The page is there, but not uptodate: partly written, or its read has failed. Reads it alone.

@@ -1,6 +1,6 @@
 //! sync(2), syncfs(2), fsync(2), fdatasync(2), sync_file_range(2).
 
-use base::{Errno, Result};
+use base::Result;
 use vfs::fsync as vfs_fsync;
 
 use crate::args::Args;
@@ -27,16 +27,8 @@ pub fn fdatasync(cx: &mut Cx<'_>, args: Args) -> Result<u64> {
     vfs_fsync::fsync(&*cx.process.files().get_io(args.int(0))?, true).map(|()| 0)
 }
 
-const SYNC_FILE_RANGE_ALL: u32 = 7;
-
-/// sync_file_range(2). ESPIPE for what has no pages.
+/// sync_file_range(2).
 pub fn sync_file_range(cx: &mut Cx<'_>, args: Args) -> Result<u64> {
     let file = cx.process.files().get_io(args.int(0))?;
-    if args.uint(3) & !SYNC_FILE_RANGE_ALL != 0 {
-        return Err(Errno::EINVAL);
-    }
-    if file.ops().mapping().is_none() {
-        return Err(Errno::ESPIPE);
-    }
-    vfs_fsync::sync_file_range(&file, args.long(1), args.long(2)).map(|()| 0)
+    vfs::sync_range::sync_file_range(&file, args.long(1), args.long(2), args.uint(3)).map(|()| 0)
 }

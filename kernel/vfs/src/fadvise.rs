@@ -1,13 +1,23 @@
 //! posix_fadvise(2) and readahead(2): what is read before it is wanted, what is let go.
 //!
-//! NORMAL, SEQUENTIAL, RANDOM and NOREUSE change nothing: reading finds its own window.
+//! NORMAL, SEQUENTIAL and RANDOM are about the open file as a whole, whatever range they name: they change
+//! how far its reads go ahead. WILLNEED begins to read, DONTNEED lets go of what is clean and begins to
+//! write what is not. NOREUSE changes nothing, as in Linux before 6.3.
+//!
+//! Source: posix_fadvise(2), readahead(2).
+
+use core::ops::Range;
 
 use base::{Errno, Result};
+use pagecache::Pattern;
 
 use crate::file::File;
-use crate::file_ops::Mmap;
+use crate::file_ops::Pages;
 use crate::flags::FMode;
 
+const NORMAL: u32 = 0;
+const RANDOM: u32 = 1;
+const SEQUENTIAL: u32 = 2;
 const WILLNEED: u32 = 3;
 const DONTNEED: u32 = 4;
 const LAST: u32 = 5;
@@ -21,19 +31,24 @@ pub fn fadvise(file: &File, offset: i64, len: i64, advice: u32) -> Result<()> {
     if len < 0 || advice > LAST {
         return Err(Errno::EINVAL);
     }
-    // As Linux, where a negative offset is a very large one: nothing is there.
-    let Ok(start) = u64::try_from(offset) else { return Ok(()) };
-    let end = if len == 0 { u64::MAX } else { start.saturating_add(len.unsigned_abs()) };
-    if !matches!(advice, WILLNEED | DONTNEED) {
-        return Ok(());
-    }
-    let Ok(Mmap::Pages { mapping, ops }) = file.ops().mmap(file) else { return Ok(()) };
-    if advice == WILLNEED {
-        pagecache::force_readahead(&mapping, &*ops, start..end);
-    } else {
-        mapping.not_needed(&*ops, start..end);
+    let Some(Pages { mapping, ops }) = file.ops().pages() else { return Ok(()) };
+    match advice {
+        NORMAL => file.ra().advise(Pattern::Normal),
+        RANDOM => file.ra().advise(Pattern::Random),
+        SEQUENTIAL => file.ra().advise(Pattern::Sequential),
+        WILLNEED => range(offset, len).map_or((), |r| pagecache::force_readahead(mapping, ops, r)),
+        DONTNEED => range(offset, len).map_or((), |r| mapping.not_needed(ops, r)),
+        _ => {}
     }
     Ok(())
+}
+
+/// The bytes an advice is about. None: as in Linux, a negative offset is a very large one, and nothing is
+/// there.
+fn range(offset: i64, len: i64) -> Option<Range<u64>> {
+    let start = u64::try_from(offset).ok()?;
+    let end = if len == 0 { u64::MAX } else { start.saturating_add(len.unsigned_abs()) };
+    Some(start..end)
 }
 
 /// readahead(2). EBADF when it is not open for reading, EINVAL for what has no pages.
@@ -44,6 +59,5 @@ pub fn readahead(file: &File, offset: i64, len: u64) -> Result<()> {
     if file.ops().mapping().is_none() {
         return Err(Errno::EINVAL);
     }
-    let Ok(len) = i64::try_from(len) else { return Err(Errno::EINVAL) };
-    if len == 0 { Ok(()) } else { fadvise(file, offset, len, WILLNEED) }
+    fadvise(file, offset, i64::try_from(len).map_err(|_| Errno::EINVAL)?, WILLNEED)
 }

@@ -9,7 +9,7 @@ use alloc::sync::Arc;
 use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use base::{Errno, Result};
-use pagecache::ErrSeqCursor;
+use pagecache::{ErrSeqCursor, FileRa};
 use sync::{Mutex, MutexGuard};
 
 use crate::attr::FileType;
@@ -30,6 +30,8 @@ pub struct File {
     pos_lock: Mutex<()>,
     /// Which errors of writeback were told through this file.
     told: ErrSeqCursor,
+    /// How it is read, for reading ahead.
+    ra: FileRa,
     /// s_maxbytes, kept here so that a write need not ask.
     max_bytes: u64,
     /// No program starts from it as long as it is open for writing.
@@ -72,6 +74,7 @@ impl File {
             ops,
             mode,
             told,
+            ra: FileRa::new(),
             max_bytes,
             _writing: writing,
         }))
@@ -90,6 +93,7 @@ impl File {
             pos: AtomicU64::new(0),
             pos_lock: Mutex::new(()),
             told: ErrSeqCursor::default(),
+            ra: FileRa::new(),
             max_bytes: 0,
             _writing: None,
         }))
@@ -164,6 +168,12 @@ impl File {
         // The closure always gives a value, so this cannot fail.
         let _ = self.flags.fetch_update(Ordering::Relaxed, Ordering::Relaxed, next);
         Ok(())
+    }
+
+    /// What is known of how it is read (`f_ra`).
+    #[inline]
+    pub fn ra(&self) -> &FileRa {
+        &self.ra
     }
 
     /// The largest position of this file's file system.

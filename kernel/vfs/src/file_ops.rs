@@ -99,6 +99,15 @@ pub enum Mmap {
     Zero,
 }
 
+/// A file's pages and how they come and go, for who advises and syncs.
+#[derive(Clone, Copy)]
+pub struct Pages<'a> {
+    /// The cache.
+    pub mapping: &'a AddressSpace,
+    /// How it is filled and written back.
+    pub ops: &'a dyn AddressSpaceOperations,
+}
+
 /// Who asks for an ioctl(2).
 #[derive(Clone, Copy)]
 pub struct Caller<'a> {
@@ -176,6 +185,11 @@ pub trait FileOperations: Send + Sync {
 
     /// The page cache behind it, where errors of writeback are noted. None for devices without.
     fn mapping(&self) -> Option<&Arc<AddressSpace>> {
+        None
+    }
+
+    /// The page cache and its operations, unless the file has none or lives in it alone.
+    fn pages(&self) -> Option<Pages<'_>> {
         None
     }
 

@@ -5,7 +5,7 @@
 
 use alloc::sync::Arc;
 
-use base::{Errno, Result};
+use base::Result;
 
 use crate::file::File;
 use crate::mount::Mount;
@@ -24,20 +24,6 @@ pub fn fsync_range(file: &File, start: u64, end: u64, datasync: bool) -> Result<
     // Told now even when there is an error of this call: it is the same trouble.
     let earlier = file.take_writeback_error();
     done.and(earlier)
-}
-
-/// sync_file_range(2): waits and starts as asked, without metadata and without a flush; here it is
-/// all of it, which is more than asked and never less.
-pub fn sync_file_range(file: &File, offset: i64, len: i64) -> Result<()> {
-    file.check_open_for_io()?;
-    let (Ok(start), Ok(count)) = (u64::try_from(offset), u64::try_from(len)) else {
-        return Err(Errno::EINVAL);
-    };
-    let end = match count {
-        0 => u64::MAX,
-        n => start.checked_add(n - 1).filter(|&e| e <= i64::MAX as u64).ok_or(Errno::EINVAL)?,
-    };
-    fsync_range(file, start, end, true)
 }
 
 /// syncfs(2): the file system an open file is on (`sync_filesystem`).

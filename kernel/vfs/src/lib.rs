@@ -53,6 +53,7 @@ pub mod pipe;
 pub mod ramfs;
 pub mod read_write;
 mod superblock;
+pub mod sync_range;
 #[cfg(test)]
 mod tests;
 pub mod trace;
@@ -69,7 +70,7 @@ pub use dentry::Dentry;
 pub use dir_sink::{DirContext, DirEntry, DirSink, iterate_dir};
 pub use fd_table::{AT_FDCWD, FdTable, Reserved};
 pub use file::{File, PosGuard};
-pub use file_ops::{Caller, FileOperations, Kiocb, KiocbFlags, Mmap, Whence};
+pub use file_ops::{Caller, FileOperations, Kiocb, KiocbFlags, Mmap, Pages, Whence};
 pub use flags::{FMode, OpenFlags};
 pub use inode::{Directory, Fixed, Inode, RenameFlags, Symlink, same_inode};
 pub use mount::{Mount, Path, WriteAccess, mount_at, unmount, unmount_all};

@@ -13,7 +13,7 @@ use pagecache::{
     AddressSpace, AddressSpaceOperations, Extent, LockedPage, MapMode, filemap_write_and_wait_range,
     generic_file_direct_read, generic_file_direct_write, generic_file_read, generic_perform_write,
 };
-use vfs::{Caller, File, FileOperations, Kiocb, KiocbFlags, Mmap, Whence, lseek};
+use vfs::{Caller, File, FileOperations, Kiocb, KiocbFlags, Mmap, Pages, Whence, lseek};
 use writeback::Bdi;
 
 use super::BlockFile;
@@ -29,21 +29,21 @@ impl BlockFile {
         self.bdev.device.flush()
     }
 
-    fn read_direct(&self, iocb: &mut Kiocb, to: &mut IovIter<'_>) -> Result<usize> {
+    fn read_direct(&self, file: &File, iocb: &mut Kiocb, to: &mut IovIter<'_>) -> Result<usize> {
         let done = generic_file_direct_read(self.mapping_ref(), self.bdev.device.ops(), iocb.pos, to)?;
         iocb.pos += done as u64;
         if to.count() == 0 {
             return Ok(done);
         }
-        match self.read_cached(iocb, to) {
+        match self.read_cached(file, iocb, to) {
             Ok(rest) => Ok(done + rest),
             Err(error) if done == 0 => Err(error),
             Err(_) => Ok(done),
         }
     }
 
-    fn read_cached(&self, iocb: &mut Kiocb, to: &mut IovIter<'_>) -> Result<usize> {
-        let done = generic_file_read(self.mapping_ref(), self.bdev.device.ops(), iocb.pos, to)?;
+    fn read_cached(&self, file: &File, iocb: &mut Kiocb, to: &mut IovIter<'_>) -> Result<usize> {
+        let done = generic_file_read(self.mapping_ref(), self.bdev.device.ops(), file.ra(), iocb.pos, to)?;
         iocb.pos += done as u64;
         Ok(done)
     }
@@ -102,7 +102,7 @@ impl FileOperations for BlockFile {
         true
     }
 
-    fn read_iter(&self, _file: &File, iocb: &mut Kiocb, to: &mut IovIter<'_>) -> Result<usize> {
+    fn read_iter(&self, file: &File, iocb: &mut Kiocb, to: &mut IovIter<'_>) -> Result<usize> {
         let room = self.bdev.device.size().saturating_sub(iocb.pos);
         to.truncate(usize::try_from(room).unwrap_or(usize::MAX));
         if to.count() == 0 {
@@ -110,9 +110,9 @@ impl FileOperations for BlockFile {
         }
         // The kernel's own memory (sendfile) goes through the cache.
         if iocb.flags.contains(KiocbFlags::DIRECT) && to.is_user() {
-            return self.read_direct(iocb, to);
+            return self.read_direct(file, iocb, to);
         }
-        self.read_cached(iocb, to)
+        self.read_cached(file, iocb, to)
     }
 
     fn write_iter(&self, _file: &File, iocb: &mut Kiocb, from: &mut IovIter<'_>) -> Result<usize> {
@@ -159,6 +159,10 @@ impl FileOperations for BlockFile {
 
     fn mapping(&self) -> Option<&Arc<AddressSpace>> {
         Some(self.mapping_ref())
+    }
+
+    fn pages(&self) -> Option<Pages<'_>> {
+        Some(Pages { mapping: self.mapping_ref(), ops: self.bdev.device.ops() })
     }
 
     fn mmap(&self, _file: &File) -> Result<Mmap> {

@@ -263,6 +263,43 @@ fn advice_is_taken() {
 }
 
 #[test]
+fn a_part_of_a_file_is_synced_as_asked() {
+    const WAIT_BEFORE: u32 = 1;
+    const WRITE: u32 = 2;
+    const WAIT_AFTER: u32 = 4;
+    let (driver, w) = small(64 << 10);
+    let file = w.open("/dev/vda", RDWR);
+    let sync = |offset, len, flags| vfs::sync_range::sync_file_range(&file, offset, len, flags);
+    assert_eq!(w.write(&file, &[7; 16384]), Ok(16384));
+    let on_disk = || driver.ram.bytes()[..16384].chunks(4096).map(|page| page[4095]).collect::<Vec<_>>();
+
+    assert_eq!(sync(0, 0, WAIT_BEFORE | WAIT_AFTER), Ok(()));
+    assert_eq!(on_disk(), [0; 4], "nobody asked for a write");
+    assert_eq!(sync(4096, 1, WRITE | WAIT_AFTER), Ok(()));
+    assert_eq!(on_disk(), [0, 7, 0, 0]);
+    assert_eq!(sync(8192, 4097, WAIT_BEFORE | WRITE | WAIT_AFTER), Ok(()));
+    assert_eq!(on_disk(), [0, 7, 7, 7]);
+    assert_eq!(sync(0, 0, 0), Ok(()));
+
+    for (offset, len, flags) in [(-1, 0, 2), (0, -1, 2), (i64::MAX, 1, 2), (0, 0, 8)] {
+        assert_eq!(sync(offset, len, flags), Err(Errno::EINVAL), "{offset} {len} {flags}");
+    }
+    assert_eq!(sync(i64::MAX, 0, WRITE), Ok(()));
+    let null = w.open("/dev/null", RDWR);
+    assert_eq!(vfs::sync_range::sync_file_range(&null, 0, 0, 2), Err(Errno::ESPIPE));
+
+    // What could not be written is told to who waits for it, once, and not to who does not.
+    driver.bad.lock().unwrap().insert(0);
+    assert_eq!(pwrite(&w, &file, BUF, 4096, 0), Ok(4096));
+    assert_eq!(sync(0, 1, WRITE), Ok(()));
+    assert_eq!(sync(0, 1, WAIT_BEFORE), Err(Errno::EIO));
+    assert_eq!(sync(0, 1, WAIT_BEFORE), Ok(()));
+    driver.bad.lock().unwrap().clear();
+    assert_eq!(sync(0, 0, 7), Ok(()));
+    assert_eq!(on_disk(), [7; 4]);
+}
+
+#[test]
 fn the_last_writer_leaves_nothing_behind() {
     let (driver, w) = small(64 << 10);
     let file = w.open("/dev/vda", RDWR);

@@ -175,7 +175,8 @@ fn the_device_is_a_file_too() {
     let n = generic_perform_write(device.mapping(), device.ops(), 700, &mut IovIter::from_kernel(&bytes));
     assert_eq!(n, Ok(5000));
     let mut back = std::vec![0; 5002];
-    let n = generic_file_read(device.mapping(), device.ops(), 699, &mut IovIter::to_kernel(&mut back));
+    let mut iter = IovIter::to_kernel(&mut back);
+    let n = generic_file_read(device.mapping(), device.ops(), &FileRa::new(), 699, &mut iter);
     assert_eq!(n, Ok(5002));
     assert_eq!((back[0], back[5001], &back[1..5001]), (GARBAGE, GARBAGE, &bytes[..]));
     assert_eq!(device.bread(FsBlock(1)).unwrap().read()[..], bytes[324..1348]);

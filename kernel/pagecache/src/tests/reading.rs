@@ -2,7 +2,7 @@
 use std::sync::atomic::Ordering;
 use std::vec;
 
-use base::{Errno, PAGE_SIZE, PageIndex};
+use base::{Errno, IovIter, PAGE_SIZE, PageIndex};
 
 use super::support::*;
 use crate::*;
@@ -28,6 +28,106 @@ fn one_large_read_is_a_few_bios() {
     let fs = TestFs::with_content(12, true, &content);
     assert!(fs.read(0, 1 << 20).unwrap() == content);
     assert!(fs.driver.reads.load(Ordering::Relaxed) <= 6);
+}
+
+/// The read of `pos` by a reader with a state of his own, and the pages that are cached then.
+fn read_by(fs: &TestFs, ra: &FileRa, pos: u64, len: usize) -> usize {
+    let mut out = vec![0; len];
+    generic_file_read(&fs.mapping, fs, ra, pos, &mut IovIter::to_kernel(&mut out)).unwrap();
+    assert!(out == pattern(2 << 20, 6)[pos as usize..][..len]);
+    fs.mapping.nrpages()
+}
+
+#[test]
+fn two_readers_each_have_their_window() {
+    let fs = TestFs::with_content(12, true, &pattern(2 << 20, 6));
+    let (front, back) = (FileRa::new(), FileRa::new());
+    for i in 0..256 {
+        read_by(&fs, &front, i * 4096, 4096);
+        read_by(&fs, &back, (1 << 20) + i * 4096, 4096);
+    }
+    let reads = fs.driver.reads.load(Ordering::Relaxed);
+    assert!(reads <= 20, "{reads} requests for 512 pages");
+}
+
+#[test]
+fn advice_changes_how_far_a_file_is_read_ahead() {
+    let fs = TestFs::with_content(12, false, &pattern(2 << 20, 6));
+    fs.disk.queue().set_readahead_bytes(16 * 4096);
+    let random = FileRa::new();
+    random.advise(Pattern::Random);
+    for i in 0..10 {
+        assert_eq!(read_by(&fs, &random, i * 4096, 4096), i as usize + 1);
+    }
+    fs.empty_cache();
+    let widest = |pattern| {
+        let ra = FileRa::new();
+        ra.advise(pattern);
+        let mut before = 0;
+        let most = (0..200).map(|i| read_by(&fs, &ra, i * 4096, 4096)).fold(0, |most, now| {
+            let grown = now - before;
+            before = now;
+            grown.max(most)
+        });
+        fs.empty_cache();
+        most
+    };
+    assert_eq!([Pattern::Normal, Pattern::Sequential].map(widest), [16, 32]);
+}
+
+#[test]
+fn a_read_larger_than_the_window_comes_in_requests_as_large_as_the_disk_takes() {
+    let fs = TestFs::with_content(12, true, &pattern(2 << 20, 6));
+    fs.disk.queue().set_readahead_bytes(128 * 1024);
+    assert_eq!(fs.disk.limits().max_sectors, 2560);
+    // By its sectors one request may have 320 pages, by its segments 128.
+    read_by(&fs, &FileRa::new(), 0, 2 << 20);
+    let reads = fs.driver.reads.load(Ordering::Relaxed);
+    assert!(reads <= 5, "{reads} requests for 2 MiB");
+}
+
+#[test]
+fn reading_in_advance_goes_as_far_as_one_request() {
+    let fs = TestFs::with_content(12, false, &pattern(2 << 20, 6));
+    fs.disk.queue().set_readahead_bytes(64 * 1024);
+    force_readahead(&fs.mapping, &fs, 8192..u64::MAX);
+    assert_eq!(fs.mapping.nrpages(), 320);
+    fs.empty_cache();
+    fs.disk.queue().set_readahead_bytes(0);
+    force_readahead(&fs.mapping, &fs, 5000..8192);
+    assert_eq!(fs.mapping.nrpages(), 1);
+}
+
+#[test]
+fn a_page_fault_brings_in_what_lies_around_it() {
+    let fs = TestFs::with_content(12, false, &pattern(2 << 20, 6));
+    fs.disk.queue().set_readahead_bytes(16 * 4096);
+    let ra = FileRa::new();
+    let fault = |index, pattern| filemap_fault(&fs.mapping, &fs, &ra, PageIndex(index), pattern);
+    assert!(fault(100, Pattern::Normal).unwrap().is_uptodate());
+    assert!(fs.mapping.find_get_page(PageIndex(92)).is_some());
+    assert_eq!(fs.mapping.nrpages(), 16);
+    fault(200, Pattern::Random).unwrap();
+    assert_eq!(fs.mapping.nrpages(), 17);
+    fault(0, Pattern::Sequential).unwrap();
+    assert!(fs.mapping.nrpages() > 17 && fs.mapping.find_get_page(PageIndex(1)).is_some());
+    assert_eq!(fault(512, Pattern::Normal).err(), Some(Errno::EINVAL));
+}
+
+#[test]
+fn what_is_not_needed_goes_in_whole_pages() {
+    let fs = TestFs::with_content(12, false, &pattern(10 * 4096 + 100, 1));
+    let cached = |range: core::ops::Range<u64>| {
+        fs.read(0, 11 * 4096).unwrap();
+        fs.mapping.not_needed(&fs, range);
+        11 - fs.mapping.nrpages()
+    };
+    assert_eq!(cached(1..8192), 1);
+    assert_eq!(cached(1..8191), 0);
+    // The last page is not a whole one, but all of it that there is.
+    assert_eq!(cached(9 * 4096..10 * 4096 + 100), 2);
+    assert_eq!(cached(9 * 4096..10 * 4096 + 99), 1);
+    assert_eq!(cached(0..u64::MAX), 11);
 }
 
 #[test]

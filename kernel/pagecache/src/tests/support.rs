@@ -94,6 +94,7 @@ pub struct TestFs {
     pub driver: Arc<TestDisk>,
     pub disk: Arc<Disk>,
     pub mapping: Arc<AddressSpace>,
+    pub ra: FileRa,
     pub size: AtomicU64,
     pub blocks: Mutex<BTreeMap<u64, u64>>,
     pub free: Mutex<Vec<u64>>,
@@ -111,6 +112,7 @@ impl TestFs {
             driver,
             disk,
             mapping: AddressSpace::new(),
+            ra: FileRa::new(),
             size: AtomicU64::new(0),
             blocks: Mutex::default(),
             free: Mutex::new((1..(DISK_SIZE >> bits) as u64).rev().collect()),
@@ -142,7 +144,7 @@ impl TestFs {
 
     pub fn read(&self, pos: u64, len: usize) -> Result<Vec<u8>> {
         let mut out = vec![0; len];
-        let n = generic_file_read(&self.mapping, self, pos, &mut IovIter::to_kernel(&mut out))?;
+        let n = generic_file_read(&self.mapping, self, &self.ra, pos, &mut IovIter::to_kernel(&mut out))?;
         out.truncate(n);
         Ok(out)
     }

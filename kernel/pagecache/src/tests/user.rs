@@ -126,10 +126,10 @@ fn reading_into_memory_that_ends_is_short() {
     let fs = TestFs::with_content(12, false, &pattern(9000, 1));
     let user = FakeUser::new(BASE, 5000);
     let mut iter = IovIter::user(&user, UserAddr(BASE), 9000);
-    let n = crate::generic_file_read(&fs.mapping, &fs, 0, &mut iter);
+    let n = crate::generic_file_read(&fs.mapping, &fs, &fs.ra, 0, &mut iter);
     assert_eq!(n, Ok(5000));
     assert_eq!(user.get(BASE, 5000), pattern(9000, 1)[..5000]);
-    let n = crate::generic_file_read(&fs.mapping, &fs, 5000, &mut iter);
+    let n = crate::generic_file_read(&fs.mapping, &fs, &fs.ra, 5000, &mut iter);
     assert_eq!(n, Err(Errno::EFAULT));
     assert_eq!(fs.read(9000, 10), Ok(vec![]));
 }

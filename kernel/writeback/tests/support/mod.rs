@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, Weak};
 use base::{DevId, Errno, FileBlock, FsBlock, Ino, IovIter, Result, Sector};
 use block::{BioOp, Disk, Driver, InFlight, Limits};
 use pagecache::{
-    AddressSpace, AddressSpaceOperations, BlockDevice, Extent, ExtentKind, LockedPage, MapMode,
+    AddressSpace, AddressSpaceOperations, BlockDevice, Extent, ExtentKind, FileRa, LockedPage, MapMode,
     block_write_end, generic_file_read, generic_perform_write, mpage_writepages,
 };
 use writeback::{Bdi, DirtyFlags, DirtyInode, DirtyState, WritebackControl, balance_dirty_pages_ratelimited};
@@ -77,6 +77,7 @@ pub struct File {
     number: u64,
     bdi: Arc<Bdi>,
     mapping: Arc<AddressSpace>,
+    ra: FileRa,
     state: DirtyState,
     size: AtomicU64,
     inode_lock: Mutex<()>,
@@ -91,6 +92,7 @@ impl File {
             number,
             bdi: bdi.clone(),
             mapping: AddressSpace::new(),
+            ra: FileRa::new(),
             state: DirtyState::new(),
             size: AtomicU64::new(0),
             inode_lock: Mutex::default(),
@@ -109,7 +111,7 @@ impl File {
 
     pub fn read(&self, pos: u64, len: usize) -> Result<Vec<u8>> {
         let mut out = vec![0; len];
-        let n = generic_file_read(&self.mapping, self, pos, &mut IovIter::to_kernel(&mut out))?;
+        let n = generic_file_read(&self.mapping, self, &self.ra, pos, &mut IovIter::to_kernel(&mut out))?;
         out.truncate(n);
         Ok(out)
     }
