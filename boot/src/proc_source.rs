@@ -12,8 +12,8 @@ use process::Process;
 use process::limits;
 use process::signal::SigInfo;
 use procfs::{
-    Activity, Cpu, CpuTimes, Disk, IoCounters, Layout, Limit, Memory, ProcSource, ProcessView, Setting,
-    SignalSets, Sizes, Times, Uts, VmStat,
+    Activity, Cpu, CpuTimes, Disk, IoCounters, Journal, Layout, Limit, Memory, ProcSource, ProcessView,
+    Setting, SignalSets, Sizes, Times, Uts, VmStat,
 };
 use sync::SpinLock;
 use vfs::{Cred, File, Path};
@@ -130,6 +130,15 @@ impl ProcSource for KernelSource {
 
     fn disks(&self) -> Vec<Disk> {
         block::devices().iter().map(|disk| Disk::of(disk)).collect()
+    }
+
+    fn journals(&self) -> Vec<Journal> {
+        let all = jbd2::journals();
+        all.iter().map(|(number, journal)| Journal { number: *number, name: journal.name() }).collect()
+    }
+
+    fn journal_info(&self, number: u32) -> Option<String> {
+        jbd2::by_number(number).map(|journal| journal.info())
     }
 
     fn random(&self, bytes: &mut [u8]) {

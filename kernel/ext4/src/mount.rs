@@ -173,9 +173,7 @@ fn recover(
 ) -> Result<Claim> {
     let name = device.disk().name();
     if device.disk().read_only() {
-        log::error!(
-            "EXT4-fs ({name}): write access unavailable, cannot recover the journal (try mounting with noload)"
-        );
+        log::error!("EXT4-fs ({name}): write access unavailable, cannot proceed (try mounting with noload)");
         return Err(Errno::EROFS);
     }
     if read_only {

@@ -1,13 +1,14 @@
 //! Where the file system's own metadata lies: the places that no file may claim.
 //!
 //! Superblock and descriptor copies, bitmaps and inode tables, merged into runs and kept sorted (with
-//! flex_bg a few runs per flex group). An extent or pointer that reaches into one of them is a lie,
+//! flex_bg a few runs per flex group); and the journal's blocks, once its own inode was read. An extent or pointer that reaches into one of them is a lie,
 //! and writing through it would tear the file system apart; so every run of blocks that comes from
 //! an inode or goes back to the allocator is checked here (`ext4_inode_block_valid`).
 
 use alloc::vec::Vec;
 
 use base::FsBlock;
+use sync::Once;
 
 use crate::geometry::Geometry;
 
@@ -16,6 +17,8 @@ pub struct Zones {
     first_data_block: u64,
     blocks_count: u64,
     runs: Vec<(u64, u64)>,
+    /// The journal's, in the same form. They are a file's in the bitmaps, but nobody else's.
+    journal: Once<Vec<(u64, u64)>>,
 }
 
 impl Zones {
@@ -36,7 +39,14 @@ impl Zones {
             first_data_block: geometry.first_data_block,
             blocks_count: geometry.blocks_count,
             runs: merged,
+            journal: Once::new(),
         })
+    }
+
+    /// From now on these blocks `(first, len)`, of which none is named twice, are the journal's alone.
+    pub fn protect_journal(&self, mut runs: Vec<(u64, u64)>) {
+        runs.sort_unstable();
+        self.journal.call_once(|| runs);
     }
 
     /// Whether `len >= 1` blocks from `first` on may belong to a file.
@@ -46,19 +56,22 @@ impl Zones {
         if len == 0 || first.0 < self.first_data_block.max(1) || end > self.blocks_count {
             return false;
         }
-        let after = self.runs.partition_point(|r| r.0 < end);
-        match after.checked_sub(1).and_then(|i| self.runs.get(i)) {
-            Some(run) => run.0 + run.1 <= first.0,
-            None => true,
-        }
+        let outside = |runs: &[(u64, u64)]| {
+            let after = runs.partition_point(|r| r.0 < end);
+            match after.checked_sub(1).and_then(|i| runs.get(i)) {
+                Some(run) => run.0 + run.1 <= first.0,
+                None => true,
+            }
+        };
+        outside(&self.runs) && self.journal.get().is_none_or(|runs| outside(runs))
     }
 
-    /// Blocks in all zones.
+    /// Blocks in all zones but the journal.
     pub fn total(&self) -> u64 {
         self.runs.iter().map(|r| r.1).sum()
     }
 
-    /// The parts of the zones that lie in `first .. first + len`, as offsets from `first`.
+    /// The parts of the zones, but not of the journal, that lie in `first .. first + len`, as offsets from `first`.
     pub fn within(&self, first: FsBlock, len: u64) -> impl Iterator<Item = (u64, u64)> + '_ {
         let (from, end) = (first.0, first.0.saturating_add(len));
         let begin = self.runs.partition_point(move |r| r.0 + r.1 <= from);
@@ -90,6 +103,17 @@ mod tests {
         assert!(!zones.allows(FsBlock(u64::MAX), 2));
         assert!(!zones.allows(FsBlock(50), 0));
         assert!(!zones.allows(FsBlock(50), 100));
+    }
+
+    #[test]
+    fn the_journal_is_nobodys_but_its_own() {
+        let zones = Zones::build(&geometry(), [(1, 3), (100, 10)].to_vec()).unwrap_or_else(|_| panic!());
+        assert!(zones.allows(FsBlock(50), 20));
+        zones.protect_journal([(200, 5), (60, 2)].to_vec());
+        assert!(!zones.allows(FsBlock(50), 20) && !zones.allows(FsBlock(204), 1));
+        assert!(zones.allows(FsBlock(50), 10) && zones.allows(FsBlock(62), 38));
+        assert!(zones.allows(FsBlock(205), 1) && !zones.allows(FsBlock(105), 1));
+        assert_eq!(zones.total(), 13);
     }
 
     #[test]

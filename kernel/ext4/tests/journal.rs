@@ -183,3 +183,60 @@ fn a_damaged_journal_inode_is_refused_by_name() {
         assert!(log.contains(text), "{command}: {log}");
     }
 }
+
+#[test]
+fn a_dirty_journal_on_a_disk_that_takes_no_writes() {
+    let machine = Machine::mount(&image(&["-b", "1024"])).unwrap();
+    machine.write_file("/f", b"in the log").unwrap();
+    machine.fsync("/f").unwrap();
+    let crashed = machine.snapshot();
+    let mount = |read_only, options: &str| {
+        let options =
+            Options { read_only, read_only_disk: true, options: options.into(), ..Options::default() };
+        Machine::mount_with(&crashed, &options)
+    };
+    for read_only in [false, true] {
+        take_log();
+        assert_eq!(mount(read_only, "").err(), Some(Errno::EROFS));
+        let log = take_log().join("\n");
+        assert!(log.contains("write access unavailable, cannot proceed (try mounting with noload)"), "{log}");
+    }
+    let machine = mount(true, "noload").unwrap();
+    machine.read_dir("/").unwrap();
+    assert_eq!(machine.create("/new", 0o644), Err(Errno::EROFS));
+    assert!(machine.give_up().bytes == crashed.bytes, "not a byte was written");
+    after_crash(&crashed, |m| assert_eq!(m.read_file("/f").unwrap(), b"in the log"));
+}
+
+/// The first block of the journal's file.
+fn first_of_journal(image: &Image) -> u64 {
+    image.debugfs("bmap <8> 0").unwrap().trim().parse().unwrap()
+}
+
+#[test]
+fn no_file_has_the_journals_blocks() {
+    for (features, field) in [("extents", "block[5]"), ("^extents,^64bit", "block[0]")] {
+        let machine = Machine::mount(&image(&["-b", "1024", "-O", features])).unwrap();
+        machine.write_file("/f", b"one block").unwrap();
+        let made = machine.unmount().unwrap();
+        let victim = first_of_journal(&made) + 7;
+        let crafted = made.changed(&format!("sif /f {field} {victim}")).unwrap();
+        let machine = Machine::mount(&crafted).unwrap();
+        assert_eq!(machine.read_file("/f").err(), Some(Errno::EUCLEAN), "{features}");
+        let written = machine.pwrite("/f", 0, &[7; 1024]).and_then(|()| machine.fsync("/f"));
+        assert_eq!(written.err(), Some(Errno::EUCLEAN), "{features}");
+        drop(machine.give_up());
+    }
+}
+
+#[test]
+fn a_journal_that_is_too_short_is_refused_by_name() {
+    let mut short = image(&["-b", "1024"]);
+    let at = first_of_journal(&short) as usize * 1024;
+    // `s_maxlen`, of a superblock that has no checksum yet.
+    short.bytes[at + 0x10..at + 0x14].copy_from_slice(&1000u32.to_be_bytes());
+    take_log();
+    assert_eq!(Machine::mount(&short).err(), Some(Errno::EINVAL));
+    let log = take_log().join("\n");
+    assert!(log.contains("journal too short: 1000 blocks"), "{log}");
+}

@@ -18,14 +18,14 @@
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 
-use base::{Errno, FsBlock, Result};
+use base::{Errno, FsBlock, Result, time};
 use hashbrown::HashMap;
 use pagecache::Buffer;
 
 use crate::journal::Journal;
 use crate::role::Role;
 use crate::tail::Mark;
-use crate::trace::{self, Step};
+use crate::trace;
 use crate::transaction::Lists;
 use crate::units::{LogBlock, Tid};
 
@@ -42,6 +42,20 @@ struct Transaction {
     logged: Logged,
     /// From the end on, looked at and found at home.
     buffers: Vec<Buffer>,
+    stats: CheckpointStats,
+}
+
+/// How a transaction's blocks came home: what `jbd2_checkpoint_stats` tells.
+#[derive(Clone, Copy, Default, Debug)]
+pub(crate) struct CheckpointStats {
+    /// When a checkpoint first wrote blocks of it home, if one did.
+    pub begun: Option<u64>,
+    /// Times that a checkpoint had to commit the running transaction first.
+    pub forced_to_close: u32,
+    /// Blocks that checkpoints wrote.
+    pub written: u32,
+    /// All blocks of it that were let go.
+    pub dropped: u32,
 }
 
 /// All of them; see the module.
@@ -67,11 +81,15 @@ impl Lists {
                 buffer.finish_commit();
             }
         }
-        self.checkpoint.transactions.push_back(Transaction { logged, buffers });
+        self.checkpoint.transactions.push_back(Transaction {
+            logged,
+            buffers,
+            stats: CheckpointStats::default(),
+        });
     }
 
     /// Lets go of the oldest transactions that are done with.
-    pub(crate) fn clean(&mut self, dropped: impl Fn(Tid)) {
+    pub(crate) fn clean(&mut self, dropped: impl Fn(Tid, CheckpointStats)) {
         while let Some(oldest) = self.checkpoint.transactions.front_mut() {
             while let Some(buffer) = oldest.buffers.last() {
                 let block = buffer.block();
@@ -84,29 +102,38 @@ impl Lists {
                     self.checkpoint.newest.remove(&block);
                 }
                 oldest.buffers.pop();
+                oldest.stats.dropped += 1;
             }
-            dropped(oldest.logged.tid);
+            dropped(oldest.logged.tid, oldest.stats);
             self.checkpoint.transactions.pop_front();
         }
     }
 
     /// Of the oldest transactions that take at least `wanted` blocks of the log together: what can be taken
     /// home now, and whether any block waits for a commit first.
-    fn not_home(&self, wanted: u32, gain: impl Fn(Logged) -> u32) -> (Vec<Buffer>, bool) {
+    fn not_home(&mut self, wanted: u32, gain: impl Fn(Logged) -> u32) -> (Vec<Buffer>, bool) {
         let (mut buffers, mut waits) = (Vec::new(), false);
-        for (i, transaction) in self.checkpoint.transactions.iter().enumerate() {
+        let Checkpoint { transactions, newest } = &mut self.checkpoint;
+        for (i, transaction) in transactions.iter_mut().enumerate() {
             if i > 0 && gain(transaction.logged) >= wanted {
                 break;
             }
+            let (before, mut held) = (buffers.len(), false);
             for buffer in &transaction.buffers {
                 let block = buffer.block();
-                if self.checkpoint.newest.get(&block) == Some(&transaction.logged.tid) {
-                    waits |= buffer.is_journalled() || self.running.forgotten.contains_key(&block);
+                if newest.get(&block) == Some(&transaction.logged.tid) {
+                    held |= buffer.is_journalled() || self.running.forgotten.contains_key(&block);
                     if !buffer.is_home() {
                         buffers.push(buffer.clone());
                     }
                 }
             }
+            let stats = &mut transaction.stats;
+            stats.begun.get_or_insert_with(time::monotonic_ns);
+            // No more than the transaction has blocks.
+            stats.written += (buffers.len() - before) as u32;
+            stats.forced_to_close += u32::from(held);
+            waits |= held;
         }
         (buffers, waits)
     }
@@ -116,7 +143,7 @@ impl Journal {
     /// Where the log may begin, as far as is known without writing anything.
     pub(crate) fn oldest(&self) -> Option<Mark> {
         let mut lists = self.lists().lock();
-        lists.clean(|tid| trace::commit(self, tid, Step::Drop));
+        lists.clean(|tid, stats| trace::dropped(self, tid, &stats));
         let oldest = lists.checkpoint.transactions.front().map(|t| t.logged);
         drop(lists);
         let mark = match oldest {
@@ -164,7 +191,7 @@ impl Role<'_> {
         let journal = self.journal();
         let (mut buffers, waits) = {
             let mut lists = journal.lists().lock();
-            lists.clean(|tid| trace::commit(journal, tid, Step::Drop));
+            lists.clean(|tid, stats| trace::dropped(journal, tid, &stats));
             let gain = |logged: Logged| journal.gain(Mark { tid: logged.tid, block: logged.start });
             lists.not_home(wanted, gain)
         };
@@ -201,7 +228,7 @@ impl Role<'_> {
         self.move_to_oldest()?;
         let home = {
             let mut lists = journal.lists().lock();
-            lists.clean(|tid| trace::commit(journal, tid, Step::Drop));
+            lists.clean(|tid, stats| trace::dropped(journal, tid, &stats));
             lists.checkpoint.transactions.is_empty()
         };
         if !home {

@@ -38,6 +38,7 @@ use crate::journal::Journal;
 use crate::log_writer::LogWriter;
 use crate::role::Role;
 use crate::state::{Committing, Phase, Running, Stage};
+use crate::stats::RunStats;
 use crate::tail::Mark;
 use crate::trace::{self, Step};
 use crate::transaction::{Callback, Ordered};
@@ -52,6 +53,7 @@ struct Commit {
     callbacks: Vec<Callback>,
     /// Where it begins in the log.
     start: Mark,
+    run: RunStats,
 }
 
 impl Journal {
@@ -64,14 +66,19 @@ impl Journal {
         }
     }
 
-    fn count_switch(&self, running: Option<Running>) {
-        let Some(running) = running else { return };
-        self.counters().handles.add(running.handles.into());
+    /// What is known of a transaction's time when it is switched.
+    fn count_switch(&self, running: Option<Running>) -> RunStats {
+        let Some(running) = running else { return RunStats::default() };
         let now = time::monotonic_ns();
-        self.counters().running_ns.add(now.saturating_sub(running.started));
-        if let Some(requested) = running.requested {
+        if running.requested.is_some() {
             self.counters().requested.add(1);
-            self.counters().delay_ns.add(now.saturating_sub(requested));
+        }
+        RunStats {
+            wait_ns: running.max_wait_ns,
+            delay_ns: running.requested.map_or(0, |requested| now.saturating_sub(requested)),
+            running_ns: now.saturating_sub(running.started),
+            handles: running.handles,
+            ..RunStats::default()
         }
     }
 
@@ -112,10 +119,12 @@ impl Role<'_> {
         if done.is_ok() {
             journal.state().lock().note_commit_time(time::monotonic_ns() - switched);
         }
-        journal.counters().locked_ns.add(locked - begun);
-        journal.counters().logging_ns.add(time::monotonic_ns() - switched);
+        commit.run.locked_ns = locked - begun;
+        commit.run.logging_ns = time::monotonic_ns() - switched;
         callbacks.into_iter().for_each(|call| call(done));
         if done.is_ok() {
+            journal.counters().count(&commit.run);
+            trace::run_stats(journal, commit.tid, &commit.run);
             journal.state().lock().committed(commit.tid);
         }
         done.map(|()| true)
@@ -161,9 +170,9 @@ impl Role<'_> {
         drop(lists);
         journal.moved.wake_all();
         let (ordered, callbacks) = (pending.ordered, pending.callbacks);
-        journal.count_switch(running);
+        let run = journal.count_switch(running);
         let start = Mark { tid, block: start };
-        Some(Commit { tid, buffers: pending.buffers, revoked, ordered, callbacks, start })
+        Some(Commit { tid, buffers: pending.buffers, revoked, ordered, callbacks, start, run })
     }
 
     /// From the switch to the end.
@@ -177,7 +186,7 @@ impl Role<'_> {
         journal.step(Step::Flushing);
         let begun = time::monotonic_ns();
         submit_ordered(commit);
-        journal.counters().flushing_ns.add(time::monotonic_ns() - begun);
+        commit.run.flushing_ns = time::monotonic_ns() - begun;
         journal.step(Step::Logging);
         let mut log = LogWriter::new(journal, commit.tid, commit.start.block);
         log.revoke(commit.revoked.iter().copied())?;
@@ -192,9 +201,9 @@ impl Role<'_> {
             return Err(Errno::EIO);
         }
         self.write_record(&mut log)?;
-        journal.counters().blocks.add(commit.buffers.len() as u64);
+        // A transaction has at most a quarter of the log's blocks.
+        (commit.run.blocks, commit.run.blocks_logged) = (commit.buffers.len() as u32, log.used());
         journal.counters().revoked.add(commit.revoked.len() as u64);
-        journal.counters().blocks_logged.add(u64::from(log.used()));
         let used = log.used();
         drop(log);
         let buffers = core::mem::take(&mut commit.buffers);
@@ -275,7 +284,6 @@ impl Role<'_> {
         state.free = state.free.saturating_sub(used);
         state.committing = None;
         drop(state);
-        journal.counters().transactions.add(1);
     }
 }
 

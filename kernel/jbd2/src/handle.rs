@@ -134,12 +134,15 @@ impl Journal {
             log::error!("{self}: an operation wants {credits} credits, a transaction has {most}");
             return Err(Errno::ENOSPC);
         }
+        let begun = time::monotonic_ns();
         loop {
-            let begun = time::monotonic_ns();
             self.wait_for_place(refused)?;
-            self.counters().wait_ns.add(time::monotonic_ns() - begun);
-            match self.state().lock().admit(credits, self.limits(), time::monotonic_ns) {
-                Ok(tid) => return Ok(tid),
+            let mut state = self.state().lock();
+            match state.admit(credits, self.limits(), time::monotonic_ns) {
+                Ok(tid) => {
+                    state.note_wait(time::monotonic_ns().saturating_sub(begun));
+                    return Ok(tid);
+                }
                 Err(again) => refused = again,
             }
         }

@@ -6,7 +6,7 @@ use alloc::vec::Vec;
 use core::fmt;
 use core::sync::atomic::{AtomicBool, Ordering};
 
-use base::{Errno, Frame, Result, time::NSEC_PER_SEC};
+use base::{Errno, Frame, Ino, Result, time::NSEC_PER_SEC};
 use pagecache::{BlockDevice, Buffer, MetadataJournal};
 use sync::thread::Thread;
 use sync::{Mutex, SpinLock, WaitQueue};
@@ -15,6 +15,7 @@ use crate::checksum::Crc32c;
 use crate::disk::Checksums;
 use crate::handle::Spent;
 use crate::log::{Log, LogMap};
+use crate::registry;
 use crate::state::{Limits, State};
 use crate::stats::{Counters, Stats};
 use crate::superblock::{LogSuperblock, SuperblockError};
@@ -72,6 +73,8 @@ pub struct Setup {
     pub fs_device: Arc<BlockDevice>,
     /// Where the log's blocks lie.
     pub map: LogMap,
+    /// The file that the log is, if it has no device to itself.
+    pub inode: Option<Ino>,
     /// log2 of the block size, of both.
     pub block_bits: u32,
     /// The file system's UUID.
@@ -122,7 +125,7 @@ impl Journal {
         let limits = Limits::of(&superblock);
         let state = State::new(superblock.sequence(), superblock.ring().blocks(), (&setup.options).into());
         let tail = Tail::new(superblock);
-        Ok(Arc::new(Journal {
+        let journal = Arc::new(Journal {
             setup,
             log,
             limits,
@@ -136,7 +139,9 @@ impl Journal {
             counters: Counters::default(),
             drained: WaitQueue::new(),
             moved: WaitQueue::new(),
-        }))
+        });
+        registry::add(&journal);
+        Ok(journal)
     }
 
     /// Whether the log has transactions that may not be at home.
@@ -208,6 +213,11 @@ impl Journal {
     /// File systems that use it, as its superblock has it.
     pub fn users(&self) -> u32 {
         self.tail.lock().superblock.users()
+    }
+
+    /// Blocks before the area of fast commits, the superblock's among them.
+    pub fn log_len(&self) -> u32 {
+        self.tail.lock().superblock.ring().last.0
     }
 
     /// The most blocks that one handle may ask for.

@@ -39,6 +39,8 @@ pub(crate) struct Running {
     /// When it began and when it is to be committed at the latest, CLOCK_MONOTONIC.
     pub started: u64,
     pub expires: u64,
+    /// The longest that one of its handles waited to get in.
+    pub max_wait_ns: u64,
     /// When its commit was asked for.
     pub requested: Option<u64>,
 }
@@ -211,9 +213,17 @@ impl State {
                 handles: 0,
                 started,
                 expires,
+                max_wait_ns: 0,
                 requested: None,
             }
         })
+    }
+
+    /// A handle that is in the running transaction now has waited for it so long.
+    pub(crate) fn note_wait(&mut self, ns: u64) {
+        if let Some(running) = &mut self.running {
+            running.max_wait_ns = running.max_wait_ns.max(ns);
+        }
     }
 
     /// More credits for a handle that is active; false when the transaction would become too large.

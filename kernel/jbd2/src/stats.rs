@@ -65,7 +65,7 @@ counters! {
     checkpointed,
     /// Times the journal's superblock was written.
     superblocks,
-    /// Nanoseconds that handles waited for a place in a transaction.
+    /// Nanoseconds that handles waited for a place, the longest wait of each transaction.
     wait_ns,
     /// Nanoseconds of all commits together: of running before, …
     running_ns,
@@ -77,6 +77,37 @@ counters! {
     flushing_ns,
     /// … and of writing to the log.
     logging_ns,
+}
+
+/// What one transaction took, from its begin to the end of its commit (`struct transaction_run_stats_s`).
+#[derive(Clone, Copy, Default, Debug)]
+pub(crate) struct RunStats {
+    /// The longest that a handle waited for its place in it.
+    pub wait_ns: u64,
+    pub delay_ns: u64,
+    pub running_ns: u64,
+    pub locked_ns: u64,
+    pub flushing_ns: u64,
+    pub logging_ns: u64,
+    pub handles: u32,
+    pub blocks: u32,
+    pub blocks_logged: u32,
+}
+
+impl Counters {
+    /// A transaction is committed.
+    pub(crate) fn count(&self, run: &RunStats) {
+        self.transactions.add(1);
+        self.handles.add(run.handles.into());
+        self.running_ns.add(run.running_ns);
+        self.delay_ns.add(run.delay_ns);
+        self.locked_ns.add(run.locked_ns);
+        self.flushing_ns.add(run.flushing_ns);
+        self.logging_ns.add(run.logging_ns);
+        self.blocks.add(run.blocks.into());
+        self.blocks_logged.add(run.blocks_logged.into());
+        self.wait_ns.add(run.wait_ns);
+    }
 }
 
 impl Journal {
@@ -94,7 +125,7 @@ impl Journal {
         text += &format!(
             "average: \n  {}ms waiting for transaction\n  {}ms request delay\n  {}ms running transaction\n",
             ms(stats.wait_ns),
-            ms(stats.delay_ns),
+            stats.delay_ns / stats.requested.max(1) / 1_000_000,
             ms(stats.running_ns)
         );
         text += &format!(

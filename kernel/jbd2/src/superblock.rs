@@ -29,7 +29,8 @@ use crate::disk::{BlockType, Checksums, Compat, Format, Header, Incompat, RawSup
 use crate::disk::{CHECKSUM_AT, CHECKSUM_CRC32C, Names};
 use crate::units::{LogBlock, Tid};
 
-/// Linux refuses a journal with a shorter log.
+/// Linux uses no journal with a shorter one (`JBD2_MIN_JOURNAL_BLOCKS`); a file system should not either. All
+/// blocks before the area of fast commits count.
 pub const MIN_LOG_BLOCKS: u32 = 1024;
 /// Blocks of the area of fast commits when the superblock says 0.
 const DEFAULT_FAST_COMMIT_BLOCKS: u32 = 256;

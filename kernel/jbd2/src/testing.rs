@@ -264,6 +264,7 @@ impl Bench {
             device: device.clone(),
             fs_device: device.clone(),
             map,
+            inode: Some(base::Ino(8)),
             block_bits: shape.block_bits,
             uuid: [7; 16],
             crc32c: test_crc32c,

@@ -6,13 +6,16 @@
 //!
 //! Source: Linux 6.1, include/trace/events/jbd2.h.
 
+use base::time;
 use base::trace::{Dev, Event, Record, kdev};
 
+use crate::checkpoint::CheckpointStats;
 use crate::journal::Journal;
+use crate::stats::RunStats;
 use crate::units::Tid;
 
 /// The events of this layer.
-pub static EVENTS: [&Event; 13] = [
+pub static EVENTS: [&Event; 15] = [
     &HANDLE_START,
     &HANDLE_EXTEND,
     &HANDLE_RESTART,
@@ -22,7 +25,9 @@ pub static EVENTS: [&Event; 13] = [
     &COMMIT_FLUSHING,
     &COMMIT_LOGGING,
     &END_COMMIT,
+    &RUN_STATS,
     &CHECKPOINT,
+    &CHECKPOINT_STATS,
     &DROP_TRANSACTION,
     &UPDATE_LOG_TAIL,
     &WRITE_SUPERBLOCK,
@@ -62,6 +67,40 @@ event!(DROP_TRANSACTION, "jbd2_drop_transaction", ["tid_t transaction"], commit_
 event!(END_COMMIT, "jbd2_end_commit", ["tid_t transaction", "tid_t head"], |r, out| {
     write!(out, "dev {} transaction {} sync 0 head {}", Dev(r.arg(0)), r.arg(1), r.arg(2))
 });
+// More numbers than a record has words: two of 32 bits in each.
+event!(
+    RUN_STATS,
+    "jbd2_run_stats",
+    [
+        "tid_t tid, unsigned int wait",
+        "unsigned int request_delay, running",
+        "unsigned int locked, flushing",
+        "unsigned int logging, handle_count",
+        "unsigned int blocks, blocks_logged"
+    ],
+    |r, out| {
+        let (low, high) = (|n| r.arg(n) as u32, |n| r.arg(n) >> 32);
+        write!(out, "dev {} tid {} wait {} ", Dev(r.arg(0)), low(1), high(1))?;
+        write!(out, "request_delay {} running {} locked {} ", low(2), high(2), low(3))?;
+        write!(out, "flushing {} logging {} handle_count {} ", high(3), low(4), high(4))?;
+        write!(out, "blocks {} blocks_logged {}", low(5), high(5))
+    }
+);
+event!(
+    CHECKPOINT_STATS,
+    "jbd2_checkpoint_stats",
+    [
+        "tid_t tid",
+        "unsigned int chp_time",
+        "unsigned int forced_to_close",
+        "unsigned int written",
+        "unsigned int dropped"
+    ],
+    |r, out| {
+        write!(out, "dev {} tid {} chp_time {} ", Dev(r.arg(0)), r.arg(1), r.arg(2))?;
+        write!(out, "forced_to_close {} written {} dropped {}", r.arg(3), r.arg(4), r.arg(5))
+    }
+);
 event!(CHECKPOINT, "jbd2_checkpoint", ["int result"], |r, out| {
     write!(out, "dev {} result {}", Dev(r.arg(0)), r.signed(1))
 });
@@ -125,8 +164,6 @@ pub(crate) enum Step {
     Locking,
     Flushing,
     Logging,
-    /// Not a step: its blocks are all at home.
-    Drop,
 }
 
 /// A commit has come so far.
@@ -137,7 +174,6 @@ pub(crate) fn commit(journal: &Journal, tid: Tid, step: Step) {
         Step::Locking => &COMMIT_LOCKING,
         Step::Flushing => &COMMIT_FLUSHING,
         Step::Logging => &COMMIT_LOGGING,
-        Step::Drop => &DROP_TRANSACTION,
     };
     event.emit(move || [of(journal), tid.0.into()]);
 }
@@ -146,6 +182,35 @@ pub(crate) fn commit(journal: &Journal, tid: Tid, step: Step) {
 #[inline(always)]
 pub(crate) fn end_commit(journal: &Journal, tid: Tid, tail: Tid) {
     END_COMMIT.emit(move || [of(journal), tid.0.into(), tail.0.into()]);
+}
+
+/// What a commit took.
+#[inline(always)]
+pub(crate) fn run_stats(journal: &Journal, tid: Tid, run: &RunStats) {
+    RUN_STATS.emit(move || {
+        // Milliseconds, as Linux shows them; a run has no 2^32 of them, nor of blocks.
+        let ms = |ns: u64| (ns / 1_000_000) as u32;
+        let two = |low: u32, high: u32| u64::from(low) | u64::from(high) << 32;
+        [
+            of(journal),
+            two(tid.0, ms(run.wait_ns)),
+            two(ms(run.delay_ns), ms(run.running_ns)),
+            two(ms(run.locked_ns), ms(run.flushing_ns)),
+            two(ms(run.logging_ns), run.handles),
+            two(run.blocks, run.blocks_logged),
+        ]
+    });
+}
+
+/// A transaction's blocks are all at home.
+#[inline(always)]
+pub(crate) fn dropped(journal: &Journal, tid: Tid, stats: &CheckpointStats) {
+    DROP_TRANSACTION.emit(move || [of(journal), tid.0.into()]);
+    CHECKPOINT_STATS.emit(move || {
+        let took = stats.begun.map_or(0, |begun| time::monotonic_ns().saturating_sub(begun));
+        let (forced, written) = (stats.forced_to_close.into(), stats.written.into());
+        [of(journal), tid.0.into(), took / 1_000_000, forced, written, stats.dropped.into()]
+    });
 }
 
 /// Blocks were taken home because the log had no room.

@@ -79,6 +79,17 @@ impl ProcFs {
         }
         Ok(())
     }
+
+    /// A journal stands at its number.
+    fn list_journals(&self, from: u64, emit: &mut Emit<'_, Id>) -> Result<()> {
+        for journal in self.source.journals() {
+            let position = u64::from(journal.number);
+            if position >= from && !emit(position, journal.name.as_bytes(), Id::Journal(journal.number)) {
+                break;
+            }
+        }
+        Ok(())
+    }
 }
 
 impl Tree for ProcFs {
@@ -112,6 +123,8 @@ impl Tree for ProcFs {
         match id {
             Id::Row(..) => id.row().map_or(0, |row| row.mode),
             Id::Descriptor(_, fd) => self.file(fd).map_or(0, |file| link_mode(file.mode())),
+            Id::Journal(_) => 0o555,
+            Id::JournalInfo(_) => 0o444,
         }
     }
 
@@ -139,12 +152,24 @@ impl Tree for ProcFs {
         if id.kind() != FileType::Directory || !counts {
             return 1;
         }
+        if let Some(What::Journals) = id.what() {
+            return 2 + self.source.journals().len() as u32;
+        }
         2 + id.children().filter(|(_, id)| id.kind() == FileType::Directory).count() as u32
     }
 
     fn lookup(&self, dir: Id, name: &[u8]) -> Option<Id> {
         if let Some(What::Descriptors) = dir.what() {
             return self.descriptor(dir.scope(), name);
+        }
+        match (dir, dir.what()) {
+            (_, Some(What::Journals)) => {
+                let journals = self.source.journals();
+                let found = journals.iter().find(|journal| journal.name.as_bytes() == name)?;
+                return Some(Id::Journal(found.number));
+            }
+            (Id::Journal(number), _) => return (name == b"info").then_some(Id::JournalInfo(number)),
+            _ => {}
         }
         let (_, id) = dir.children().find(|(n, _)| n.as_bytes() == name)?;
         (!self.is_absent_process(id)).then_some(id)
@@ -154,6 +179,15 @@ impl Tree for ProcFs {
     fn list(&self, dir: Id, from: u64, emit: &mut Emit<'_, Id>) -> Result<()> {
         if let Some(What::Descriptors) = dir.what() {
             return self.list_descriptors(dir.scope(), from, emit);
+        }
+        if let Some(What::Journals) = dir.what() {
+            return self.list_journals(from, emit);
+        }
+        if let Id::Journal(number) = dir {
+            if from == 0 {
+                emit(0, b"info", Id::JournalInfo(number));
+            }
+            return Ok(());
         }
         for (name, id) in dir.children() {
             let Id::Row(_, index) = id else { continue };
@@ -165,9 +199,9 @@ impl Tree for ProcFs {
         Ok(())
     }
 
-    /// Descriptors come and go, and so does the program.
+    /// Descriptors and journals come and go, and so does the program.
     fn fixed(&self, dir: Id) -> bool {
-        !matches!(dir.what(), Some(What::Descriptors)) && dir != Id::ROOT
+        !matches!(dir.what(), Some(What::Descriptors | What::Journals)) && dir != Id::ROOT
     }
 
     fn show(&self, id: Id, text: &mut Text) -> Result<()> {

@@ -49,11 +49,26 @@ pub trait ProcSource: Send + Sync {
     /// The disks, in the order of their registration.
     fn disks(&self) -> Vec<Disk>;
 
+    /// The journals of the mounted file systems, each with a number that is its own.
+    fn journals(&self) -> Vec<Journal>;
+
+    /// What the journal with this number tells of itself, as Linux writes it; None when it is gone.
+    fn journal_info(&self, number: u32) -> Option<String>;
+
     /// Fills with random bytes.
     fn random(&self, bytes: &mut [u8]);
 
     /// The program; None before it starts.
     fn process(&self) -> Option<Arc<dyn ProcessView>>;
+}
+
+/// A journal.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Journal {
+    /// Below 2^28.
+    pub number: u32,
+    /// `vda-8`.
+    pub name: String,
 }
 
 /// The running program, which is process 1.

@@ -44,6 +44,8 @@ pub(crate) enum What {
     Enter(Scope),
     /// The directory of the open descriptors.
     Descriptors,
+    /// The directory of the journals.
+    Journals,
     /// Text about the system.
     System(fn(&ProcFs, &mut Text)),
     /// The same below /proc/sys, where not even the superuser opens for writing what cannot be
@@ -61,7 +63,7 @@ pub(crate) enum What {
     Place(fn(&dyn ProcessView) -> Path),
 }
 
-use What::{Descriptors, Directory, Enter, Link, Place, Process, Sysctl, System, Writable};
+use What::{Descriptors, Directory, Enter, Journals, Link, Place, Process, Sysctl, System, Writable};
 
 const fn row(path: &'static str, mode: u32, what: What) -> Row {
     Row { path, mode, what }
@@ -114,6 +116,8 @@ static SYSTEM: &[Row] = &[
     setting("sys/vm/dirty_bytes", Setting::DirtyBytes),
     row("sys/fs/pipe-max-size", 0o444, Sysctl(sysctl::pipe_max_size)),
     row("sys/vm/drop_caches", 0o200, What::Setting(Setting::DropCaches)),
+    row("fs",      0o555, Directory),
+    row("fs/jbd2", 0o555, Journals),
 ];
 
 #[rustfmt::skip]
@@ -159,6 +163,10 @@ pub(crate) enum Id {
     Row(Scope, usize),
     /// The link of an open descriptor.
     Descriptor(Scope, i32),
+    /// The directory of a journal, by its number.
+    Journal(u32),
+    /// What it tells of itself.
+    JournalInfo(u32),
 }
 
 impl Id {
@@ -175,12 +183,16 @@ impl Id {
         Ino(match self {
             Id::Row(scope, index) => base(scope) + index as u64,
             Id::Descriptor(scope, fd) => base(scope) + (1 << 31) + u64::from(fd.unsigned_abs()),
+            // The system's table has no descriptors, and no more rows than this.
+            Id::Journal(number) => (1 << 31) + 2 * u64::from(number),
+            Id::JournalInfo(number) => (1 << 31) + 2 * u64::from(number) + 1,
         })
     }
 
     pub fn scope(self) -> Scope {
         match self {
             Id::Row(scope, _) | Id::Descriptor(scope, _) => scope,
+            Id::Journal(_) | Id::JournalInfo(_) => Scope::System,
         }
     }
 
@@ -188,7 +200,7 @@ impl Id {
     pub fn row(self) -> Option<&'static Row> {
         match self {
             Id::Row(scope, index) => scope.rows().get(index),
-            Id::Descriptor(..) => None,
+            _ => None,
         }
     }
 
@@ -198,10 +210,12 @@ impl Id {
     }
 
     pub fn kind(self) -> FileType {
-        match self.what() {
-            Some(Directory | Enter(_) | Descriptors) => FileType::Directory,
-            Some(Link(..) | Place(_)) | None => FileType::Symlink,
-            Some(_) => FileType::Regular,
+        match (self, self.what()) {
+            (Id::Journal(_), _) | (_, Some(Directory | Enter(_) | Descriptors | Journals)) => {
+                FileType::Directory
+            }
+            (Id::Descriptor(..), _) | (_, Some(Link(..) | Place(_))) => FileType::Symlink,
+            _ => FileType::Regular,
         }
     }
 
@@ -222,6 +236,10 @@ impl Id {
 /// Writes the text of a file, as it is now. None for what is no text, and when the program is needed
 /// and there is none.
 pub(crate) fn text_of(id: Id, fs: &ProcFs, text: &mut Text) -> Option<()> {
+    if let Id::JournalInfo(number) = id {
+        write!(text, "{}", fs.source.journal_info(number)?);
+        return Some(());
+    }
     match id.what()? {
         System(make) | Sysctl(make) => make(fs, text),
         What::Setting(which) => writeln!(text, "{}", fs.source.setting(*which)),

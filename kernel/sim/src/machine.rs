@@ -35,6 +35,8 @@ pub type Name = (Vec<u8>, u64, Option<FileType>);
 pub struct Options {
     /// Read-only.
     pub read_only: bool,
+    /// The disk takes no writes.
+    pub read_only_disk: bool,
     /// The comma list of mount(2).
     pub options: String,
     /// `ext2`, `ext3`; ext4 when empty.
@@ -130,6 +132,7 @@ impl Machine {
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
         let elevator = if options.elevator.is_empty() { "noop" } else { options.elevator };
         let disk = Disk::new(&format!("sim{number}"), DevId::new(240, number), tracer.clone(), elevator)?;
+        disk.set_read_only(options.read_only_disk);
         let read_only = if options.read_only { MountFlags::RDONLY } else { MountFlags::empty() };
         let flags = options.flags | read_only;
         let device = BlockDevice::of(&disk);

@@ -26,6 +26,7 @@ use core::fmt;
 use base::{DevId, Errno, FileBlock, FsBlock, Ino, Result};
 use jbd2::disk::Checksums;
 use jbd2::log::{LogMap, MapError};
+use jbd2::superblock::MIN_LOG_BLOCKS;
 use jbd2::{Journal, Setup};
 use pagecache::{BlockDevice, ExtentKind, MapMode};
 use vfs::FileType;
@@ -66,6 +67,8 @@ enum LoadError {
     BlockSize(u32),
     /// It is that of so many file systems.
     Users(u32),
+    /// Its log has so few blocks.
+    Short(u32),
 }
 
 impl fmt::Display for LoadError {
@@ -89,6 +92,9 @@ impl fmt::Display for LoadError {
             }
             LoadError::Users(users) => {
                 write!(f, "the external journal has {users} users, and must have one")
+            }
+            LoadError::Short(blocks) => {
+                write!(f, "journal too short: {blocks} blocks, {MIN_LOG_BLOCKS} are the least")
             }
         }
     }
@@ -235,12 +241,14 @@ fn open(fs: &Arc<Ext4Fs>) -> Result<Arc<Journal>> {
         log::error!("EXT4-fs ({}): {e}", fs.disk_name());
     };
     let (device, map) = find(fs, &complain)?;
+    let ino = fs.superblock().s_journal_inum.get();
     let geometry = fs.geometry();
     let weak = Arc::downgrade(fs);
     let setup = Setup {
         device,
         fs_device: fs.device().clone(),
         map,
+        inode: (ino != 0).then_some(Ino(u64::from(ino))),
         block_bits: geometry.block_bits,
         uuid: geometry.uuid,
         crc32c,
@@ -260,6 +268,16 @@ fn open(fs: &Arc<Ext4Fs>) -> Result<Arc<Journal>> {
         let e = LoadError::Users(journal.users());
         complain(&e);
         return Err(e.into());
+    }
+    if journal.log_len() < MIN_LOG_BLOCKS {
+        let e = LoadError::Short(journal.log_len());
+        complain(&e);
+        return Err(e.into());
+    }
+    if !external {
+        // Its own inode was read before: no other may have these blocks.
+        let runs = journal.setup().map.runs().map(|(first, len)| (first.0, u64::from(len)));
+        fs.zones.protect_journal(runs.collect());
     }
     Ok(journal)
 }

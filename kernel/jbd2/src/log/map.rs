@@ -82,6 +82,11 @@ impl LogMap {
         self.blocks
     }
 
+    /// Its runs on the device, in the order of the log.
+    pub fn runs(&self) -> impl Iterator<Item = (FsBlock, u32)> + '_ {
+        self.runs.iter().map(|run| (FsBlock(run.disk), run.len))
+    }
+
     /// Where the journal's superblock lies.
     pub fn superblock(&self) -> FsBlock {
         self.superblock

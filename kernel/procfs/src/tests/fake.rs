@@ -141,6 +141,14 @@ impl ProcSource for FakeSource {
         [disk, other].to_vec()
     }
 
+    fn journals(&self) -> Vec<Journal> {
+        [(3, "vda-8"), (7, "vdb")].map(|(number, name)| Journal { number, name: name.to_string() }).to_vec()
+    }
+
+    fn journal_info(&self, number: u32) -> Option<String> {
+        [3, 7].contains(&number).then(|| alloc::format!("{number} transactions\n"))
+    }
+
     fn random(&self, bytes: &mut [u8]) {
         bytes.fill(0xf0 | self.next_random.fetch_add(1, Ordering::Relaxed) & 0xf);
     }

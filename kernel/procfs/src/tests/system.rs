@@ -214,3 +214,15 @@ fn disks() {
          254      16 vdb 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0\n"
     );
 }
+
+#[test]
+fn each_journal_has_a_directory_with_what_it_tells() {
+    let world = World::new();
+    assert_eq!(world.ls("/proc/fs/jbd2").unwrap(), [".", "..", "vda-8", "vdb"]);
+    assert_eq!(world.ls("/proc/fs/jbd2/vdb").unwrap(), [".", "..", "info"]);
+    assert_eq!(world.cat("/proc/fs/jbd2/vda-8/info"), "3 transactions\n");
+    assert_eq!(world.cat("/proc/fs/jbd2/vdb/info"), "7 transactions\n");
+    let refused = |path| world.try_open(path, RDONLY);
+    assert_eq!(refused("/proc/fs/jbd2/vdc"), err(Errno::ENOENT));
+    assert_eq!(refused("/proc/fs/jbd2/vdb/other"), err(Errno::ENOENT));
+}

@@ -30,7 +30,7 @@ fn the_whole_tree_can_be_walked_and_agrees_with_stat() {
 fn modes_links_and_sizes_are_linux_s() {
     let world = World::new();
     for (path, mode, nlink, size) in [
-        ("/proc", 0o040555, 4, 0),
+        ("/proc", 0o040555, 5, 0),
         ("/proc/self", 0o120777, 1, 0),
         ("/proc/thread-self", 0o120777, 1, 0),
         ("/proc/mounts", 0o120777, 1, 11),
@@ -42,6 +42,10 @@ fn modes_links_and_sizes_are_linux_s() {
         ("/proc/1/fd", 0o040500, 2, 0),
         ("/proc/1/task", 0o040555, 3, 0),
         ("/proc/1/task/1", 0o040555, 3, 0),
+        ("/proc/fs", 0o040555, 3, 0),
+        ("/proc/fs/jbd2", 0o040555, 4, 0),
+        ("/proc/fs/jbd2/vda-8", 0o040555, 2, 0),
+        ("/proc/fs/jbd2/vda-8/info", 0o100444, 1, 0),
         ("/proc/sys", 0o040555, 1, 0),
         ("/proc/sys/kernel", 0o040555, 1, 0),
     ] {
