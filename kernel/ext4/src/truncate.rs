@@ -19,6 +19,7 @@
 //! # Locking
 //! The caller holds `rwsem` alone and no handle. `data_sem` is taken alone for step 4, anew for every chunk.
 
+use base::units::SECTOR_SHIFT;
 use base::{Errno, FsBlock, Result};
 use smallvec::SmallVec;
 use vfs::FileType;
@@ -26,7 +27,7 @@ use vfs::FileType;
 use crate::balloc::{blocks, window};
 use crate::disk::feature::RoCompat;
 use crate::disk::inode::InodeFlags;
-use crate::extent::node::MAX_BLOCKS;
+use crate::extent::node::{self, MAX_BLOCKS};
 use crate::extent::tree::Tree;
 use crate::fs::Ext4Fs;
 use crate::indirect;
@@ -99,29 +100,43 @@ impl Node {
     pub(crate) fn remove_blocks(&self, from: u64, to: u64, between: impl Fn()) -> Result<()> {
         loop {
             let _handle = self.fs().start(credits::chunk(self))?;
-            let mut gone = Removed::new(self.fs());
-            let done = {
-                let _alone = self.data_sem().write();
-                // Below 2^32 where there is anything to forget.
-                self.extents.forget(u32::try_from(from).unwrap_or(u32::MAX), to);
-                if self.flags().contains(InodeFlags::EXTENTS) {
-                    Tree::of(self).remove(from, to, &mut gone)
-                } else {
-                    indirect::remove(self, from, to, &mut gone)
-                }
-            };
-            between();
-            // What was taken out is nobody's, even when the rest could not be.
-            let freed = gone.runs.iter().try_for_each(|run| match run.metadata {
-                true => self.free_pointers(run.first),
-                false => self.free_run(run.first, run.len),
-            });
+            let done = self.remove_chunk(from, to, &between);
             self.mark_dirty();
-            freed?;
             if done? {
                 return Ok(());
             }
         }
+    }
+
+    /// One chunk of that, from the end, inside a handle that has room for it; the inode is not stored. True when
+    /// nothing is left in the range.
+    pub(crate) fn remove_chunk(&self, from: u64, to: u64, between: impl Fn()) -> Result<bool> {
+        let mut gone = Removed::new(self.fs());
+        let done = {
+            let _alone = self.data_sem().write();
+            // Below 2^32 where there is anything to forget.
+            self.extents.forget(u32::try_from(from).unwrap_or(u32::MAX), to);
+            if self.flags().contains(InodeFlags::EXTENTS) {
+                Tree::of(self).remove(from, to, &mut gone)
+            } else {
+                indirect::remove(self, from, to, &mut gone)
+            }
+        };
+        between();
+        // What was taken out is nobody's, even when the rest could not be.
+        gone.runs.iter().try_for_each(|run| match run.metadata {
+            true => self.free_pointers(run.first),
+            false => self.free_run(run.first, run.len),
+        })?;
+        done
+    }
+
+    /// Whether all of its blocks certainly go in one chunk: the extents lie in the inode, and are of few groups.
+    pub(crate) fn is_one_chunk(&self) -> bool {
+        let geometry = self.fs().geometry();
+        let sectors = u64::from(geometry.blocks_per_group) << (geometry.block_bits - SECTOR_SHIFT);
+        self.flags().contains(InodeFlags::EXTENTS)
+            && self.with_meta(|m| m.blocks <= sectors && node::depth(&m.block) == 0)
     }
 
     /// Frees a block of pointers.

@@ -2,7 +2,7 @@
 //!
 //! # Order
 //! Pages, blocks (a handle for each chunk), and in a last handle attributes, off the orphan list, `i_dtime`,
-//! the number. A crash in between finds the inode on the orphan list and goes on; an I/O error leaves it
+//! the number. What is one chunk goes in that last handle, too. A crash in between finds the inode on the orphan list and goes on; an I/O error leaves it
 //! there for the next mount or e2fsck.
 //!
 //! # Locking
@@ -16,7 +16,8 @@ use base::Result;
 use vfs::FileType;
 
 use super::{Ext4Inode, Node};
-use crate::balloc::inodes;
+use crate::balloc::{inodes, window};
+use crate::extent::node::MAX_BLOCKS;
 use crate::fs::Ext4Fs;
 use crate::inode::cache::use_of;
 use crate::journal::credits;
@@ -58,7 +59,8 @@ impl Drop for Leaving<'_> {
 impl Node {
     fn delete(&self, leaving: Leaving<'_>) -> Result<()> {
         self.fs.bdi().forget(&self.dirty);
-        if self.is_mapped() {
+        let small = self.is_mapped() && self.is_one_chunk();
+        if self.is_mapped() && !small {
             {
                 let _handle = self.fs.start(credits::inode())?;
                 self.settle_ordered(0..u64::MAX)?;
@@ -67,9 +69,18 @@ impl Node {
             self.mapping.truncate_pagecache(0);
             self.free_behind(0)?;
         }
-        let _handle = self.fs.start(credits::evict())?;
+        let blocks = if small { credits::chunk(self) } else { 0 };
+        let _handle = self.fs.start(blocks + credits::evict())?;
         // Dropped before the handle.
         let _leaving = leaving;
+        if small {
+            self.settle_ordered(0..u64::MAX)?;
+            self.set_size(0);
+            self.mapping.truncate_pagecache(0);
+            window::discard(self);
+            // Once, by `is_one_chunk`.
+            while !self.remove_chunk(0, MAX_BLOCKS, || {}).inspect_err(|_| self.mark_dirty())? {}
+        }
         self.free_xattrs()?;
         self.forget_orphan()?;
         // 0 would say "in use": a clock that stands at 1970 still deletes.
