@@ -324,6 +324,9 @@ pub(crate) fn fibmap(node: &Node, arg: u64, caller: &Caller<'_>) -> Result<u64> 
 /// As Linux's: what fails reads as nothing there.
 fn bmap(node: &Node, block: u32) -> u64 {
     let _shared = node.rwsem().read();
+    if node.empty_log_for_reader().is_err() {
+        return 0;
+    }
     if node.is_inline() || pagecache::filemap_write_and_wait_range(node.mapping(), node, 0..u64::MAX).is_err()
     {
         return 0;

@@ -13,8 +13,9 @@
 //! Which flags may be set on what, and by whom, is in [`Node::set_user_flags`].
 //!
 //! # What is refused though Linux does it
-//! A change between extents and block pointers (FS_EXTENT_FL), EOPNOTSUPP. FS_JOURNAL_DATA_FL is passed
-//! over, as Linux does on a disk without a journal.
+//! A change between extents and block pointers (FS_EXTENT_FL), EOPNOTSUPP. FS_JOURNAL_DATA_FL is changed
+//! last and apart, as it takes commits ([`Node::change_journal_flag`]); on a disk without a journal it is
+//! passed over.
 //!
 //! # Locking
 //! `i_rwsem` alone around a change.
@@ -117,6 +118,9 @@ fn change(
         let _handle = inode.fs().start(credits::setattr())?;
         inode.set_user_flags(flags, project, caller.capable)?;
         inode.set_project(project)?;
+    }
+    if (flags ^ now.0).contains(InodeFlags::JOURNAL_DATA) {
+        inode.change_journal_flag(flags.contains(InodeFlags::JOURNAL_DATA))?;
     }
     inode.commit_if_sync();
     Ok(0)

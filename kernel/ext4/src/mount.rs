@@ -34,8 +34,8 @@ use crate::disk::superblock::{OFFSET, SIZE, Superblock};
 use crate::fs::{Ext4Fs, Parts};
 use crate::geometry::{Geometry, SuperError, features};
 use crate::group::Groups;
-use crate::journal::load;
-use crate::options::{DataMode, Flag, Flavor, Options, default_data};
+use crate::journal::{load, mode};
+use crate::options::{Flag, Flavor, Options};
 use crate::orphan;
 use crate::state::{begin, warn_about_state};
 
@@ -79,10 +79,10 @@ fn mount_as(
     options: &str,
 ) -> Result<Arc<Ext4Fs>> {
     let read_only = flags.contains(MountFlags::RDONLY);
-    let options = Options::parse(options, flavor)?.with_mount_flags(flags);
+    let mut options = Options::parse(options, flavor)?.with_mount_flags(flags);
     let mut claim = device.claim()?;
     let (mut sb, mut geometry) = checked_superblock(device)?;
-    check_journal_options(device.disk(), &geometry, &options)?;
+    mode::check_mount(device.disk(), &geometry, &mut options)?;
     let complain = |e: SuperError| {
         log::error!("EXT4-fs ({}): {e}", device.disk().name());
         e.errno()
@@ -125,42 +125,6 @@ fn checked_superblock(device: &Arc<BlockDevice>) -> Result<(Superblock, Geometry
         e.errno()
     })?;
     Ok((sb, geometry))
-}
-
-/// EINVAL for options that speak of a journal where there is none, and for data through the journal.
-fn check_journal_options(disk: &Disk, geometry: &Geometry, options: &Options) -> Result<()> {
-    let said = |flag| options.is_on(flag, Flag::empty());
-    let asked = [
-        ("data=", options.data.is_some()),
-        ("commit=", options.commit.is_some_and(|seconds| seconds != 5)),
-        ("journal_checksum", said(Flag::JOURNAL_CHECKSUM)),
-        ("journal_async_commit", said(Flag::ASYNC_COMMIT)),
-    ];
-    if !geometry.has_compat(Compat::HAS_JOURNAL)
-        && let Some((word, _)) = asked.iter().find(|(_, said)| *said)
-    {
-        log::error!("EXT4-fs ({}): can't mount with {word}, fs mounted w/o journal", disk.name());
-        return Err(Errno::EINVAL);
-    }
-    if !load::is_wanted(geometry, options) {
-        return Ok(());
-    }
-    let data = options.data.or(default_data(geometry.default_mount_opts)).unwrap_or(DataMode::Ordered);
-    if data == DataMode::Journal {
-        log::error!("EXT4-fs ({}): data=journal is not supported, and the disk asks for it", disk.name());
-        return Err(Errno::EINVAL);
-    }
-    check_async_commit(disk, data, options)
-}
-
-/// EINVAL for commits that wait for nothing where data must be on the disk first: nothing would keep the commit
-/// block from the medium until they are.
-pub(crate) fn check_async_commit(disk: &Disk, data: DataMode, options: &Options) -> Result<()> {
-    if data == DataMode::Ordered && options.is_on(Flag::ASYNC_COMMIT, Flag::empty()) {
-        log::error!("EXT4-fs ({}): can't mount with journal_async_commit in data=ordered mode", disk.name());
-        return Err(Errno::EINVAL);
-    }
-    Ok(())
 }
 
 /// Replays the journal. EROFS when the disk cannot be written.

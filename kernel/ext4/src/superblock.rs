@@ -23,8 +23,8 @@ use crate::disk::{hi32, lo32};
 use crate::fs::Ext4Fs;
 use crate::inode::cache::table_place;
 use crate::inode::raw;
-use crate::mount::check_async_commit;
-use crate::options::{Flag, MOUNT_FLAGS, Options};
+use crate::journal::mode;
+use crate::options::{Flag, MOUNT_FLAGS};
 use crate::orphan::{clean_up, note_unmount};
 use crate::state::{begin, sectors_written, split_time};
 
@@ -107,7 +107,7 @@ impl SuperBlock for Ext4Fs {
 
     fn remount(&self, flags: MountFlags, options: &str) -> Result<()> {
         let mut options = self.options().and(options)?.with_mount_flags(flags);
-        self.check_remount(&mut options)?;
+        mode::check_remount(self, &mut options)?;
         if options.is_on(Flag::ABORT, Flag::empty()) {
             self.abort();
         }
@@ -159,29 +159,6 @@ impl SuperBlock for Ext4Fs {
 }
 
 impl Ext4Fs {
-    /// What a remount cannot change of a journal: the mode of data is refused, checksums and the kind of commit
-    /// stay as they are, as in Linux.
-    fn check_remount(&self, options: &mut Options) -> Result<()> {
-        let (name, before) = (self.disk_name(), self.data_mode());
-        if self.journal().is_none() {
-            return Ok(());
-        }
-        if options.data.is_some_and(|mode| mode != before) {
-            log::error!("EXT4-fs ({name}): Cannot change data mode on remount");
-            return Err(Errno::EINVAL);
-        }
-        check_async_commit(self.device().disk(), before, options)?;
-        let fixed =
-            [(Flag::JOURNAL_CHECKSUM, "journal_checksum"), (Flag::ASYNC_COMMIT, "journal_async_commit")];
-        for (flag, word) in fixed {
-            if options.is_on(flag, Flag::empty()) != self.is_on(flag) {
-                log::error!("EXT4-fs ({name}): changing {word} during remount not supported; ignoring");
-                options.keep(flag, &self.options());
-            }
-        }
-        Ok(())
-    }
-
     /// Writes everything, then marks the disk as it was when it was mounted: clean, if it was clean. It is
     /// read-only afterwards.
     pub(crate) fn finish(&self) -> Result<()> {

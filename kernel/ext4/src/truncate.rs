@@ -29,7 +29,6 @@ use crate::disk::feature::RoCompat;
 use crate::disk::inode::InodeFlags;
 use crate::extent::node::{self, MAX_BLOCKS};
 use crate::extent::tree::Tree;
-use crate::fs::Ext4Fs;
 use crate::indirect;
 use crate::inode::{Node, Touch};
 use crate::journal::credits::{self, CHUNK};
@@ -61,13 +60,20 @@ impl Node {
 
     /// Steps 1 to 4.
     fn shrink(&self, size: u64) -> Result<()> {
-        pagecache::block_truncate_page(self.mapping(), self, size)?;
-        self.mark_pages_dirty();
+        let block_end = size.next_multiple_of(self.fs().geometry().block_size() as u64);
+        let journalled = self.journals_data();
+        if !journalled {
+            self.zero_within_block(size, block_end)?;
+        }
+        self.settle_cut(size)?;
         {
-            let _handle = self.fs().start(credits::orphan())?;
+            let _handle = self.fs().start(credits::orphan() + credits::zeroed_block())?;
+            if journalled {
+                self.zero_within_block(size, block_end)?;
+            }
             self.settle_ordered(size..u64::MAX)?;
             // The zeros behind the new end.
-            self.note_ordered(size..size.next_multiple_of(self.fs().geometry().block_size() as u64));
+            self.note_ordered(size..block_end);
             self.add_orphan()?;
             self.set_size(size);
             self.mark_dirty();
@@ -80,6 +86,7 @@ impl Node {
     /// being cut when the machine stopped.
     pub(crate) fn trim(&self) -> Result<()> {
         let size = self.size();
+        self.settle_cut(size)?;
         self.mapping().truncate_pagecache(size);
         self.free_behind(size)
     }
@@ -111,7 +118,7 @@ impl Node {
     /// One chunk of that, from the end, inside a handle that has room for it; the inode is not stored. True when
     /// nothing is left in the range.
     pub(crate) fn remove_chunk(&self, from: u64, to: u64, between: impl Fn()) -> Result<bool> {
-        let mut gone = Removed::new(self.fs());
+        let mut gone = Removed::new(self);
         let done = {
             let _alone = self.data_sem().write();
             // Below 2^32 where there is anything to forget.
@@ -134,9 +141,20 @@ impl Node {
     /// Whether all of its blocks certainly go in one chunk: the extents lie in the inode, and are of few groups.
     pub(crate) fn is_one_chunk(&self) -> bool {
         let geometry = self.fs().geometry();
-        let sectors = u64::from(geometry.blocks_per_group) << (geometry.block_bits - SECTOR_SHIFT);
+        // With what is revoked of them it must not be more either.
+        let records = self.revokes_per_block().map_or(u64::MAX, |per| per * u64::from(CHUNK / 2));
+        let blocks = u64::from(geometry.blocks_per_group).min(records);
+        let sectors = blocks << (geometry.block_bits - SECTOR_SHIFT);
         self.flags().contains(InodeFlags::EXTENTS)
             && self.with_meta(|m| m.blocks <= sectors && node::depth(&m.block) == 0)
+    }
+
+    /// Records that fill a block of the log, where each freed block of the file needs one: directories, symbolic
+    /// links, and data that go through the journal.
+    fn revokes_per_block(&self) -> Option<u64> {
+        let revoked = self.kind() != FileType::Regular || self.journals_data();
+        let journal = self.fs().journal().filter(|_| revoked)?;
+        Some(journal.revokes_per_block() as u64)
     }
 
     /// Frees a block of pointers.
@@ -146,10 +164,16 @@ impl Node {
     }
 
     /// Frees a run of the file's blocks and takes it off `i_blocks`. Blocks of directories and symbolic
-    /// links are metadata: what is cached of them must not be written any more.
+    /// links are metadata: what is cached of them must not be written any more. Nor what the log has of them,
+    /// and of data that go through it.
     pub(crate) fn free_run(&self, first: FsBlock, len: u64) -> Result<()> {
+        let blocks = || (first.0..first.0.saturating_add(len)).map(FsBlock);
         if self.kind() != FileType::Regular {
-            (first.0..first.0.saturating_add(len)).for_each(|b| self.fs().forget(FsBlock(b)));
+            blocks().for_each(|block| self.fs().forget(block));
+        } else if self.journals_data()
+            && let Some(journal) = self.fs().journal()
+        {
+            blocks().for_each(|block| journal.revoke(block));
         }
         self.add_blocks(-i64::try_from(len).unwrap_or(0));
         blocks::free(self.fs(), self.ino32(), first, len)
@@ -177,6 +201,10 @@ pub(crate) struct Removed {
     blocks_per_group: u64,
     /// The group of the last run, whose bitmap is counted.
     group: u64,
+    /// Records that fill a block of the log, where each freed block needs one.
+    revokes_per_block: Option<u64>,
+    /// Blocks so far.
+    blocks: u64,
 }
 
 struct Run {
@@ -190,12 +218,14 @@ impl Removed {
     /// The most runs that are kept for one time.
     const FULL: usize = 256;
 
-    fn new(fs: &Ext4Fs) -> Removed {
+    fn new(node: &Node) -> Removed {
         Removed {
             runs: SmallVec::new(),
             left: CHUNK,
-            blocks_per_group: u64::from(fs.geometry().blocks_per_group),
+            blocks_per_group: u64::from(node.fs().geometry().blocks_per_group),
             group: u64::MAX,
+            revokes_per_block: node.revokes_per_block(),
+            blocks: 0,
         }
     }
 
@@ -214,17 +244,29 @@ impl Removed {
         self.left
     }
 
-    /// What a run costs: a bitmap and a descriptor for each group that it lies in.
+    /// What a run costs: a bitmap and a descriptor for each group that it lies in, and the records that revoke
+    /// its blocks.
     pub fn cost(&self, first: FsBlock, len: u64) -> u32 {
         // Groups begin at the first data block, 0 or 1: one more or less does not matter here.
         let groups = (first.0 + len) / self.blocks_per_group - first.0 / self.blocks_per_group + 1;
-        u32::try_from(groups).unwrap_or(u32::MAX).saturating_mul(2)
+        let groups = u32::try_from(groups).unwrap_or(u32::MAX).saturating_mul(2);
+        groups.saturating_add(self.records(0, len))
+    }
+
+    /// Blocks of the log for the records of blocks `from..to`, counted from the first that was removed.
+    fn records(&self, from: u64, to: u64) -> u32 {
+        let blocks = self.revokes_per_block.map_or(0, |per| to.div_ceil(per) - from.div_ceil(per));
+        u32::try_from(blocks).unwrap_or(u32::MAX)
     }
 
     /// How many blocks of a run there is certainly room for, counted from its end; at least 1.
     pub fn room(&self) -> u64 {
         // The run may begin and end within a group.
-        u64::from((self.left / 2).saturating_sub(1)) * self.blocks_per_group + 1
+        let groups = |left: u32| u64::from((left / 2).saturating_sub(1)) * self.blocks_per_group + 1;
+        match self.revokes_per_block {
+            Some(per) => groups(self.left / 2).min(u64::from(self.left / 2).saturating_sub(1) * per + 1),
+            None => groups(self.left),
+        }
     }
 
     /// A run of data, joined with the one before it where they touch.
@@ -250,7 +292,10 @@ impl Removed {
     fn count(&mut self, first: FsBlock, len: u64) {
         let (from, to) = (first.0 / self.blocks_per_group, (first.0 + len) / self.blocks_per_group);
         let known = if (from..=to).contains(&self.group) { 2 } else { 0 };
-        self.spend(self.cost(first, len) - known);
+        let records = self.records(self.blocks, self.blocks + len);
+        let cost = self.cost(first, len) - self.records(0, len);
+        self.spend(cost - known + records);
         self.group = from;
+        self.blocks += len;
     }
 }

@@ -148,8 +148,6 @@ fn options_about_a_journal_need_one() {
         let options = Options { options: options.into(), ..Options::default() };
         assert_eq!(Machine::mount_with(&plain, &options).err(), Some(Errno::EINVAL));
     }
-    let by_disk = image(&[]).changed("ssv default_mount_opts 0x20").unwrap();
-    assert_eq!(Machine::mount(&by_disk).err(), Some(Errno::EINVAL), "data=journal");
 }
 
 #[test]

@@ -42,6 +42,7 @@ fn what_cannot_change_is_refused_or_stays() {
     let shown = || machine.vfs_mount().superblock().options();
     assert_eq!(remount(&machine, "data=ordered"), Err(Errno::EINVAL));
     assert_eq!(remount(&machine, "data=journal"), Err(Errno::EINVAL));
+    assert_eq!(remount(&machine, "data=ordered,journal_async_commit"), Err(Errno::EINVAL));
     remount(&machine, "data=writeback,commit=17,min_batch_time=3").unwrap();
     assert_eq!(shown(), ",commit=17,min_batch_time=3,data=writeback");
     remount(&machine, "journal_async_commit").unwrap();

@@ -156,6 +156,7 @@ impl Role<'_> {
             return None;
         }
         let mut pending = core::mem::take(&mut lists.running);
+        pending.keep_what_is_used();
         pending.buffers.retain(Buffer::begin_commit);
         let revoked: Vec<FsBlock> =
             pending.forgotten.iter().filter(|(_, f)| f.revoke).map(|(block, _)| *block).collect();

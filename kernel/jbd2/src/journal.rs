@@ -220,6 +220,11 @@ impl Journal {
         self.tail.lock().superblock.ring().last.0
     }
 
+    /// Freed blocks whose records fill one block of the log.
+    pub fn revokes_per_block(&self) -> usize {
+        self.limits.revokes_per_block
+    }
+
     /// The most blocks that one handle may ask for.
     pub fn max_credits(&self) -> u32 {
         self.limits.max_credits

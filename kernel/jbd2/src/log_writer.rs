@@ -155,7 +155,11 @@ impl<'a> LogWriter<'a> {
             return Ok(copied);
         }
         let frozen = self.journal.lists().lock().frozen.remove(&buffer.block());
-        let frozen = frozen.ok_or(Errno::EUCLEAN)?;
+        let Some(frozen) = frozen else {
+            // A file that was cut let go of it, which the transaction that runs will tell.
+            let as_it_is = || buffer.with_bytes(|bytes| self.put(bytes, slot));
+            return buffer.is_data().then(as_it_is).ok_or(Errno::EUCLEAN);
+        };
         self.journal.counters().frozen.add(1);
         Ok(self.put(&frozen, slot))
     }

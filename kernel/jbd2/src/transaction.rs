@@ -80,6 +80,14 @@ impl Pending {
         self.buffers.push(buffer.clone());
     }
 
+    /// Blocks of files that were changed first and freed then: nobody wants what they held.
+    pub(crate) fn keep_what_is_used(&mut self) {
+        if !self.forgotten.is_empty() {
+            let forgotten = &self.forgotten;
+            self.buffers.retain(|buffer| !forgotten.contains_key(&buffer.block()) || !buffer.unfile());
+        }
+    }
+
     /// One range a file: the smallest that has all of them.
     pub(crate) fn add_ordered(&mut self, inode: Arc<dyn OrderedInode>, range: Range<u64>) {
         let key = Arc::as_ptr(&inode).cast::<()>().addr();

@@ -12,8 +12,15 @@
 //! after it, home with the flusher or a checkpoint.
 //!
 //! # What the file system must do
-//! Before it takes pages of such a file away (truncate, punch, evict), commit and write them back: a block that
-//! was acknowledged lives in the page and in the log only, and the log lets go of what the page no longer has.
+//! * When blocks are freed, tell the journal (`revoke`): what the log has of them is nobody's then.
+//! * Before blocks of such a file are taken out of it, and while its size still reaches over them (punch,
+//!   collapse), commit and write them home: who reads meanwhile finds what the disk has.
+//! * A page may leave the cache whole at any time; the journal keeps it until its blocks are home. But where a
+//!   page stays and loses some of its blocks ([`AddressSpace::cuts_journalled`]), they must be home before: a
+//!   block that was acknowledged lives in the page and in the log only, and the log lets go of what the page no
+//!   longer has.
+//! * Keep the file's mapping as long as a transaction with pages of it has not committed, and have it written
+//!   back after that.
 //!
 //! # Locking
 //! A file's page has no byte locks; here the page lock stands for them. It is held from write access to the
@@ -23,7 +30,7 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::ops::Range;
 
-use base::{Errno, FsBlock, PAGE_SIZE, Result};
+use base::{Errno, FsBlock, PAGE_SIZE, PageIndex, Result};
 use block::BioFlags;
 
 use crate::bdev::BlockDevice;
@@ -51,6 +58,41 @@ pub fn journal_page_range(device: &Arc<BlockDevice>, page: &LockedPage, bytes: R
     Ok(())
 }
 
+/// The bytes were not all copied, and the call is over: a block that holds nothing valid, because what was to be
+/// overwritten whole was not, leaves the transaction that [`journal_page_range`] put it in.
+pub fn forget_unfilled(page: &LockedPage, bytes: Range<usize>) {
+    let bits = page.block_bits();
+    let heads = page.heads();
+    for head in &heads[bytes.start >> bits..bytes.end.div_ceil(1 << bits).min(heads.len())] {
+        if !head.has(head::UPTODATE) {
+            head.clear(head::JOURNALLED);
+        }
+    }
+}
+
+/// [`journal_page_range`] for bytes of the file that are cached already, all within one page and all with
+/// places: what was changed there without the journal's knowledge becomes its.
+pub fn journal_cached(device: &Arc<BlockDevice>, mapping: &AddressSpace, bytes: Range<u64>) -> Result<()> {
+    let Some(page) = mapping.find_lock_page(PageIndex::of(bytes.start)) else { return Ok(()) };
+    let start = page.index().byte();
+    // Within a page, so they fit.
+    journal_page_range(device, &page, (bytes.start - start) as usize..(bytes.end - start) as usize)
+}
+
+impl AddressSpace {
+    /// Whether a cut at byte `from` would take blocks out of a page that stays, which are not at home.
+    pub fn cuts_journalled(&self, from: u64) -> bool {
+        const NOT_HOME: u64 = head::JOURNALLED | head::COMMITTING | head::DIRTY | head::WRITING;
+        // Below the page size, so it fits.
+        let offset = (from % PAGE_SIZE as u64) as usize;
+        let Some(page) = self.find_get_page(PageIndex::of(from)).filter(|_| offset != 0) else {
+            return false;
+        };
+        let first = offset.div_ceil(1 << page.block_bits());
+        page.heads()[first..].iter().any(|head| head.state() & NOT_HOME != 0)
+    }
+}
+
 /// The block's bytes. Its page is locked.
 fn copy(buffer: &Buffer, page: &LockedPage) -> Vec<u8> {
     let size = 1usize << page.block_bits();
@@ -60,6 +102,11 @@ fn copy(buffer: &Buffer, page: &LockedPage) -> Vec<u8> {
 }
 
 impl Buffer {
+    /// Whether it is a block of a file's page.
+    pub fn is_data(&self) -> bool {
+        !self.page().is_metadata()
+    }
+
     /// Calls `f` with the bytes of the block, which stand still meanwhile: under a byte guard, or, of a file's
     /// page, a copy under the page lock. For the journal's commit.
     pub fn with_bytes<R>(&self, f: impl FnOnce(&[u8]) -> R) -> R {

@@ -75,7 +75,7 @@ pub use filemap::{
 };
 pub use inline::{leave_inline_page, update_inline_page};
 pub use journal::MetadataJournal;
-pub use journal_data::{journal_page_range, write_home};
+pub use journal_data::{forget_unfilled, journal_cached, journal_page_range, write_home};
 pub use mapping::AddressSpace;
 pub use ops::{AddressSpaceOperations, Extent, ExtentKind, MapMode, SyncMode, WritebackControl};
 pub use page::{LockedPage, Page};
@@ -83,8 +83,8 @@ pub use read::{filemap_fault, force_readahead, generic_file_read, read_mapping_p
 pub use readahead::{FileRa, Pattern};
 pub use reclaim::{alloc_page, drop_caches, reclaim, set_pressure_hook};
 pub use write::{
-    block_truncate_page, block_write_begin, block_write_end, block_zero_range, generic_perform_write,
-    set_fatal_signal_hook,
+    Zeroing, block_truncate_page, block_write_begin, block_write_end, block_zero_begin, block_zero_range,
+    generic_perform_write, set_fatal_signal_hook,
 };
 pub use writepages::mpage_writepages;
 

@@ -355,8 +355,45 @@ pub fn block_zero_range(
     from: u64,
     to: u64,
 ) -> Result<()> {
+    if let Some(zeroing) = block_zero_begin(mapping, ops, from, to)? {
+        zeroing.end(mapping);
+    }
+    Ok(())
+}
+
+/// Bytes of one block that are about to become zeros; their page is locked, and the block's other bytes are
+/// there.
+pub struct Zeroing {
+    page: LockedPage,
+    bytes: Range<usize>,
+}
+
+impl Zeroing {
+    /// The page, and which of its bytes.
+    pub fn place(&self) -> (&LockedPage, Range<usize>) {
+        (&self.page, self.bytes.clone())
+    }
+
+    /// They become zeros, and the block dirty.
+    pub fn end(self, mapping: &AddressSpace) {
+        let Zeroing { page, bytes } = self;
+        page.zero(bytes.start, bytes.end);
+        set_written(&page.heads()[bytes.start >> page.block_bits()]);
+        page.note_uptodate();
+        mapping.set_page_dirty(&page);
+    }
+}
+
+/// The first half of [`block_zero_range`], for who has something to do in between. None for a hole, and for
+/// nothing to zero.
+pub fn block_zero_begin(
+    mapping: &AddressSpace,
+    ops: &dyn AddressSpaceOperations,
+    from: u64,
+    to: u64,
+) -> Result<Option<Zeroing>> {
     if from >= to {
-        return Ok(());
+        return Ok(None);
     }
     let bits = ops.block_bits();
     // Both at most the page size, so they fit.
@@ -366,15 +403,11 @@ pub fn block_zero_range(
     let head = &page.heads()[offset >> bits];
     if head.state() & (head::MAPPED | head::DELAY) == 0 {
         match ops.map(FileBlock(from >> bits), 1, MapMode::Read)?.kind {
-            ExtentKind::Hole | ExtentKind::Unwritten => return Ok(()),
+            ExtentKind::Hole | ExtentKind::Unwritten => return Ok(None),
             ExtentKind::Mapped { block } if head.map(block) => {}
             ExtentKind::Mapped { .. } => return Err(Errno::EIO),
         }
     }
     fill_range(&page, ops, offset, end)?;
-    page.zero(offset, end);
-    set_written(head);
-    page.note_uptodate();
-    mapping.set_page_dirty(&page);
-    Ok(())
+    Ok(Some(Zeroing { page, bytes: offset..end }))
 }

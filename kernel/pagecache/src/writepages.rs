@@ -172,6 +172,11 @@ impl Sweep<'_> {
     /// How many of the page's blocks begin before i_size; what lies behind it in the page is zeroed.
     fn blocks_within_size(&self, page: &LockedPage) -> usize {
         let size = self.ops.size();
+        if self.mapping.journals_data() {
+            // What a commit made durable goes home wherever the file ends by now: until the cut has
+            // committed too, a crash takes it back.
+            return page.heads().len();
+        }
         // At most a page, so it fits.
         let within = size.saturating_sub(page.index().byte()).min(PAGE_SIZE as u64) as usize;
         if within > 0 && within < PAGE_SIZE && !page.is_metadata() {

@@ -94,7 +94,7 @@ impl Node {
 
     /// A write that was to reach to `end` has failed, perhaps after it was given blocks: should they lie
     /// behind i_size, a mount after a crash has to find them. Inside the write's handle.
-    fn note_lost(&self, end: u64) -> Result<()> {
+    pub(super) fn note_lost(&self, end: u64) -> Result<()> {
         if end > Node::size(self) { self.add_orphan() } else { Ok(()) }
     }
 }

@@ -1,7 +1,9 @@
 //! How a file's pages meet its blocks: what ext4 does for the page cache. [`immediate`] allocates when a write
-//! call fills a page; delayed and journalled ways will stand beside it, and the choice is made here.
+//! call fills a page, [`journalled`] does so and gives the bytes to the journal; a delayed way will stand beside them,
+//! and the choice is made here.
 
 mod immediate;
+pub(crate) mod journalled;
 
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -46,6 +48,9 @@ impl AddressSpaceOperations for Node {
 
     fn write_begin(&self, mapping: &AddressSpace, pos: u64, len: usize, rest: usize) -> Result<LockedPage> {
         trace::write_begin(self, pos, len);
+        if self.journals_data() {
+            return self.journalled_begin(mapping, pos, len, rest);
+        }
         self.immediate_begin(mapping, pos, len, rest)
     }
 
@@ -58,6 +63,9 @@ impl AddressSpaceOperations for Node {
         copied: usize,
     ) -> Result<usize> {
         trace::write_end(self, pos, len, copied);
+        if self.journals_data() {
+            return self.journalled_end(mapping, page, pos, len, copied);
+        }
         self.immediate_end(mapping, page, pos, len, copied)
     }
 

@@ -1,6 +1,6 @@
 //! Unwritten blocks for a range of a file.
 
-use base::Result;
+use base::{FsBlock, Result};
 
 use super::Node;
 use crate::balloc::blocks::{self, Claimant, Request};
@@ -9,7 +9,18 @@ use crate::extent::node::Entry;
 use crate::extent::tree::{Lookup, Tree};
 use crate::journal::credits;
 
+/// Blocks that become unwritten in one handle: what may be in the log of them is revoked there.
+const MOST_REVOKED: u32 = 4096;
+
 impl Node {
+    /// What the log has of these blocks, if data go there, is nothing any more.
+    fn revoke(&self, entry: &Entry) {
+        if let Some(journal) = self.fs().journal().filter(|_| self.journals_data()) {
+            let end = entry.start.saturating_add(entry.len.into());
+            (entry.start..end).for_each(|block| journal.revoke(FsBlock(block)));
+        }
+    }
+
     /// Fills the holes among the blocks `first..end` with unwritten ones; with `zero` written ones
     /// become unwritten too. i_size follows up to `new_size`. ENOSPC: what was done stays.
     pub(super) fn reserve_blocks(
@@ -46,8 +57,11 @@ impl Node {
             Lookup::Found(e) => {
                 let len = most(e.end() - u64::from(block));
                 if zero && !e.unwritten {
+                    let len = len.min(MOST_REVOKED);
                     self.extents.forget(e.block, e.end());
                     tree.convert(block, len, true)?;
+                    self.revoke(&e.part(block, len));
+                    return Ok(len);
                 }
                 Ok(len)
             }

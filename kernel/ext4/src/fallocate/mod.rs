@@ -124,6 +124,7 @@ impl Node {
         }
         if whole_first < whole_end {
             self.settle_all_ordered(bytes.start..bytes.end)?;
+            self.settle_journalled(bytes.start..bytes.end)?;
             self.drop_pages(whole_first, whole_end);
             let done = self.reserve_blocks(whole_first, whole_end, new_size, true);
             self.drop_pages(whole_first, whole_end);
@@ -152,6 +153,7 @@ impl Node {
         let (first, end) = self.whole_blocks(bytes);
         if first < end {
             self.settle_all_ordered(bytes.start..bytes.end)?;
+            self.settle_journalled(bytes.start..bytes.end)?;
             self.drop_pages(first, end);
         }
         self.zero_partial_blocks(bytes)?;
@@ -172,13 +174,7 @@ impl Node {
     fn zero_partial_blocks(&self, bytes: Bytes) -> Result<()> {
         let block = self.fs().geometry().block_size() as u64;
         let (head, tail) = (bytes.start.next_multiple_of(block), bytes.end / block * block);
-        let zero = |from: u64, to: u64| {
-            if from < to {
-                pagecache::block_zero_range(self.mapping(), self, from, to)?;
-                self.mark_pages_dirty();
-            }
-            Ok(())
-        };
+        let zero = |from: u64, to: u64| if from < to { self.zero_within_block(from, to) } else { Ok(()) };
         if head > tail {
             // Within one block.
             return zero(bytes.start, bytes.end);

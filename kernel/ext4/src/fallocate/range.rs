@@ -104,6 +104,7 @@ impl Node {
     fn write_and_drop(&self, start: u64) -> Result<()> {
         crate::balloc::window::discard(self);
         let from = start / PAGE_SIZE as u64 * PAGE_SIZE as u64;
+        self.settle_journalled(from..u64::MAX)?;
         pagecache::filemap_write_and_wait_range(self.mapping(), self, from..u64::MAX)?;
         self.drop_from(start);
         Ok(())

@@ -83,6 +83,11 @@ impl Node {
         }
         leave_inline_page(self.mapping(), self, &bytes)?;
         self.mark_pages_dirty();
+        if self.journals_data() {
+            let handle = self.fs().start(0)?;
+            self.journal_cached(&handle, 0..bytes.len() as u64)?;
+            return self.drop_inline_rest();
+        }
         // Before the table's inode leads to the block: its bytes may have been durable.
         let written = filemap_write_and_wait_range(self.mapping(), self, 0..bytes.len() as u64);
         self.drop_inline_rest()?;

@@ -18,6 +18,7 @@ use writeback::DirtyState;
 
 use super::raw::{self, Decoded, InodeError};
 use super::{Ext4Inode, Node};
+use crate::aops::journalled;
 use crate::disk::inode::{InodeFlags, ROOT_INO};
 use crate::error::Site;
 use crate::fs::Ext4Fs;
@@ -283,6 +284,7 @@ impl Made {
         let flags = meta.flags.bits();
         let mapping = AddressSpace::new();
         mapping.set_host(fs.device().disk().dev(), number.into());
+        mapping.set_journals_data(journalled::is_wanted(fs, kind, meta.flags));
         Arc::new_cyclic(|me| Node {
             me: me.clone(),
             fs: fs.clone(),
@@ -313,6 +315,7 @@ impl Made {
             no_capability: AtomicBool::new(false),
             handle_kept: AtomicBool::new(false),
             tids: SyncTids::new(fs),
+            journalled: AtomicU64::new(0),
             last_ordered: Default::default(),
         })
     }

@@ -111,6 +111,8 @@ pub struct Node {
     pub(crate) handle_kept: AtomicBool,
     /// Which transactions an fsync waits for.
     pub(crate) tids: SyncTids,
+    /// The transaction that last had data of it, plus 1; 0: none had ([`crate::aops::journalled`]).
+    pub(crate) journalled: AtomicU64,
     /// Which transaction waits for its data.
     pub(crate) last_ordered: LastOrdered,
 }

@@ -51,9 +51,15 @@ pub(crate) fn map(node: &Node, runs: u32) -> u32 {
     runs * RUN + SEARCH + 2 * tree(node) + inode()
 }
 
-/// A page of a write call.
+/// A page of a write call; its bytes too, where they go through the journal.
 pub(crate) fn write_page(node: &Node) -> u32 {
-    map(node, 1 << (PAGE_SHIFT - node.fs().geometry().block_bits)) + ORPHAN
+    let blocks = 1 << (PAGE_SHIFT - node.fs().geometry().block_bits);
+    map(node, blocks) + ORPHAN + if node.journals_data() { blocks } else { 0 }
+}
+
+/// A block of data of which a part becomes zeros.
+pub(crate) fn zeroed_block() -> u32 {
+    1
 }
 
 /// One attribute set or taken away.

@@ -15,6 +15,7 @@
 //! ```text
 //!   mod.rs   handles          credits.rs  what they reserve       later.rs   uses that outlive them
 //!   load.rs  the journal found, recovered, begun and ended        ordered.rs data before metadata
+//!   mode.rs  which options go together
 //!   sync.rs  fsync, sync: which transaction is waited for         shutdown.rs  EXT4_IOC_SHUTDOWN
 //! ```
 //!
@@ -33,17 +34,19 @@ pub(crate) mod credits;
 pub(crate) mod fast_commit;
 mod later;
 pub(crate) mod load;
+pub(crate) mod mode;
 mod ordered;
 pub(crate) mod shutdown;
 mod sync;
 
+use alloc::boxed::Box;
 use alloc::sync::Arc;
 use core::cell::RefCell;
 use core::sync::atomic::Ordering;
 
 use ::sync::PerThread;
 use base::{Errno, Result};
-use jbd2::Journal;
+use jbd2::{Journal, Tid};
 
 use crate::fs::Ext4Fs;
 pub(crate) use later::Later;
@@ -132,6 +135,18 @@ impl Handle<'_> {
         if let Some(open) = self.open.take() {
             let before = KEPT.with(|kept| kept.borrow_mut().replace(open));
             debug_assert!(before.is_none(), "two handles are kept");
+        }
+    }
+
+    /// Its transaction; None without a journal.
+    pub(crate) fn tid(&self) -> Option<Tid> {
+        self.open.as_ref().map(jbd2::Handle::tid)
+    }
+
+    /// [`jbd2::Handle::on_commit`]; never without a journal.
+    pub(crate) fn on_commit(&self, call: Box<dyn FnOnce(Result<()>) + Send>) {
+        if let Some(open) = &self.open {
+            open.on_commit(call);
         }
     }
 

@@ -67,10 +67,17 @@ impl Node {
     /// commits. Inside a handle.
     pub(crate) fn note_ordered(&self, bytes: Range<u64>) {
         let Some(journal) = self.fs().journal() else { return };
-        let wanted = self.kind() == FileType::Regular && self.fs().data_mode() == DataMode::Ordered;
-        if !wanted || !journal.current_handle() {
-            return;
+        let wanted = self.kind() == FileType::Regular
+            && self.fs().data_mode() == DataMode::Ordered
+            && !self.journals_data();
+        if wanted && journal.current_handle() {
+            self.note_written_first(bytes);
         }
+    }
+
+    /// The same whatever the mode. Nothing without a journal.
+    pub(crate) fn note_written_first(&self, bytes: Range<u64>) {
+        let Some(journal) = self.fs().journal() else { return };
         if let (Ok(handle), Some(node)) = (journal.start(0), self.arc()) {
             self.last_ordered.set(handle.tid());
             handle.add_ordered(node, bytes);

@@ -8,6 +8,8 @@
 //! fdatasync waits for the last transaction that changed how the data are found: size and map. That a time
 //! changed is not worth a commit to it. Directories have no such difference: their entries are their data.
 //!
+//! Of a file whose data go through the journal all is in the transaction, and nothing else is written.
+//!
 //! # Locking
 //! None is held while a commit is waited for.
 
@@ -44,6 +46,12 @@ impl SyncTids {
         self.map_changed.store(true, Ordering::Release);
     }
 
+    /// The data themselves are in this transaction.
+    pub fn note_data(&self, tid: Tid) {
+        self.sync.store(tid.0, Ordering::Release);
+        self.datasync.store(tid.0, Ordering::Release);
+    }
+
     /// The inode was brought to its table, or its blocks have changed, inside a handle.
     #[inline]
     pub fn note_stored(&self, fs: &Ext4Fs) {
@@ -70,14 +78,19 @@ impl Node {
         if !datasync {
             self.store_lazy_times();
         }
-        let pages = fs.bdi().write_inode_now(self, start..end.saturating_add(1), datasync);
+        let journalled = self.journals_data();
+        let mut pages = Ok(());
+        if !journalled {
+            pages = fs.bdi().write_inode_now(self, start..end.saturating_add(1), datasync);
+        }
         self.store_if_stale();
         pages?;
         let tids = &self.tids;
         let only_data = datasync && self.kind() == FileType::Regular;
         let tid = if only_data { &tids.datasync } else { &tids.sync };
         let flushed = journal.complete_transaction(Tid(tid.load(Ordering::Acquire)))?;
-        if flushed { Ok(()) } else { fs.flush_if_wanted() }
+        // What is in the log is durable.
+        if flushed || journalled { Ok(()) } else { fs.flush_if_wanted() }
     }
 
     fn fsync_without_journal(&self, start: u64, end: u64, datasync: bool) -> Result<()> {

@@ -4,7 +4,7 @@
 //! ```text
 //!   honoured    changes what Quill does                          errors=, grpid, resuid=, max_dir_size_kb=, …
 //!   taken       permits something, or asks for what is done      delalloc, nobarrier, auto_da_alloc, …
-//!   refused     asks for what Quill cannot do: EINVAL, by name   dax, usrquota, data=journal, …
+//!   refused     asks for what Quill cannot do: EINVAL, by name   dax, usrquota, inlinecrypt, …
 //!   removed     Linux took it out and passes over it too         bh, oldalloc, nocheck, …
 //!   unknown     EINVAL, by name
 //! ```
@@ -180,6 +180,11 @@ impl Options {
     /// The flags that are on.
     pub fn on(&self, defaults: Flag) -> Flag {
         self.on | (defaults - self.given)
+    }
+
+    /// What cannot be on.
+    pub fn switch_off(&mut self, flag: Flag) {
+        self.set(flag, false);
     }
 
     /// These flags as `other` has them.

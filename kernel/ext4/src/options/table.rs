@@ -38,7 +38,6 @@ use Meaning::{
 };
 
 const NO_QUOTA: &str = "is not supported: no quota is kept";
-const NO_DATA_JOURNAL: &str = "is not supported: data do not go through the journal";
 const NO_PATH: &str = "is not supported: journal_dev= names the device";
 const NO_DAX: &str = "is not supported: the disk has no memory to map";
 
@@ -86,7 +85,7 @@ pub(super) const ROWS: &[(&str, Meaning)] = &[
     ("journal_async_commit", Both(Flag::ASYNC_COMMIT, Flag::JOURNAL_CHECKSUM)),
     ("data=writeback", Data(DataMode::Writeback)),
     ("data=ordered", Data(DataMode::Ordered)),
-    ("data=journal", Refused(NO_DATA_JOURNAL)),
+    ("data=journal", Data(DataMode::Journal)),
     ("data_err=abort", On(Flag::DATA_ERR_ABORT)),
     ("data_err=ignore", Off(Flag::DATA_ERR_ABORT)),
     ("usrjquota=", Refused(NO_QUOTA)),

@@ -39,7 +39,6 @@ fn what_the_superblock_says_is_no_news() {
 #[test]
 fn what_is_not_done_is_refused() {
     for word in [
-        "data=journal",
         "warn_on_error",
         "dax",
         "usrquota",

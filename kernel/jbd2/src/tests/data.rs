@@ -6,7 +6,7 @@ use base::{Errno, FileBlock, FsBlock, IovIter, PAGE_SIZE, Result};
 use block::Disk;
 use pagecache::{AddressSpace, AddressSpaceOperations, BlockDevice, Extent, ExtentKind, LockedPage, MapMode};
 use pagecache::{block_write_begin, block_write_end, filemap_write_and_wait_range, generic_perform_write};
-use pagecache::{journal_page_range, write_home};
+use pagecache::{forget_unfilled, journal_page_range, write_home};
 
 use crate::testing::{Bench, Chance, Shape, fill, quiet, value, values};
 
@@ -79,8 +79,30 @@ impl AddressSpaceOperations for Flat {
         len: usize,
         copied: usize,
     ) -> Result<usize> {
-        Ok(block_write_end(mapping, &page, pos, len, copied))
+        let done = block_write_end(mapping, &page, pos, len, copied);
+        if done < len {
+            let from = pos as usize % PAGE_SIZE;
+            forget_unfilled(&page, from..from + len);
+        }
+        Ok(done)
     }
+}
+
+/// The bytes that were to fill a block never came: what the disk has of it stays, in spite of write access.
+#[test]
+fn what_was_not_copied_is_not_logged() {
+    let file = Flat::new();
+    file.put(1, 3);
+    file.bench.journal.flush().unwrap();
+    file.mapping.truncate_pagecache(0);
+    {
+        let _handle = file.bench.journal.start(4).unwrap();
+        let page = file.write_begin(&file.mapping, 1024, 1024, 1024).unwrap();
+        assert_eq!(file.write_end(&file.mapping, page, 1024, 1024, 0), Ok(0));
+    }
+    file.put(2, 4);
+    file.bench.journal.end().unwrap();
+    assert_eq!(file.on_disk()[..3], [0, 3, 4]);
 }
 
 #[test]

@@ -91,7 +91,7 @@ pub struct Abilities {
 impl Abilities {
     /// All of today's.
     pub const NOW: Abilities = Abilities {
-        data: &[Data::Ordered, Data::Writeback],
+        data: &Data::ALL,
         fast_commit: true,
         options: &["journal_checksum", "journal_async_commit", "max_batch_time=0"],
     };
