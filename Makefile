@@ -20,7 +20,7 @@ TRACE ?= raw_syscalls,vfs,ext4,writeback,block,virtio
 OPTIONS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help run trace test build image user test-host test-qemu test-crash test-routes bench bench-direct bench-fsync gdb check fmt doc setup clean
+.PHONY: help run trace test build image user test-host test-qemu test-big test-crash test-routes bench bench-direct bench-fsync gdb check fmt doc setup clean
 .PHONY: setup-run setup-test setup-check
 
 help: ## list the targets
@@ -52,6 +52,11 @@ test-host: setup-run ## the tests of every crate that runs on the host
 test-qemu: setup-run image user ## the tests that boot the kernel
 	QUILL=$(QUILL) QUILL_IMAGE=$(T)/Image QUILL_USER_DIR=$(BARE) QUILL_ARM64_ROOT=$(T)/cache/arm64 \
 		$(CARGO) test --release --no-fail-fast -p qemu-tests
+
+test-big: setup-test image user ## what takes minutes and gigabytes: files of 4 GiB, 2 GiB through 64 MiB of memory
+	QUILL=$(QUILL) QUILL_IMAGE=$(T)/Image QUILL_USER_DIR=$(BARE) QUILL_ARM64_ROOT=$(T)/cache/arm64 QUILL_BIG=1 \
+		sh -ec 'for test in large::a_file_of_4_gib pressure::2_gib; do \
+		$(CARGO) test --release -p qemu-tests -- $$test; done'
 
 test-crash: setup-test image user ## the power goes, tens of thousands of times (ARGS="--seed 7"; docs/crash-laboratory.md)
 	$(CARGO) run --release -p sim --bin crash -- $(ARGS)

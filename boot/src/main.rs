@@ -159,6 +159,10 @@ fn start_file_systems(command_line: Vec<u8>) {
     let pages = frames::stats().total as usize;
     writeback::set_memory(pages);
     vfs::dentry::set_limit((pages / 4).clamp(1024, 1 << 16));
+    pagecache::set_shrinker(vfs::dentry::shrink);
+    if let Err(error) = pagecache::start_kswapd() {
+        log::warn!("kswapd does not run: {error}");
+    }
     if let Some(routine) = machine::crc32c::routine()
         && !ext4::checksum::set_accelerator(routine)
     {

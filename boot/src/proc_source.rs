@@ -91,6 +91,7 @@ impl ProcSource for KernelSource {
             available: bytes(stats.free + file),
             buffers: bytes(buffers),
             cached: bytes(file - buffers),
+            active: bytes(pagecache::stats::nr_active() as u64),
             dirty: bytes(pagecache::stats::nr_dirty() as u64),
             writeback: bytes(pagecache::stats::nr_writeback() as u64),
             anonymous: sizes.map_or(0, |sizes| sizes.resident),

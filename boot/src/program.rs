@@ -48,6 +48,8 @@ pub fn run(root: &Arc<Mount>, options: &Options) -> Result<End, Trouble> {
 
 /// Writes everything back and marks the disks clean.
 pub fn unmount(root: &Arc<Mount>) {
+    // It may be looking at names of what is about to be unmounted.
+    pagecache::stop_kswapd();
     if let Err(error) = vfs::unmount_all(root) {
         log::error!("unmounting failed: {error}");
     }

@@ -2,9 +2,9 @@
 
 use core::sync::atomic::{AtomicU64, Ordering};
 
-use pagecache::stats;
+use pagecache::stats::{self, Count};
 use process::mm::Sizes;
-use procfs::{Setting, VmStat};
+use procfs::{ReclaimStat, Setting, VmStat};
 use syscall::reboot;
 use writeback::params;
 
@@ -79,7 +79,23 @@ pub fn vmstat(program: Option<Sizes>) -> VmStat {
         sectors_out,
         minor_faults: program.map_or(0, |sizes| sizes.minor_faults),
         major_faults: program.map_or(0, |sizes| sizes.major_faults),
+        reclaim: reclaim(),
         drop_pagecache: DROPPED_PAGES.load(Ordering::Relaxed),
         drop_slab: DROPPED_NAMES.load(Ordering::Relaxed),
+    }
+}
+
+fn reclaim() -> ReclaimStat {
+    let count = |which| stats::counted(which) as u64;
+    ReclaimStat {
+        stalls: count(Count::AllocStall),
+        activated: count(Count::Activate),
+        deactivated: count(Count::Deactivate),
+        scanned_by_kswapd: count(Count::ScanKswapd),
+        scanned_directly: count(Count::ScanDirect),
+        stolen_by_kswapd: count(Count::StealKswapd),
+        stolen_directly: count(Count::StealDirect),
+        slabs: count(Count::SlabsScanned),
+        kswapd_rounds: count(Count::KswapdRounds),
     }
 }

@@ -20,6 +20,7 @@ mod libc;
 mod machines;
 mod pipes;
 mod power;
+mod pressure;
 mod programs;
 mod scratch;
 mod selftest;
@@ -49,6 +50,7 @@ fn main() {
         programs::trials(),
         pipes::trials(),
         power::trials(),
+        pressure::trials(),
         machines::trials(),
         wild::trials(),
         xattr::trials(),

@@ -170,6 +170,7 @@ calls! {
     fstat(fd: i32, buf: usize) = 80;
     sync() = 81;
     fsync(fd: i32) = 82;
+    sync_file_range(fd: i32, offset: i64, len: i64, flags: u32) = 84;
     fdatasync(fd: i32) = 83;
     utimensat(fd: i32, path: usize, times: usize, flags: i32) = 88;
     set_tid_address(at: usize) = 96;
@@ -199,8 +200,10 @@ calls! {
     brk(at: usize) = 214;
     munmap(at: usize, len: usize) = 215;
     mremap(at: usize, old: usize, new: usize, flags: i32) = 216;
+    readahead(fd: i32, offset: i64, count: usize) = 213;
     mmap(at: usize, len: usize, prot: i32, flags: i32, fd: i32, offset: i64) = 222;
     mprotect(at: usize, len: usize, prot: i32) = 226;
+    fadvise64(fd: i32, offset: i64, len: i64, advice: i32) = 223;
     madvise(at: usize, len: usize, advice: i32) = 233;
     prlimit64(pid: i32, what: i32, new: usize, old: usize) = 261;
     syncfs(fd: i32) = 267;

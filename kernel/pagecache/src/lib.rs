@@ -23,7 +23,7 @@
 //! ```text
 //!   i_rwsem (file system) → page lock → the file system's map lock →
 //!   page lock of the disk's own pages → byte lock (metadata) →
-//!   SpinLocks: mapping.tree | readahead | reclaim's list     (leaves: none is taken under another)
+//!   SpinLocks: mapping.tree | readahead | reclaim's lists    (leaves: none is taken under another)
 //! ```
 //! The inode lock is the file system's; the cache never takes it.
 //!
@@ -54,6 +54,7 @@ mod invalidate;
 mod io;
 mod journal;
 mod journal_data;
+mod lru;
 mod mapping;
 mod ops;
 mod page;
@@ -81,7 +82,9 @@ pub use ops::{AddressSpaceOperations, Extent, ExtentKind, MapMode, SyncMode, Wri
 pub use page::{LockedPage, Page};
 pub use read::{filemap_fault, force_readahead, generic_file_read, read_mapping_page};
 pub use readahead::{FileRa, Pattern};
-pub use reclaim::{alloc_page, drop_caches, reclaim, set_pressure_hook};
+pub use reclaim::{
+    alloc_page, drop_caches, reclaim, set_pressure_hook, set_shrinker, start_kswapd, stop_kswapd,
+};
 pub use write::{
     Zeroing, block_truncate_page, block_write_begin, block_write_end, block_zero_begin, block_zero_range,
     generic_perform_write, set_fatal_signal_hook,

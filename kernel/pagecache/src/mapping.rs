@@ -27,7 +27,7 @@ use crate::errseq::ErrSeq;
 use crate::page::{self, LockedPage, Page};
 use crate::readahead::FileRa;
 use crate::tree::{Tag, Tree};
-use crate::{reclaim, stats, trace};
+use crate::{lru, reclaim, stats, trace};
 
 /// Pages looked up under one hold of the tree lock.
 pub(crate) const BATCH: usize = 32;
@@ -47,11 +47,6 @@ pub struct AddressSpace {
     generation: AtomicU32,
     /// Of those who read without an open file.
     ra: FileRa,
-    /// Where reclaim goes on.
-    pub(crate) hand: AtomicU64,
-    /// Its key in reclaim's list, 0 before it had a page.
-    pub(crate) reclaim_key: AtomicU64,
-    pub(crate) listed: AtomicBool,
     metadata: bool,
     /// Its data go through a journal: no write call may pass `write_begin` over.
     journals_data: AtomicBool,
@@ -78,9 +73,6 @@ impl AddressSpace {
             writeback_index: AtomicU64::new(0),
             generation: AtomicU32::new(0),
             ra: FileRa::new(),
-            hand: AtomicU64::new(0),
-            reclaim_key: AtomicU64::new(0),
-            listed: AtomicBool::new(false),
             metadata,
             journals_data: AtomicBool::new(false),
             host: [const { AtomicU64::new(0) }; 2],
@@ -189,7 +181,6 @@ impl AddressSpace {
 
     /// Puts a fresh locked page in; None when another thread was faster. ENOMEM.
     pub(crate) fn add_page(&self, index: PageIndex, block_bits: u32) -> Result<Option<LockedPage>> {
-        reclaim::list(self, &self.weak);
         let frame = reclaim::alloc_page()?;
         let page = Page::new_locked(frame, index, block_bits, self.metadata, self.weak.clone())?;
         let mut tree = self.tree.lock();
@@ -200,6 +191,8 @@ impl AddressSpace {
         }
         stats::page_added();
         trace::add(self, page.page());
+        drop(tree);
+        lru::add(page.page(), lru::List::Inactive);
         Ok(Some(page))
     }
 
@@ -308,7 +301,9 @@ impl AddressSpace {
                 }
             }
         }
-        page.clear_and_wake(page::WRITEBACK);
+        if page.clear_and_wake(page::WRITEBACK | page::RECLAIM) & page::RECLAIM != 0 && !failed {
+            lru::rotate(page);
+        }
         stats::writeback_ended(failed);
     }
 
@@ -320,6 +315,7 @@ impl AddressSpace {
             trace::delete(self, page);
             Self::left_tree(page);
             drop(tree);
+            lru::remove(page);
             drop(gone);
         }
     }
@@ -431,79 +427,43 @@ impl AddressSpace {
         }
     }
 
-    /// Clock: looks at pages from the hand on, frees up to `want` that are clean, unlocked, unmapped
-    /// and not used since the hand last came by. Returns how many, and whether the hand came around.
-    pub(crate) fn shrink(&self, want: usize) -> (usize, bool) {
-        let mut freed = 0;
-        while freed < want {
-            let (victims, wrapped) = self.shrink_some((want - freed).min(BATCH));
-            freed += victims.len();
-            if wrapped {
-                return (freed, true);
-            }
-        }
-        (freed, false)
-    }
-
     /// Drops the pages of `first..=last` that are clean and that nobody uses
     /// (`invalidate_mapping_pages`).
     pub(crate) fn drop_idle(&self, first: u64, last: u64) {
         let mut at = Some(first);
         while let Some(from) = at {
-            let mut gone = Batch::new();
-            let mut tree = self.tree.lock();
-            let seen: ArrayVec<u64, BATCH> =
-                tree.range(from, last, None).take(BATCH).map(|(index, _)| index).collect();
-            for &index in &seen {
-                // The first look takes the second chance away.
-                if tree.get(index).is_some_and(|page| reclaimable(page) || reclaimable(page))
-                    && let Some(page) = tree.remove(index)
-                {
-                    Self::left_tree(&page);
-                    gone.push(page);
-                }
+            let batch = self.batch(from, last, None);
+            at = batch.last().and_then(|p| p.index().0.checked_add(1));
+            for page in batch {
+                self.remove_unused(&page);
             }
-            drop(tree);
-            at = seen.last().and_then(|index| index.checked_add(1));
         }
     }
 
-    fn shrink_some(&self, want: usize) -> (Batch, bool) {
-        let mut victims = ArrayVec::<u64, BATCH>::new();
-        let mut batch = Batch::new();
+    /// Takes a page out if it is clean, free, and in use by nobody but the tree and the caller, who has one
+    /// handle (`__remove_mapping`). Whether it is out.
+    pub(crate) fn remove_unused(&self, page: &Arc<Page>) -> bool {
         let mut tree = self.tree.lock();
-        let mut hand = self.hand.load(Ordering::Relaxed);
-        let mut wrapped = true;
-        for (seen, (index, page)) in tree.range(hand, u64::MAX, None).enumerate() {
-            if seen == STRIDE || victims.len() == want {
-                wrapped = false;
-                break;
-            }
-            hand = index.wrapping_add(1);
-            if reclaimable(page) {
-                victims.push(index);
-            }
+        if !page.is_attached() || !is_unused(page) {
+            return false;
         }
-        self.hand.store(if wrapped { 0 } else { hand }, Ordering::Relaxed);
-        for index in victims {
-            if let Some(page) = tree.remove(index) {
-                trace::delete(self, &page);
-                Self::left_tree(&page);
-                batch.push(page);
-            }
-        }
-        (batch, wrapped)
+        let gone = tree.remove(page.index().0);
+        trace::delete(self, page);
+        Self::left_tree(page);
+        drop(tree);
+        lru::remove(page);
+        drop(gone);
+        true
     }
 }
 
-/// Whether the tree has the only handle (so nobody can come by another while the tree is locked)
-/// and nothing would be lost. Clears the second chance.
-fn reclaimable(page: &Arc<Page>) -> bool {
+/// Whether the tree and the caller have the only handles (so nobody can come by another while the tree is
+/// locked) and nothing would be lost.
+fn is_unused(page: &Arc<Page>) -> bool {
     const IN_USE: u32 = page::LOCKED | page::DIRTY | page::WRITEBACK;
-    if page.state().fetch_and(!page::REFERENCED, Ordering::AcqRel) & (page::REFERENCED | IN_USE) != 0 {
-        return false;
-    }
-    Arc::strong_count(page) == 1 && page.frame().handles() == page.own_handles()
+    page.state().load(Ordering::Acquire) & IN_USE == 0
+        && Arc::strong_count(page) == 2
+        && page.frame().handles() == page.own_handles()
 }
 
 /// The pages that a byte range touches, first and last; None when it is empty.
@@ -513,10 +473,10 @@ pub(crate) fn page_range(range: &Range<u64>) -> Option<(u64, u64)> {
 
 impl Drop for AddressSpace {
     fn drop(&mut self) {
-        reclaim::unlist(self);
         let tree = self.tree.get_mut();
         for (_, page) in tree.range(0, u64::MAX, None) {
             Self::left_tree(page);
+            lru::remove(page);
         }
     }
 }

@@ -50,6 +50,12 @@ pub(crate) const WAITERS: u32 = 1 << 7;
 pub(crate) const READAHEAD: u32 = 1 << 8;
 /// A part of the write under way has failed.
 pub(crate) const WRITE_FAILED: u32 = 1 << 9;
+/// In the active list, or on its way there (lru.rs).
+pub(crate) const ACTIVE: u32 = 1 << 10;
+/// Used once more when it was REFERENCED already.
+pub(crate) const USED_AGAIN: u32 = 1 << 11;
+/// Reclaim came by while it was dirty or being written: it goes first when that is over.
+pub(crate) const RECLAIM: u32 = 1 << 12;
 
 const QUEUES: usize = 64;
 static WAIT: [WaitQueue; QUEUES] = [const { WaitQueue::new() }; QUEUES];
@@ -66,6 +72,8 @@ pub struct Page {
     /// Parts of a read, or of a write, that have not ended, plus one while parts are being added.
     reads: AtomicU32,
     writes: AtomicU32,
+    /// Its node in the lists of reclaim, 0 for none; under their lock.
+    lru: AtomicU32,
     heads: [BufferHead; MAX_HEADS],
     /// The blocks' locks of a metadata page; empty for a file's page.
     bytes: ByteLocks,
@@ -110,6 +118,7 @@ impl Page {
             block_bits,
             reads: AtomicU32::new(0),
             writes: AtomicU32::new(0),
+            lru: AtomicU32::new(0),
             heads: Default::default(),
             bytes,
             mapping,
@@ -203,11 +212,18 @@ impl Page {
         1 + self.bytes.len()
     }
 
-    /// The page was used: reclaim passes it over once.
+    #[inline]
+    pub(crate) fn lru(&self) -> &AtomicU32 {
+        &self.lru
+    }
+
+    /// The page was used. The second time reclaim takes it for one that is needed (`mark_page_accessed`).
     #[inline]
     pub fn mark_accessed(&self) {
-        if !self.has(REFERENCED) {
-            self.state.fetch_or(REFERENCED, Ordering::Relaxed);
+        let state = self.state.load(Ordering::Relaxed);
+        if state & USED_AGAIN == 0 {
+            let bit = if state & REFERENCED == 0 { REFERENCED } else { USED_AGAIN };
+            self.state.fetch_or(bit, Ordering::Relaxed);
         }
     }
 

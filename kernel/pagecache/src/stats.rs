@@ -8,12 +8,58 @@ use core::sync::atomic::{AtomicUsize, Ordering};
 
 use sync::WaitQueue;
 
+use crate::lru::{self, List};
+
 static FILE_PAGES: AtomicUsize = AtomicUsize::new(0);
 static DIRTY: AtomicUsize = AtomicUsize::new(0);
 static WRITEBACK: AtomicUsize = AtomicUsize::new(0);
 static DIRTIED: AtomicUsize = AtomicUsize::new(0);
 static WRITTEN: AtomicUsize = AtomicUsize::new(0);
 static PROGRESS: WaitQueue = WaitQueue::new();
+
+/// What reclaim does, by the names of `/proc/vmstat`.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Count {
+    /// pgactivate: pages found used again.
+    Activate,
+    /// pgdeactivate: pages from the end of the active list.
+    Deactivate,
+    /// pgscan_kswapd: inactive pages that kswapd looked at.
+    ScanKswapd,
+    /// pgscan_direct: the same of those who allocate.
+    ScanDirect,
+    /// pgsteal_kswapd: pages that kswapd freed.
+    StealKswapd,
+    /// pgsteal_direct: the same of those who allocate.
+    StealDirect,
+    /// slabs_scanned: dentries that kswapd freed.
+    SlabsScanned,
+    /// allocstall: allocations that found nothing free.
+    AllocStall,
+    /// pageoutrun: how often kswapd worked.
+    KswapdRounds,
+}
+
+static COUNTS: [AtomicUsize; 9] = [const { AtomicUsize::new(0) }; 9];
+
+/// One of reclaim's counters.
+pub fn counted(which: Count) -> usize {
+    COUNTS[which as usize].load(Ordering::Relaxed)
+}
+
+pub(crate) fn count(which: Count, n: usize) {
+    COUNTS[which as usize].fetch_add(n, Ordering::Relaxed);
+}
+
+/// Pages in the active list.
+pub fn nr_active() -> usize {
+    lru::len(List::Active)
+}
+
+/// Pages in the inactive list.
+pub fn nr_inactive() -> usize {
+    lru::len(List::Inactive)
+}
 
 /// Pages in the cache.
 pub fn nr_file_pages() -> usize {

@@ -50,5 +50,5 @@ mod text;
 pub use fs::fs_type;
 pub use source::{
     Activity, Cpu, CpuTimes, Disk, IoCounters, Journal, Layout, Limit, Memory, ProcSource, ProcessView,
-    Setting, SignalSets, Sizes, Times, Uts, VmStat,
+    ReclaimStat, Setting, SignalSets, Sizes, Times, Uts, VmStat,
 };

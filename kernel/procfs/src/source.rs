@@ -254,10 +254,35 @@ pub struct VmStat {
     pub minor_faults: u64,
     /// Faults that did.
     pub major_faults: u64,
+    /// What reclaim has done.
+    pub reclaim: ReclaimStat,
     /// How often drop_caches dropped pages.
     pub drop_pagecache: u64,
     /// How often drop_caches dropped names.
     pub drop_slab: u64,
+}
+
+/// What reclaim of pages has done, in pages.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct ReclaimStat {
+    /// Allocations that found nothing free.
+    pub stalls: u64,
+    /// Made active.
+    pub activated: u64,
+    /// Made inactive.
+    pub deactivated: u64,
+    /// Inactive ones that kswapd looked at.
+    pub scanned_by_kswapd: u64,
+    /// The same of those who allocate.
+    pub scanned_directly: u64,
+    /// Freed by kswapd.
+    pub stolen_by_kswapd: u64,
+    /// The same of those who allocate.
+    pub stolen_directly: u64,
+    /// Names that were let go.
+    pub slabs: u64,
+    /// How often kswapd worked.
+    pub kswapd_rounds: u64,
 }
 
 /// A number below /proc/sys that can be set.

@@ -4,13 +4,13 @@ mod support;
 
 use std::alloc::{Layout, alloc, dealloc};
 use std::ptr::NonNull;
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, MutexGuard};
 
 use base::{FrameSource, PhysAddr};
-use pagecache::stats;
+use pagecache::stats::{self, Count};
 use support::{File, TestDisk, disk};
-use writeback::Bdi;
+use writeback::{Bdi, DirtyInode};
 
 const FRAMES: usize = 1536;
 
@@ -63,11 +63,84 @@ fn write_and_read(bdi: &std::sync::Arc<Bdi>, driver: &TestDisk, number: u64) {
     }
 }
 
-#[test]
-fn with_a_flusher_thread() {
-    let _alone = ALONE.lock().unwrap_or_else(|e| e.into_inner());
+/// The memory for one test alone, with nothing of the others in it.
+fn memory() -> MutexGuard<'static, ()> {
+    let alone = ALONE.lock().unwrap_or_else(|e| e.into_inner());
     base::frame::set_source(&SOURCE);
     writeback::set_memory(FRAMES);
+    pagecache::drop_caches();
+    alone
+}
+
+fn fill(file: &File, pages: u64) {
+    (0..pages).for_each(|i| assert_eq!(file.write(i * 4096, &[letter(i); 4096]), Ok(4096)));
+    assert_eq!(file.fsync(false), Ok(()));
+}
+
+fn read_all(file: &File, pages: u64) {
+    for i in 0..pages {
+        assert!(file.read(i * 4096, 4096).unwrap().iter().all(|&b| b == letter(i)), "page {i}");
+    }
+}
+
+#[test]
+fn what_is_used_again_outlives_a_stream() {
+    let _memory = memory();
+    let (_driver, device) = disk(2);
+    let bdi = Bdi::new(&device);
+    let (hot, stream) = (File::new(&bdi, 0), File::new(&bdi, 1));
+    fill(&hot, 200);
+    fill(&stream, 4000);
+    // Both have been pushed through; now the one is read twice, the other once.
+    read_all(&hot, 200);
+    read_all(&hot, 200);
+    let freed = stats::counted(Count::StealDirect);
+    read_all(&stream, 4000);
+    assert!(stats::counted(Count::StealDirect) - freed > 2500);
+    assert_eq!(hot.mapping().nrpages(), 200);
+    assert!(stats::counted(Count::Activate) >= 200 && stats::nr_active() >= 200);
+    // What is no longer used goes when others are used more: the lists keep a balance.
+    let next = File::new(&bdi, 0);
+    fill(&next, 1200);
+    for i in (0..1200).step_by(50) {
+        (0..3).for_each(|_| (i..i + 50).for_each(|page| drop(next.read(page * 4096, 100).unwrap())));
+    }
+    assert!(hot.mapping().nrpages() < 100, "{} pages", hot.mapping().nrpages());
+}
+
+#[test]
+fn every_page_is_in_one_list() {
+    let _memory = memory();
+    let before = stats::nr_file_pages();
+    let (_driver, device) = disk(3);
+    let bdi = Bdi::start(&device).unwrap();
+    let files: Vec<_> = (0..3).map(|n| File::new(&bdi, n)).collect();
+    std::thread::scope(|s| {
+        for file in &files {
+            s.spawn(|| {
+                for round in 0..20 {
+                    fill(file, 300);
+                    read_all(file, 300);
+                    file.mapping().drop_unused();
+                    pagecache::reclaim(round * 7);
+                    read_all(file, 300);
+                    file.mapping().truncate_pagecache(round as u64 * 4096);
+                    pagecache::drop_caches();
+                }
+            });
+        }
+    });
+    bdi.stop().unwrap();
+    assert_eq!(stats::nr_active() + stats::nr_inactive(), stats::nr_file_pages());
+    pagecache::drop_caches();
+    drop((files, bdi, device));
+    assert_eq!(stats::nr_file_pages(), before);
+    assert_eq!(stats::nr_active() + stats::nr_inactive(), before);
+}
+
+#[test]
+fn with_a_flusher_thread() {
+    let _memory = memory();
     let (driver, device) = disk(2);
     let bdi = Bdi::start(&device).unwrap();
     write_and_read(&bdi, &driver, 0);
@@ -77,9 +150,7 @@ fn with_a_flusher_thread() {
 
 #[test]
 fn without_one() {
-    let _alone = ALONE.lock().unwrap_or_else(|e| e.into_inner());
-    base::frame::set_source(&SOURCE);
-    writeback::set_memory(FRAMES);
+    let _memory = memory();
     let (driver, device) = disk(1);
     let bdi = Bdi::new(&device);
     write_and_read(&bdi, &driver, 0);

@@ -171,11 +171,9 @@ impl TestFs {
         Ok(())
     }
 
-    /// Drops what can be dropped: more than once, for the second chances.
+    /// Drops what can be dropped.
     pub fn drop_cache(&self) {
-        for _ in 0..3 {
-            self.mapping.shrink(usize::MAX);
-        }
+        self.mapping.drop_unused();
     }
 
     /// Drops everything; all of it is clean. The thread that has just completed an I/O may still have

@@ -31,7 +31,7 @@ fn everybody_at_once() {
                             0 => check_letters(&fs.read(0, 256 * 1024).unwrap()),
                             1 => {
                                 filemap_flush(&fs.mapping, &*fs).unwrap();
-                                fs.mapping.shrink(100);
+                                fs.mapping.drop_unused();
                             }
                             _ => fs.fsync().unwrap(),
                         }
@@ -79,7 +79,7 @@ fn truncating_under_readers_and_flushers() {
                         assert!(bytes.iter().all(|&b| b != GARBAGE));
                     } else {
                         filemap_flush(&fs.mapping, &*fs).unwrap();
-                        fs.mapping.shrink(10);
+                        fs.mapping.drop_unused();
                     }
                 }
             })

@@ -18,7 +18,8 @@ pub(crate) fn vmstat(fs: &ProcFs, text: &mut Text) {
     }
 }
 
-fn lines(m: &Memory, vm: &VmStat) -> [(&'static str, u64); 42] {
+fn lines(m: &Memory, vm: &VmStat) -> [(&'static str, u64); 52] {
+    let reclaim = &vm.reclaim;
     let pages = |bytes: u64| bytes / PAGE_SIZE as u64;
     let file = pages(m.buffers.saturating_add(m.cached));
     let active = pages(m.active).min(file);
@@ -59,8 +60,19 @@ fn lines(m: &Memory, vm: &VmStat) -> [(&'static str, u64); 42] {
         ("pgpgout", vm.sectors_out / SECTORS_PER_KIB),
         ("pswpin", 0),
         ("pswpout", 0),
+        ("allocstall_normal", reclaim.stalls),
+        ("pgactivate", reclaim.activated),
+        ("pgdeactivate", reclaim.deactivated),
         ("pgfault", vm.minor_faults.saturating_add(vm.major_faults)),
         ("pgmajfault", vm.major_faults),
+        // Each page that the active list's end gives up was looked at there.
+        ("pgrefill", reclaim.deactivated),
+        ("pgsteal_kswapd", reclaim.stolen_by_kswapd),
+        ("pgsteal_direct", reclaim.stolen_directly),
+        ("pgscan_kswapd", reclaim.scanned_by_kswapd),
+        ("pgscan_direct", reclaim.scanned_directly),
+        ("slabs_scanned", reclaim.slabs),
+        ("pageoutrun", reclaim.kswapd_rounds),
         ("drop_pagecache", vm.drop_pagecache),
         ("drop_slab", vm.drop_slab),
         ("oom_kill", 0),

@@ -117,6 +117,9 @@ fn vmstat() {
         "pswpin 0",
         "pgfault 23",
         "pgmajfault 3",
+        "pgactivate 40",
+        "pgsteal_kswapd 41",
+        "pgscan_direct 0",
         "drop_pagecache 1",
         "drop_slab 2",
     ] {
