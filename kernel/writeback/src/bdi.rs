@@ -17,10 +17,12 @@ use alloc::vec::Vec;
 use core::ops::Range;
 use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 
-use base::{Errno, RateLimit, Result, time};
+use base::units::SECTOR_SIZE;
+use base::{Errno, PAGE_SIZE, RateLimit, Result, time};
 use pagecache::{BlockDevice, WritebackControl, filemap_flush, stats};
 use sync::{Mutex, SpinLock, WaitQueue, thread};
 
+use crate::bandwidth::{Bandwidth, Level};
 use crate::lists::{Handle, Lists};
 use crate::single::{self, what_next, write_single};
 use crate::state::{DirtyFlags, DirtyInode, DirtyState};
@@ -32,6 +34,8 @@ const TURN: u64 = 1024;
 
 /// Turns in one round of the clock: a file that is written all the time does not keep it.
 const MAX_TURNS: u32 = 64;
+
+const SECTORS_PER_PAGE: u64 = (PAGE_SIZE / SECTOR_SIZE) as u64;
 
 /// Too much is dirty.
 const BACKGROUND: u32 = 1;
@@ -57,8 +61,9 @@ pub struct Bdi {
     running: AtomicBool,
     /// When the device's own mapping was first seen dirty; 0: it was clean.
     device_dirty_since: AtomicU64,
-    /// Pages dirtied since the last look at the thresholds.
-    pub(crate) dirtied: AtomicUsize,
+    /// Pages ever dirtied.
+    pub(crate) dirtied: AtomicU64,
+    bandwidth: SpinLock<Bandwidth>,
     /// Writers waited in vain: one more than what had been written then; 0: never.
     gave_up: AtomicUsize,
 }
@@ -75,7 +80,8 @@ impl Bdi {
             thread: Mutex::new(None),
             running: AtomicBool::new(false),
             device_dirty_since: AtomicU64::new(0),
-            dirtied: AtomicUsize::new(0),
+            dirtied: AtomicU64::new(0),
+            bandwidth: SpinLock::new(Bandwidth::new()),
             gave_up: AtomicUsize::new(0),
         });
         pagecache::set_pressure_hook(wake_all);
@@ -129,6 +135,21 @@ impl Bdi {
 
     pub(crate) fn has_given_up(&self) -> bool {
         self.gave_up.load(Ordering::Relaxed) == stats::nr_written().wrapping_add(1)
+    }
+
+    /// What is known of the disk and its writers, brought up to date.
+    pub(crate) fn update_bandwidth(&self, level: Level) -> Bandwidth {
+        let disk = self.device.disk();
+        let written = if disk.queue().iostats() {
+            disk.stats().write.sectors / SECTORS_PER_PAGE
+        } else {
+            // All disks together: better than nothing.
+            stats::nr_written() as u64
+        };
+        let dirtied = self.dirtied.load(Ordering::Relaxed);
+        let mut bandwidth = self.bandwidth.lock();
+        bandwidth.update(time::monotonic_ns(), written, dirtied, level);
+        *bandwidth
     }
 
     /// Nothing gets written any more.

@@ -30,7 +30,10 @@
 #![forbid(unsafe_code)]
 
 extern crate alloc;
+#[cfg(test)]
+extern crate std;
 
+mod bandwidth;
 mod bdi;
 mod lists;
 pub mod params;

@@ -1,28 +1,43 @@
 //! Who dirties pages faster than the disk takes them waits here.
 //!
-//! Each write call counts the pages it dirtied; every few dozen the counters of the whole cache are
-//! looked at. Above the background threshold the flusher is woken; half way from there to the limit
-//! the writer sleeps until enough has been written. So the limit holds without a lock, and a writer
-//! who dirties little never stops. When nothing at all gets written (the disk fails), a writer is let
-//! go after a while, nobody waits any more, and [`Bdi::check_alive`] turns writers away, until the
-//! flusher's next try succeeds.
+//! Each thread counts the pages it dirties, and after some of them ([`Account::allowance`]) looks at how
+//! much is unwritten. Up to half way from the background threshold to the limit nothing happens but that
+//! the flusher is woken. From there on the thread sleeps as long as its pages were worth at its rate
+//! (`bandwidth.rs`), less the time since it last slept: so a thread that dirties little does not sleep,
+//! however much another one dirties. At the limit everybody sleeps until something has been written.
+//!
+//! ```text
+//!   pages dirtied since the last pause / rate = period;  period - time since then = pause
+//! ```
+//! When nothing at all gets written (the disk fails), a writer is let go after a while, nobody waits any
+//! more, and [`Bdi::check_alive`] turns writers away, until the flusher's next try succeeds.
 //!
 //! # Locking
 //! No page lock and no lists' lock is held by who waits; the inode's own lock (`i_rwsem`) is, so
 //! writeback must not need it.
 
+use core::cell::Cell;
 use core::sync::atomic::Ordering;
 
+use base::time::{self, NSEC_PER_SEC};
 use pagecache::stats;
+use sync::{PerThread, thread};
 
+use crate::bandwidth::{Bandwidth, Level, scale};
 use crate::bdi::Bdi;
 use crate::{params, trace};
 
-/// Pages a disk's writers may dirty between two looks.
+/// Pages dirtied between two looks when nothing is known.
 const RATELIMIT: usize = 32;
-const PAUSE_NS: u64 = 100_000_000;
+/// Sleeping for less is not worth it: the pages count towards the next pause.
+const MIN_PAUSE_NS: u64 = 4_000_000;
+/// What a pause shall come to where the rate allows it.
+const TARGET_NS: u64 = 10_000_000;
 /// Pauses without any progress after which a writer is let go.
 const VAIN_PAUSES: usize = 20;
+const VAIN_NS: u64 = 100_000_000;
+
+static ACCOUNT: PerThread<Cell<Account>> = PerThread::new(|| Cell::new(Account::new()));
 
 /// Whether more is dirty than the flusher leaves alone.
 pub(crate) fn above_background() -> bool {
@@ -30,37 +45,145 @@ pub(crate) fn above_background() -> bool {
     stats::nr_dirty() > params::thresholds().0
 }
 
-/// A writer dirtied `pages` pages. Sleeps while too much is dirty.
+fn level() -> Level {
+    let (background, limit) = params::thresholds();
+    Level { unwritten: params::nr_unwritten(), background, limit }
+}
+
+/// What a thread has dirtied since it last paused.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Account {
+    dirtied: usize,
+    /// So many pages until the next look.
+    allowance: usize,
+    /// When the last pause ended, or would have.
+    paused_at: u64,
+}
+
+/// What a look said.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Verdict {
+    /// Go on.
+    Go,
+    /// Sleep, then go on.
+    Pause(u64),
+    /// Sleep until something was written, at most so long, and look again.
+    Stop(u64),
+}
+
+impl Account {
+    pub const fn new() -> Account {
+        Account { dirtied: 0, allowance: RATELIMIT, paused_at: 0 }
+    }
+
+    /// More was dirtied; whether it is time to look.
+    pub fn add(&mut self, pages: usize) -> bool {
+        self.dirtied = self.dirtied.saturating_add(pages);
+        self.dirtied >= self.allowance
+    }
+
+    /// A new count begins.
+    fn restart(&mut self, at: u64, allowance: usize) {
+        *self = Account { dirtied: 0, allowance: allowance.max(1), paused_at: at };
+    }
+
+    /// A look.
+    pub fn look(&mut self, now: u64, level: Level, bandwidth: &Bandwidth) -> Verdict {
+        if level.unwritten <= level.freerun() {
+            let room = level.freerun() - level.unwritten;
+            // The nearer, the more often; several threads may be as far.
+            self.restart(now, room.isqrt().max(1));
+            return Verdict::Go;
+        }
+        let rate = bandwidth.task_ratelimit(level);
+        let most = bandwidth.max_pause_ns(level);
+        if rate == 0 {
+            return Verdict::Stop(most);
+        }
+        let period = scale(self.dirtied as u64, NSEC_PER_SEC, rate);
+        let away = now.saturating_sub(self.paused_at);
+        let allowance = allowance(rate, most).min((level.limit / 32).max(1));
+        match period.checked_sub(away) {
+            // It was away for longer than its pages are worth: that is no credit for later.
+            None => {
+                self.restart(now, allowance);
+                Verdict::Go
+            }
+            Some(pause) if pause < MIN_PAUSE_NS => {
+                self.allowance = self.dirtied.saturating_add(allowance);
+                Verdict::Go
+            }
+            Some(pause) => {
+                let pause = pause.min(most);
+                self.restart(now + pause, allowance);
+                Verdict::Pause(pause)
+            }
+        }
+    }
+}
+
+/// How many pages at that rate make a pause of a good length.
+fn allowance(rate: u64, most: u64) -> usize {
+    let pages = |ns| usize::try_from(scale(rate, ns, NSEC_PER_SEC)).unwrap_or(usize::MAX);
+    let good = pages(TARGET_NS);
+    if good >= RATELIMIT { good } else { pages(most / 2).clamp(1, RATELIMIT) }
+}
+
+/// This thread dirtied `pages` pages. Sleeps while too much is dirty.
 #[inline]
 pub fn balance_dirty_pages_ratelimited(bdi: &Bdi, pages: usize) {
-    if bdi.dirtied.fetch_add(pages, Ordering::Relaxed) + pages >= RATELIMIT {
+    bdi.dirtied.fetch_add(pages as u64, Ordering::Relaxed);
+    let due = ACCOUNT.with(|cell| {
+        let mut account = cell.get();
+        let due = account.add(pages);
+        cell.set(account);
+        due
+    });
+    if due {
         balance_dirty_pages(bdi);
     }
 }
 
 #[cold]
 fn balance_dirty_pages(bdi: &Bdi) {
-    bdi.dirtied.store(0, Ordering::Relaxed);
-    let (background, limit) = params::thresholds();
-    let setpoint = usize::midpoint(background, limit);
-    trace::global_dirty_state(background, limit);
-    let mut vain = 0;
-    while params::nr_unwritten() > background && vain < VAIN_PAUSES {
-        bdi.wake_for_background();
-        if params::nr_unwritten() <= setpoint {
-            return;
+    let mut vain_ns = 0;
+    while vain_ns < VAIN_NS * VAIN_PAUSES as u64 {
+        let level = level();
+        trace::global_dirty_state(level.background, level.limit);
+        if level.unwritten > level.background {
+            bdi.wake_for_background();
         }
         if bdi.has_given_up() {
             return;
         }
-        let before = stats::nr_written();
-        trace::balance_dirty_pages(bdi, limit, setpoint, PAUSE_NS);
-        if stats::wait_for_writeback(PAUSE_NS, || params::nr_unwritten() <= setpoint) {
-            return;
+        let bandwidth = bdi.update_bandwidth(level);
+        let (verdict, dirtied) = ACCOUNT.with(|cell| {
+            let mut account = cell.get();
+            let dirtied = account.dirtied;
+            let verdict = account.look(time::monotonic_ns(), level, &bandwidth);
+            cell.set(account);
+            (verdict, dirtied)
+        });
+        match verdict {
+            Verdict::Go => return,
+            Verdict::Pause(ns) => {
+                trace::balance_dirty_pages(bdi, level, &bandwidth, dirtied, ns);
+                thread::sleep_ns(ns);
+                return;
+            }
+            Verdict::Stop(ns) => {
+                trace::balance_dirty_pages(bdi, level, &bandwidth, dirtied, ns);
+                let before = stats::nr_written();
+                if stats::wait_for_writeback(ns, || params::nr_unwritten() < level.limit) {
+                    continue;
+                }
+                vain_ns = if stats::nr_written() == before { vain_ns + ns } else { 0 };
+            }
         }
-        vain = if stats::nr_written() == before { vain + 1 } else { 0 };
     }
-    if vain == VAIN_PAUSES {
-        bdi.give_up();
-    }
+    bdi.give_up();
 }
+
+#[cfg(test)]
+#[path = "throttle_tests.rs"]
+mod tests;

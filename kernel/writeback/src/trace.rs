@@ -1,7 +1,7 @@
 //! The trace points of writeback: an inode becomes dirty, has its turn, a writer must wait. What
 //! becomes dirty page by page is the page cache's (`writeback_dirty_folio`). Docs: docs/tracing.md.
 //!
-//! Fields that stand for what Quill has not (cgroups, rates) are shown with the value they have where
+//! Fields that stand for what Quill has not (cgroups, shares of disks) are shown with the value they have where
 //! Linux does not use them either.
 //!
 //! Source: Linux 6.1, include/trace/events/writeback.h.
@@ -9,11 +9,12 @@
 use core::fmt;
 use core::sync::atomic::Ordering;
 
-use base::time;
 use base::trace::{Dev, Event, Record, Symbols, kdev};
+use base::{PAGE_SIZE, time};
 use pagecache::stats;
 
 use crate::WritebackControl;
+use crate::bandwidth::{Bandwidth, Level};
 use crate::bdi::Bdi;
 use crate::state::DirtyInode;
 
@@ -78,11 +79,21 @@ event!(
 event!(
     BALANCE_DIRTY_PAGES,
     "balance_dirty_pages",
-    &["dev_t bdi", "unsigned long limit", "unsigned long setpoint", "unsigned long dirty", "long pause"],
+    &[
+        "dev_t bdi",
+        "unsigned long limit",
+        "unsigned long setpoint",
+        "unsigned long dirty",
+        "unsigned long dirty_ratelimit",
+        "unsigned long task_ratelimit",
+        "unsigned int dirtied",
+        "long pause"
+    ],
     |r, out| {
         write!(out, "bdi {:#}: limit={} setpoint={} dirty={}", Dev(r.arg(0)), r.arg(1), r.arg(2), r.arg(3))?;
-        write!(out, " bdi_setpoint=0 bdi_dirty=0 dirty_ratelimit=0 task_ratelimit=0 dirtied=0")?;
-        write!(out, " dirtied_pause=0 paused=0 pause={} period=0 think=0 cgroup_ino=1", r.arg(4))
+        write!(out, " bdi_setpoint=0 bdi_dirty=0 dirty_ratelimit={} task_ratelimit={}", r.arg(4), r.arg(5))?;
+        write!(out, " dirtied={} dirtied_pause=0 paused=0 pause={}", r.arg(6), r.arg(7))?;
+        write!(out, " period=0 think=0 cgroup_ino=1")
     }
 );
 
@@ -190,11 +201,21 @@ pub(crate) fn global_dirty_state(background: usize, limit: usize) {
     });
 }
 
-/// A writer must wait.
+/// A writer must wait. Rates are shown in KiB a second.
 #[inline(always)]
-pub(crate) fn balance_dirty_pages(bdi: &Bdi, limit: usize, setpoint: usize, pause_ns: u64) {
+pub(crate) fn balance_dirty_pages(
+    bdi: &Bdi,
+    level: Level,
+    bandwidth: &Bandwidth,
+    dirtied: usize,
+    pause_ns: u64,
+) {
     BALANCE_DIRTY_PAGES.emit(move || {
-        let dirty = crate::params::nr_unwritten() as u64;
-        [kdev(bdi.device().disk().dev()), limit as u64, setpoint as u64, dirty, pause_ns / 1_000_000]
+        let [limit, setpoint, unwritten] =
+            [level.limit, level.setpoint(), level.unwritten].map(|pages| pages as u64);
+        let [rate, task] = [bandwidth.ratelimit(), bandwidth.task_ratelimit(level)]
+            .map(|pages| pages.saturating_mul(PAGE_SIZE as u64 / 1024));
+        let dev = kdev(bdi.device().disk().dev());
+        [dev, limit, setpoint, unwritten, rate, task, dirtied as u64, pause_ns / 1_000_000]
     });
 }

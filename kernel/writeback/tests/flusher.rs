@@ -136,6 +136,32 @@ fn dirty_data_goes_when_it_is_old() {
 }
 
 #[test]
+fn a_sync_ends_while_a_writer_does_not() {
+    let (driver, device) = disk(1);
+    let bdi = Bdi::start(&device).unwrap();
+    let file = File::new(&bdi, 0);
+    file.write(0, &[1; 4096]).unwrap();
+    let synced = AtomicBool::new(false);
+    thread::scope(|s| {
+        // Ahead of the sweep all the time, and behind it.
+        s.spawn(|| {
+            for i in 1.. {
+                if synced.load(Ordering::Relaxed) {
+                    break;
+                }
+                file.write(i * 7919 % 2000 * 4096, &[2; 4096]).unwrap();
+            }
+        });
+        for _ in 0..10 {
+            assert_eq!((bdi.sync(true), file.fsync(false)), (Ok(()), Ok(())));
+        }
+        synced.store(true, Ordering::Relaxed);
+    });
+    assert_ne!(file.on_disk(&driver, 0), 0);
+    bdi.stop().unwrap();
+}
+
+#[test]
 fn nothing_that_is_dirtied_during_a_sync_is_lost() {
     let (driver, device) = disk(2);
     let bdi = Bdi::start(&device).unwrap();
