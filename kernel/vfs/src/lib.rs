@@ -43,6 +43,7 @@ mod fd_table;
 mod file;
 mod file_ops;
 mod flags;
+mod freeze;
 pub mod fsync;
 mod inode;
 mod iovec;
@@ -72,8 +73,9 @@ pub use fd_table::{AT_FDCWD, FdTable, Reserved};
 pub use file::{File, PosGuard};
 pub use file_ops::{Caller, FileOperations, Kiocb, KiocbFlags, Mmap, Pages, Whence};
 pub use flags::{FMode, OpenFlags};
+pub use freeze::WriteAccess;
 pub use inode::{Directory, Fixed, Inode, RenameFlags, Symlink, same_inode};
-pub use mount::{Mount, Path, WriteAccess, mount_at, unmount, unmount_all};
+pub use mount::{Mount, Path, mount_at, unmount, unmount_all};
 pub use superblock::{
     FileSystemType, MountFlags, SuperBlock, anonymous_dev, filesystems, find_filesystem, register_filesystem,
 };

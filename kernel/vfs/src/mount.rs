@@ -6,13 +6,14 @@
 //!
 //! # Who writes
 //! [`Mount::want_write`] stands around every operation that changes the tree (`mnt_want_write`);
-//! [`Mount::start_write`] around every write to a file (`file_start_write`); a file open for writing
+//! [`Mount::start_write`] around every write to a file (`file_start_write`), [`Mount::start_fault`] around
+//! a store to a mapped one that makes a page dirty; a file open for writing
 //! counts from open to last close. A mount becomes read-only only when no file is open for
 //! writing, and [`Mount::freeze`] waits until nothing is under way.
 //!
 //! # Locking
 //! `children` and `at` are spin locks held for a few instructions; a mount's `children` may be held
-//! while the `at` of one of these is taken, never the other way. The two counters are atomics.
+//! while the `at` of one of these is taken, never the other way. The counter is an atomic.
 
 use alloc::string::String;
 use alloc::sync::Arc;
@@ -20,9 +21,10 @@ use alloc::vec::Vec;
 use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use base::{Errno, Result};
-use sync::{SpinLock, WaitQueue};
+use sync::SpinLock;
 
 use crate::dentry::Dentry;
+use crate::freeze::{Gate, WriteAccess};
 use crate::inode::Inode;
 use crate::superblock::{MountFlags, SuperBlock};
 
@@ -72,12 +74,12 @@ pub struct Mount {
     children: SpinLock<Vec<Arc<Mount>>>,
     /// Files open for writing.
     write_files: AtomicU32,
-    /// Writes and changes under way, and [`FROZEN`].
-    writes: AtomicU32,
-    thawed: WaitQueue,
+    /// Writes and changes under way.
+    writes: Gate,
+    /// Stores to mapped files that make a page dirty.
+    faults: Gate,
 }
 
-const FROZEN: u32 = 1 << 31;
 static NEXT_ID: AtomicU64 = AtomicU64::new(1);
 
 impl Mount {
@@ -96,8 +98,8 @@ impl Mount {
             at: SpinLock::new(at),
             children: SpinLock::new(Vec::new()),
             write_files: AtomicU32::new(0),
-            writes: AtomicU32::new(0),
-            thawed: WaitQueue::new(),
+            writes: Gate::new(),
+            faults: Gate::new(),
         })
     }
 
@@ -168,40 +170,25 @@ impl Mount {
     /// A write to a file that is open for it, until the guard goes. Waits while frozen.
     #[inline]
     pub fn start_write(&self) -> WriteAccess<'_> {
-        if self.writes.fetch_add(1, Ordering::Acquire) & FROZEN != 0 {
-            self.wait_thawed();
-        }
-        WriteAccess(self)
+        self.writes.enter()
     }
 
-    #[cold]
-    fn wait_thawed(&self) {
-        loop {
-            self.end_write();
-            self.thawed.wait_until(|| self.writes.load(Ordering::Relaxed) & FROZEN == 0);
-            if self.writes.fetch_add(1, Ordering::Acquire) & FROZEN == 0 {
-                return;
-            }
-        }
-    }
-
-    #[inline]
-    fn end_write(&self) {
-        if self.writes.fetch_sub(1, Ordering::Release) == FROZEN + 1 {
-            self.thawed.wake_all();
-        }
+    /// A store to a mapped file makes a page dirty, until the guard goes (`sb_start_pagefault`). Waits while
+    /// frozen. May come inside a write, never the other way.
+    pub fn start_fault(&self) -> WriteAccess<'_> {
+        self.faults.enter()
     }
 
     /// Waits for all writes under way and holds new ones back until [`Mount::thaw`].
     pub fn freeze(&self) {
-        self.writes.fetch_or(FROZEN, Ordering::AcqRel);
-        self.thawed.wait_until(|| self.writes.load(Ordering::Acquire) == FROZEN);
+        self.writes.close();
+        self.faults.close();
     }
 
     /// Lets writes go on.
     pub fn thaw(&self) {
-        self.writes.fetch_and(!FROZEN, Ordering::AcqRel);
-        self.thawed.wake_all();
+        self.faults.open();
+        self.writes.open();
     }
 
     /// A file is opened for writing. EROFS.
@@ -240,16 +227,6 @@ impl Drop for Mount {
     /// The cache's entries and their directories hold each other; nobody comes back for them.
     fn drop(&mut self) {
         self.root.prune();
-    }
-}
-
-/// Counts as a write under way while it lives.
-pub struct WriteAccess<'a>(&'a Mount);
-
-impl Drop for WriteAccess<'_> {
-    #[inline]
-    fn drop(&mut self) {
-        self.0.end_write();
     }
 }
 

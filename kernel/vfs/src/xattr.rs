@@ -29,8 +29,9 @@ use bitflags::bitflags;
 use crate::acl::{self, AclKind};
 use crate::attr::{FileType, S_ISVTX};
 use crate::cred::{Cred, Want};
+use crate::freeze::WriteAccess;
 use crate::inode::Inode;
-use crate::mount::{Path, WriteAccess};
+use crate::mount::Path;
 use crate::namei::permission;
 
 /// The longest name (XATTR_NAME_MAX).
