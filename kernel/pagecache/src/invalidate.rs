@@ -2,8 +2,9 @@
 //!
 //! Who writes past the cache calls [`AddressSpace::invalidate_for_direct`] before, so that nobody
 //! finds the old bytes meanwhile, and [`AddressSpace::agree_with_disk`] after, for what was read in
-//! between. A page that a program has mapped cannot be taken out from under it (no page table is
-//! searched for it); it stays in the cache and is read again, so that the mapping shows the new bytes.
+//! between. A page that a program has mapped is taken out of its page table; the next access brings the new
+//! bytes. What somebody else holds (a transfer under way, a pipe) cannot be taken away from him: such a page
+//! stays in the cache and is read again.
 //!
 //! # Locking
 //! One page lock at a time. The new bytes come into a page of their own first, and from there into
@@ -15,13 +16,14 @@ use base::{Errno, Frame, PAGE_SIZE, Result, Sector};
 use block::{Bio, BioFlags, BioOp, Completion, Disk};
 
 use crate::head;
+use crate::mapped::has_handles;
 use crate::mapping::{AddressSpace, page_range};
 use crate::ops::{AddressSpaceOperations, WritebackControl};
-use crate::page::{LockedPage, Page};
+use crate::page::LockedPage;
 use crate::reclaim;
 
 impl AddressSpace {
-    /// Drops the pages of a byte range that no program has mapped, waiting for I/O on them. EBUSY
+    /// Drops the pages of a byte range but those somebody holds, waiting for I/O on them. EBUSY
     /// when one of them is dirty (`invalidate_inode_pages2_range`).
     pub(crate) fn invalidate_for_direct(&self, range: Range<u64>) -> Result<()> {
         let Some((first, last)) = page_range(&range) else { return Ok(()) };
@@ -29,15 +31,16 @@ impl AddressSpace {
             if page.is_dirty() {
                 return Err(Errno::EBUSY);
             }
-            if !is_mapped(page) {
+            self.unmap_page(page);
+            if !has_handles(page) {
                 self.detach(page);
             }
             Ok(())
         })
     }
 
-    /// The disk's bytes of a range have changed: drops the clean pages, and reads again those that a
-    /// program has mapped. A page that cannot be read is an error of the file, told as one of
+    /// The disk's bytes of a range have changed: drops the clean pages, and reads again those that somebody
+    /// holds. A page that cannot be read is an error of the file, told as one of
     /// writeback.
     pub fn agree_with_disk(&self, disk: &Disk, range: Range<u64>) {
         let Some((first, last)) = page_range(&range) else { return };
@@ -45,10 +48,13 @@ impl AddressSpace {
         let _ = self.for_each_idle(first, last, |page| {
             if page.is_dirty() {
                 // Written into since: newer than what went around it.
-            } else if !is_mapped(page) {
+                return Ok(());
+            }
+            self.unmap_page(page);
+            if !has_handles(page) {
                 self.detach(page);
             } else if let Err(error) = read_again(disk, page) {
-                log::error!("page {} is mapped and could not be read again: {error}", page.index());
+                log::error!("page {} is in use and could not be read again: {error}", page.index());
                 self.wb_err().set(error);
             }
             Ok(())
@@ -56,13 +62,14 @@ impl AddressSpace {
     }
 
     /// Drops the pages of a byte range, dirty ones too: the disk will no longer hold what they do.
-    /// Those that a program has mapped stay, clean, for [`AddressSpace::agree_with_disk`]. A page
+    /// Those that somebody holds stay, clean, for [`AddressSpace::agree_with_disk`]. A page
     /// that is only partly in the range is written back by the caller before.
     pub fn truncate_range(&self, range: Range<u64>) {
         let Some((first, last)) = page_range(&range) else { return };
         // The closure never fails.
         let _ = self.for_each_idle(first, last, |page| {
-            if is_mapped(page) {
+            self.unmap_page(page);
+            if has_handles(page) {
                 page.heads().iter().for_each(|head| {
                     head.clear(head::DIRTY);
                 });
@@ -75,9 +82,9 @@ impl AddressSpace {
     }
 
     /// The blocks of a byte range, whole blocks, go or become unwritten: what is cached of them becomes
-    /// zeros without a place, dirty or not. Pages that are wholly in the range are dropped, unless a
-    /// program has mapped them: it sees the zeros. Waits for I/O on all of them
-    /// (`truncate_pagecache_range`).
+    /// zeros without a place, dirty or not. Pages that are wholly in the range are dropped, and programs that
+    /// have them mapped lose them (private copies stay), unless somebody holds them: he sees the zeros. Waits
+    /// for I/O on all of them (`truncate_pagecache_range`).
     pub fn truncate_pagecache_range(&self, range: Range<u64>) {
         // Before any page goes.
         self.forget_places();
@@ -89,10 +96,14 @@ impl AddressSpace {
             let from = range.start.saturating_sub(begin) as usize;
             let to = range.end.saturating_sub(begin).min(PAGE_SIZE as u64) as usize;
             let whole = from == 0 && to == PAGE_SIZE;
-            if whole && !is_mapped(page) {
+            if whole {
+                self.unmap_page(page);
+            }
+            if whole && !has_handles(page) {
                 self.detach(page);
                 return Ok(());
             }
+            self.write_protect(page);
             page.zero(from, to);
             let bits = page.block_bits();
             page.heads()[from >> bits..to >> bits].iter().for_each(head::BufferHead::forget_place);
@@ -123,11 +134,6 @@ impl AddressSpace {
             self.drop_idle(first, end - 1);
         }
     }
-}
-
-/// Whether somebody outside the cache has a handle to the page's bytes.
-fn is_mapped(page: &Page) -> bool {
-    page.frame().handles() > page.own_handles()
 }
 
 /// Reads the blocks of a clean page that were uptodate once more.

@@ -114,6 +114,10 @@ impl Buffer {
             return f(&self.read());
         }
         let page = self.page().clone().lock();
+        // What a program stores from here on belongs to a later transaction.
+        if let Some(mapping) = page.mapping() {
+            mapping.write_protect(&page);
+        }
         f(&copy(self, &page))
     }
 }
@@ -160,7 +164,10 @@ fn write_page(builder: &mut BioBuilder<'_>, page: &LockedPage) -> Result<()> {
     // One part of its own, so that writeback does not end before all parts are in.
     page.get_write();
     match page.mapping().filter(|_| page.is_attached()) {
-        Some(mapping) => mapping.start_writeback(page),
+        Some(mapping) => {
+            mapping.write_protect(page);
+            mapping.start_writeback(page);
+        }
         None => AddressSpace::start_writeback_alone(page),
     }
     let mut done = Ok(());

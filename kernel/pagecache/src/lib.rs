@@ -5,6 +5,7 @@
 //! * [`generic_file_read`], [`generic_perform_write`], [`mpage_writepages`]: in, out, and to the disk.
 //! * [`generic_file_direct_read`], [`generic_file_direct_write`]: around the cache, coherent with it.
 //! * [`BlockDevice`], [`Buffer`]: the disk's own pages, for metadata and `/dev/vda`.
+//! * [`MappedBy`], [`generic_page_mkwrite`]: pages that programs have mapped, and their stores.
 //! * [`MetadataJournal`]: what is told of a change of metadata before it is made.
 //! * [`alloc_page`], [`reclaim`]: where pages come from and who gives one back.
 //! * [`FileRa`]: what an open file knows of its reading, for readahead and posix_fadvise(2).
@@ -21,8 +22,9 @@
 //!
 //! # Locking
 //! ```text
-//!   i_rwsem (file system) → page lock → the file system's map lock →
-//!   page lock of the disk's own pages → byte lock (metadata) →
+//!   i_rwsem (file system) → invalidate_lock (faults; who takes pages away) →
+//!   page lock → i_mmap → the program's page table
+//!   page lock → the file system's map lock → page lock of the disk's own pages → byte lock (metadata) →
 //!   SpinLocks: mapping.tree | readahead | reclaim's lists    (leaves: none is taken under another)
 //! ```
 //! The inode lock is the file system's; the cache never takes it.
@@ -32,9 +34,10 @@
 //! | | read | write | writeback | truncate | invalidate | reclaim | mmap fault |
 //! |---|---|---|---|---|---|---|---|
 //! | **read** | page lock while it is filled | UPTODATE, then nothing: bytes may mix | nothing | page lock + i_size asked under it | page lock | handle count under the tree lock | page lock while it is filled |
-//! | **write** | | inode lock | page lock to start; then both go on | inode lock | page lock | handle count | page lock to fill |
-//! | **writeback** | | | page lock, WRITEBACK | page lock, WRITEBACK waited for | the same | DIRTY, WRITEBACK, LOCKED are passed over | nothing |
-//! | **truncate** | | | | inode lock | page lock | page lock / handle count | page lock + i_size |
+//! | **write** | | inode lock | page lock to start; then both go on | inode lock | page lock | handle count | page lock |
+//! | **writeback** | | | page lock, WRITEBACK | page lock, WRITEBACK waited for | the same | DIRTY, WRITEBACK, LOCKED are passed over | page lock: write-protected first; a store waits for WRITEBACK |
+//! | **truncate** | | | | inode lock | page lock | page lock / handle count | invalidate_lock; unmapped with the page locked |
+//! | **invalidate** | | | | | page lock | handle count | page lock: unmapped with it |
 //! | **metadata guard** | byte lock | byte lock | byte lock, WRITING | mount time only | – | a `Buffer` is a handle | – |
 #![no_std]
 #![forbid(unsafe_code)]
@@ -55,7 +58,9 @@ mod io;
 mod journal;
 mod journal_data;
 mod lru;
+mod mapped;
 mod mapping;
+mod mkwrite;
 mod ops;
 mod page;
 mod read;
@@ -77,7 +82,9 @@ pub use filemap::{
 pub use inline::{leave_inline_page, update_inline_page};
 pub use journal::MetadataJournal;
 pub use journal_data::{forget_unfilled, journal_cached, journal_page_range, write_home};
+pub use mapped::MappedBy;
 pub use mapping::AddressSpace;
+pub use mkwrite::{generic_page_mkwrite, lock_mapped_page};
 pub use ops::{AddressSpaceOperations, Extent, ExtentKind, MapMode, SyncMode, WritebackControl};
 pub use page::{LockedPage, Page};
 pub use read::{filemap_fault, force_readahead, generic_file_read, read_mapping_page};

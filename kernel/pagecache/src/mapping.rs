@@ -24,6 +24,7 @@ use block::task_io;
 use sync::SpinLock;
 
 use crate::errseq::ErrSeq;
+use crate::mapped::Mapped;
 use crate::page::{self, LockedPage, Page};
 use crate::readahead::FileRa;
 use crate::tree::{Tag, Tree};
@@ -52,6 +53,7 @@ pub struct AddressSpace {
     journals_data: AtomicBool,
     /// Whose pages these are, for traces: [`AddressSpace::set_host`].
     host: [AtomicU64; 2],
+    mapped: Mapped,
     weak: Weak<AddressSpace>,
 }
 
@@ -76,6 +78,7 @@ impl AddressSpace {
             metadata,
             journals_data: AtomicBool::new(false),
             host: [const { AtomicU64::new(0) }; 2],
+            mapped: Mapped::new(),
             weak: weak.clone(),
         })
     }
@@ -127,6 +130,12 @@ impl AddressSpace {
     /// Whether its pages are a disk's own.
     pub(crate) fn is_metadata(&self) -> bool {
         self.metadata
+    }
+
+    /// Who has mapped its pages.
+    #[inline]
+    pub(crate) fn mapped(&self) -> &Mapped {
+        &self.mapped
     }
 
     pub(crate) fn generation(&self) -> u32 {
@@ -361,13 +370,17 @@ impl AddressSpace {
 
     /// The file now ends at byte `from`; i_size already says so. Drops all pages behind it, dirty
     /// ones too, zeroes the rest of the page it lies in and forgets the places of the blocks behind
-    /// it. Waits for I/O on all of them: afterwards the blocks may be freed.
+    /// it. Programs that have them mapped lose them, and private copies of them. Waits for I/O on all of
+    /// them: afterwards the blocks may be freed.
     pub fn truncate_pagecache(&self, from: u64) {
         // Before any page goes.
         self.forget_places();
         let whole = from.div_ceil(PAGE_SIZE as u64);
+        self.unmap_from(whole);
         // The closure never fails.
         let _ = self.for_each_idle(whole, u64::MAX, |page| {
+            // A fault may have been faster.
+            self.unmap_page(page);
             self.detach(page);
             Ok(())
         });
@@ -377,6 +390,7 @@ impl AddressSpace {
             && let Some(page) = self.find_lock_page(PageIndex::of(from))
         {
             page.wait_writeback();
+            self.write_protect(&page);
             page.zero(offset, PAGE_SIZE);
             let first = offset.div_ceil(1 << page.block_bits());
             for head in &page.heads()[first..] {
@@ -398,6 +412,7 @@ impl AddressSpace {
             if page.is_dirty() {
                 busy = Err(Errno::EBUSY);
             } else {
+                self.unmap_page(page);
                 self.detach(page);
             }
             Ok(())

@@ -18,7 +18,7 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::ops::Range;
 
-use base::{FileBlock, FsBlock, Result};
+use base::{FileBlock, FsBlock, PageIndex, Result};
 use block::Disk;
 
 use crate::mapping::AddressSpace;
@@ -162,6 +162,13 @@ pub trait AddressSpaceOperations: Send + Sync {
         copied: usize,
     ) -> Result<usize>;
 
+    /// A program is about to store to page `index`, which it has mapped shared: the page locked, dirty, and
+    /// not on its way to the disk. The caller holds `invalidate_lock` shared. See
+    /// [`crate::generic_page_mkwrite`], which a file system calls once it has set the file's times.
+    fn page_mkwrite(&self, mapping: &AddressSpace, index: PageIndex) -> Result<LockedPage> {
+        crate::mkwrite::generic_page_mkwrite(mapping, &self, index)
+    }
+
     /// Starts dirty pages on their way to the disk.
     fn writepages(&self, mapping: &AddressSpace, control: &mut WritebackControl) -> Result<()> {
         crate::writepages::mpage_writepages(mapping, &self, control)
@@ -200,6 +207,9 @@ impl<T: AddressSpaceOperations + ?Sized> AddressSpaceOperations for &T {
         copied: usize,
     ) -> Result<usize> {
         (**self).write_end(mapping, page, pos, len, copied)
+    }
+    fn page_mkwrite(&self, mapping: &AddressSpace, index: PageIndex) -> Result<LockedPage> {
+        (**self).page_mkwrite(mapping, index)
     }
     fn writepages(&self, mapping: &AddressSpace, control: &mut WritebackControl) -> Result<()> {
         (**self).writepages(mapping, control)

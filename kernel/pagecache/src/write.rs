@@ -174,7 +174,7 @@ fn touched(from: usize, to: usize, bits: u32) -> Range<usize> {
 
 /// Whether the blocks of `[from, to)` can be written right away.
 #[inline]
-fn ready(page: &LockedPage, bits: u32, from: usize, to: usize) -> bool {
+pub(crate) fn ready(page: &LockedPage, bits: u32, from: usize, to: usize) -> bool {
     let heads = &page.heads()[touched(from, to, bits)];
     page.is_uptodate() && heads.iter().all(|h| h.state() & (head::MAPPED | head::DELAY) != 0)
 }

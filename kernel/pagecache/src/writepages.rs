@@ -5,6 +5,7 @@
 //!     lock it         if another has it: send what was collected first, then wait
 //!     clean, gone, behind i_size?                     pass on
 //!     under writeback?       All: wait for that write     None: pass on
+//!     write-protected: who stores to it from here on is asked to make it dirty again
 //!     zero what lies behind i_size in the last page
 //!     a dirty block without a place?                  ask `map`, for the whole dirty run
 //!     DIRTY -> WRITEBACK      from here on the I/O owns the blocks it took
@@ -151,6 +152,7 @@ impl Sweep<'_> {
             page.wait_writeback();
             // The write that has just ended may have failed; then it is dirty still, as it must be.
         }
+        self.mapping.write_protect(page);
         let blocks = self.blocks_within_size(page);
         if blocks == 0 {
             // Behind the end: a write that did not come to publish its size, or a truncate under way.

@@ -3,6 +3,7 @@ use proptest::prelude::*;
 use std::vec::Vec;
 
 use super::support::*;
+use super::table::{PAGES, Table};
 use crate::AddressSpaceOperations;
 
 #[derive(Clone, Debug)]
@@ -13,6 +14,8 @@ enum Op {
     Fsync,
     Background,
     DropCache,
+    Load(u64),
+    Store(u64, u8),
 }
 
 /// Positions near block and page borders, and anywhere in 64 KiB.
@@ -29,10 +32,12 @@ fn op() -> impl Strategy<Value = Op> {
         1 => Just(Op::Fsync),
         1 => Just(Op::Background),
         1 => Just(Op::DropCache),
+        2 => pos().prop_map(Op::Load),
+        4 => (pos(), 1u8..200).prop_map(|(p, b)| Op::Store(p, b)),
     ]
 }
 
-fn apply(fs: &TestFs, model: &mut Vec<u8>, op: Op) {
+fn apply(fs: &TestFs, table: Option<&Table>, model: &mut Vec<u8>, op: Op) {
     match op {
         Op::Write(pos, len, seed) => {
             let bytes = pattern(len, seed);
@@ -56,6 +61,26 @@ fn apply(fs: &TestFs, model: &mut Vec<u8>, op: Op) {
         }
         Op::Background => crate::filemap_flush(&fs.mapping, fs).unwrap(),
         Op::DropCache => fs.drop_cache(),
+        Op::Load(pos) | Op::Store(pos, _) if pos >= PAGES * 4096 => {}
+        Op::Load(pos) => {
+            if let Some(table) = table {
+                let mapped = table.load(fs, pos);
+                assert_eq!(mapped.is_ok(), pos / 4096 < (model.len() as u64).div_ceil(4096));
+                // What lies behind the end in its page may be anything.
+                if let Some(&byte) = model.get(pos as usize) {
+                    assert_eq!(mapped, Ok(byte), "at {pos}");
+                }
+            }
+        }
+        Op::Store(pos, byte) => {
+            if let Some(table) = table {
+                let stored = table.store(fs, pos, byte);
+                assert_eq!(stored.is_ok(), pos / 4096 < (model.len() as u64).div_ceil(4096));
+                if let Some(place) = model.get_mut(pos as usize) {
+                    *place = byte;
+                }
+            }
+        }
     }
 }
 
@@ -70,14 +95,18 @@ fn check_disk(fs: &TestFs, model: &[u8]) {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 120, ..ProptestConfig::default() })]
     #[test]
-    fn behaves_as_a_byte_array(bits in 10u32..13, late in any::<bool>(), ops in prop::collection::vec(op(), 1..40)) {
+    fn behaves_as_a_byte_array(bits in 10u32..13, late in any::<bool>(), mapped in any::<bool>(), ops in prop::collection::vec(op(), 1..40)) {
         let fs = TestFs::new(bits, late);
         let mut model = Vec::new();
+        let table = mapped.then(|| Table::map(&fs));
         for op in ops {
-            apply(&fs, &mut model, op);
+            apply(&fs, table.as_deref(), &mut model, op);
         }
         fs.fsync().unwrap();
         check_disk(&fs, &model);
+        if let Some(table) = table {
+            table.unmap(&fs);
+        }
         fs.empty_cache();
         prop_assert!(fs.read(0, model.len() + 1).unwrap() == model);
     }

@@ -139,7 +139,13 @@ impl TestFs {
 
     pub fn write_iter(&self, pos: u64, iter: &mut IovIter<'_>) -> Result<usize> {
         let _inode = self.inode.lock().unwrap();
-        generic_perform_write(&self.mapping, self, pos, iter)
+        let old = self.size();
+        if pos > old {
+            drop(self.mapping.before_growth(old));
+        }
+        let done = generic_perform_write(&self.mapping, self, pos, iter);
+        self.mapping.after_growth(old);
+        done
     }
 
     pub fn read(&self, pos: u64, len: usize) -> Result<Vec<u8>> {
@@ -156,10 +162,15 @@ impl TestFs {
     /// As a file system does it: tail zeroed, size down, pages away, blocks freed.
     pub fn truncate(&self, size: u64) -> Result<()> {
         let _inode = self.inode.lock().unwrap();
-        if size < self.size() {
+        let old = self.size();
+        if size < old {
             block_truncate_page(&self.mapping, self, size)?;
         }
+        let _no_faults = self.mapping.invalidate_lock();
+        let last = if size > old { self.mapping.before_growth(old) } else { None };
         self.size.store(size, Ordering::Release);
+        drop(last);
+        self.mapping.after_growth(old);
         self.mapping.truncate_pagecache(size);
         let gone = self.blocks.lock().unwrap().split_off(&size.div_ceil(1 << self.bits));
         let mut bytes = self.driver.bytes.lock().unwrap();

@@ -1,0 +1,90 @@
+//! A program is about to store to a page that it has mapped shared (`block_page_mkwrite`).
+//!
+//! ```text
+//!   page_mkwrite     read the page in ─ lock it ─ still the file's, below i_size? ─ writeback over?
+//!     its blocks dirty already?        done: the page is returned locked
+//!     placed, data not journalled      write_end of the whole page, and look again
+//!     else                             write_begin and write_end of the whole page, and look again
+//! ```
+//! So every way to allocate has its say, and says it as for a write of the page's bytes up to i_size. The
+//! caller makes its page table entry writable while the page is locked: writeback takes that right away
+//! again before it lets the page be clean ([`crate::mapped`]).
+//!
+//! # Locking
+//! The caller holds the mapping's `invalidate_lock` shared, so i_size does not fall below the page
+//! meanwhile, and neither a page lock nor a handle. The inode's lock is not taken: a fault may come from a
+//! copy inside a write call that holds it.
+
+use alloc::sync::Arc;
+
+use base::{Errno, PAGE_SIZE, PageIndex, Result};
+
+use crate::head;
+use crate::mapping::AddressSpace;
+use crate::ops::AddressSpaceOperations;
+use crate::page::{LockedPage, Page};
+use crate::read::read_mapping_page;
+use crate::write;
+
+/// Looks at a page before it gives up: each vain one was another thread's writeback or truncate.
+const TRIES: usize = 64;
+
+/// The page, locked, uptodate, dirty with every block below i_size, not under writeback. EINVAL when it
+/// lies past i_size; ENOSPC, EDQUOT, EIO, EROFS as a write; ENOMEM.
+pub fn generic_page_mkwrite(
+    mapping: &AddressSpace,
+    ops: &dyn AddressSpaceOperations,
+    index: PageIndex,
+) -> Result<LockedPage> {
+    for _ in 0..TRIES {
+        let page = lock_mapped_page(mapping, ops, index)?;
+        page.wait_writeback();
+        let len = within(ops, index);
+        if is_dirty(&page, len) {
+            return Ok(page);
+        }
+        let page = if !mapping.journals_data() && write::ready(&page, page.block_bits(), 0, len) {
+            page
+        } else {
+            // A handle comes before a page lock.
+            drop(page);
+            ops.write_begin(mapping, index.byte(), len, len)?
+        };
+        if ops.write_end(mapping, page, index.byte(), len, len)? < len {
+            return Err(Errno::EIO);
+        }
+    }
+    Err(Errno::EIO)
+}
+
+/// The page, read in, locked, and still the file's: to be put into a page table. EINVAL past i_size, EIO,
+/// ENOMEM.
+pub fn lock_mapped_page(
+    mapping: &AddressSpace,
+    ops: &dyn AddressSpaceOperations,
+    index: PageIndex,
+) -> Result<LockedPage> {
+    loop {
+        let page: Arc<Page> = read_mapping_page(mapping, ops, index)?;
+        let page = page.lock();
+        if !page.is_attached() || !page.is_uptodate() {
+            continue;
+        }
+        // Asked again now that it is locked: a truncate that came first is seen here, one that comes
+        // later finds the page locked.
+        return if within(ops, index) > 0 { Ok(page) } else { Err(Errno::EINVAL) };
+    }
+}
+
+/// How many of the page's bytes lie below i_size.
+fn within(ops: &dyn AddressSpaceOperations, index: PageIndex) -> usize {
+    // At most a page, so it fits.
+    ops.size().saturating_sub(index.byte()).min(PAGE_SIZE as u64) as usize
+}
+
+/// Whether every block of the page's first `len` bytes is known to be newer than the disk's.
+fn is_dirty(page: &LockedPage, len: usize) -> bool {
+    const KEPT: u64 = head::DIRTY | head::JOURNALLED | head::COMMITTING;
+    let blocks = len.div_ceil(1 << page.block_bits());
+    page.heads()[..blocks].iter().all(|head| head.state() & KEPT != 0)
+}
