@@ -149,7 +149,13 @@ impl Node {
     /// The write itself, `rwsem` held alone: privileges, times, bytes, and the inode to its table,
     /// however it ends.
     fn write_locked(&self, iocb: &Kiocb, from: &mut IovIter<'_>) -> Result<usize> {
+        let old = self.size();
+        if iocb.pos > old {
+            // The gap reads as zeros, whatever stores to a mapped page have left behind the end.
+            self.zero_behind(old)?;
+        }
         let done = self.write_bytes(iocb, from);
+        self.grown_from(old);
         self.store_if_stale();
         done
     }

@@ -17,7 +17,7 @@
 //! leaf for every round. A run that is too long for the rest of the chunk is cut.
 //!
 //! # Locking
-//! The caller holds `rwsem` alone and no handle. `data_sem` is taken alone for step 4, anew for every chunk.
+//! The caller holds `rwsem` alone and no handle; steps 2 to 4 hold the mapping's `invalidate_lock` alone. `data_sem` is taken alone for step 4, anew for every chunk.
 
 use base::units::SECTOR_SHIFT;
 use base::{Errno, FsBlock, Result};
@@ -48,14 +48,48 @@ impl Node {
             // ftruncate to the present size gives back what was allocated behind it.
             self.free_behind(size)?;
         }
-        let _handle = self.fs().start(credits::orphan())?;
-        if !inline && size < old {
-            self.end_orphan()?;
+        if size > old {
+            self.zero_behind(old)?;
         }
-        self.set_size(size);
-        self.touch(Touch::Modified);
-        self.mark_dirty();
+        {
+            let _handle = self.fs().start(credits::orphan())?;
+            if !inline && size < old {
+                self.end_orphan()?;
+            }
+            self.grow_to(old, size);
+            self.touch(Touch::Modified);
+            self.mark_dirty();
+        }
+        self.grown_from(old);
         Ok(())
+    }
+
+    /// The file is about to grow from `size` bytes: what stores to its last page have left behind the end
+    /// becomes zeros. No handle is held.
+    pub(crate) fn zero_behind(&self, size: u64) -> Result<()> {
+        if !self.mapping().is_mapped_shared() {
+            return Ok(());
+        }
+        if self.journals_data() {
+            // The log may have it.
+            self.zero_within_block(size, size.next_multiple_of(self.fs().geometry().block_size() as u64))?;
+        }
+        drop(self.mapping().before_growth(size));
+        Ok(())
+    }
+
+    /// Publishes a new i_size. When it grows, what stores to the last page have left behind the old end is
+    /// zeros from then on.
+    fn grow_to(&self, old: u64, size: u64) {
+        let _last = if size > old { self.mapping().before_growth(old) } else { None };
+        self.set_size(size);
+    }
+
+    /// The file may have grown from `old` bytes: see [`pagecache::AddressSpace::after_growth`].
+    pub(crate) fn grown_from(&self, old: u64) {
+        if self.size() > old {
+            self.mapping().after_growth(old);
+        }
     }
 
     /// Steps 1 to 4.
@@ -65,6 +99,8 @@ impl Node {
         if !journalled {
             self.zero_within_block(size, block_end)?;
         }
+        // Stores to mapped pages stay out until the blocks are free.
+        let _no_faults = self.mapping().invalidate_lock();
         self.settle_cut(size)?;
         {
             let _handle = self.fs().start(credits::orphan() + credits::zeroed_block())?;
@@ -86,6 +122,7 @@ impl Node {
     /// being cut when the machine stopped.
     pub(crate) fn trim(&self) -> Result<()> {
         let size = self.size();
+        let _no_faults = self.mapping().invalidate_lock();
         self.settle_cut(size)?;
         self.mapping().truncate_pagecache(size);
         self.free_behind(size)

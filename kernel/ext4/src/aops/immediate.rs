@@ -40,8 +40,9 @@ impl Node {
                         // What was taken in vain has its bytes after all.
                         self.end_orphan()?;
                     }
-                    handle.keep();
-                    self.handle_kept.store(true, Ordering::Relaxed);
+                    if handle.keep() {
+                        self.handles_kept.fetch_add(1, Ordering::Relaxed);
+                    }
                     return Ok(page);
                 }
                 Err(e) => {
@@ -64,7 +65,7 @@ impl Node {
         len: usize,
         copied: usize,
     ) -> Result<usize> {
-        let handle = if self.handle_kept.load(Ordering::Relaxed) { self.take_kept() } else { None };
+        let handle = if self.handles_kept.load(Ordering::Relaxed) != 0 { self.take_kept() } else { None };
         let done = pagecache::block_write_end(mapping, &page, pos, len, copied);
         let end = pos.saturating_add(done as u64);
         if done > 0 && end > Node::size(self) {
@@ -86,10 +87,13 @@ impl Node {
         Ok(done)
     }
 
-    /// The handle that `write_begin` has kept.
+    /// The handle that this thread's `write_begin` has kept, if it has kept one.
     fn take_kept(&self) -> Option<Handle<'_>> {
-        self.handle_kept.store(false, Ordering::Relaxed);
-        self.fs().kept()
+        let kept = self.fs().kept();
+        if kept.is_some() {
+            self.handles_kept.fetch_sub(1, Ordering::Relaxed);
+        }
+        kept
     }
 
     /// A write that was to reach to `end` has failed, perhaps after it was given blocks: should they lie

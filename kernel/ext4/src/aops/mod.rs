@@ -4,11 +4,12 @@
 
 mod immediate;
 pub(crate) mod journalled;
+mod mkwrite;
 
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
-use base::{FileBlock, Result};
+use base::{FileBlock, PageIndex, Result};
 use block::Disk;
 use pagecache::{AddressSpace, AddressSpaceOperations, Extent, LockedPage, MapMode, WritebackControl};
 
@@ -67,6 +68,10 @@ impl AddressSpaceOperations for Node {
             return self.journalled_end(mapping, page, pos, len, copied);
         }
         self.immediate_end(mapping, page, pos, len, copied)
+    }
+
+    fn page_mkwrite(&self, mapping: &AddressSpace, index: PageIndex) -> Result<LockedPage> {
+        self.store_to_mapped(mapping, index)
     }
 
     fn writepages(&self, mapping: &AddressSpace, control: &mut WritebackControl) -> Result<()> {

@@ -21,7 +21,7 @@
 //! in between, when the tree went by itself, can show a block's old bytes. Ordered journaling ends that.
 //!
 //! # Locking
-//! `rwsem` alone around each; `data_sem` alone around each change of the tree, per run.
+//! `rwsem` alone around each, and the mapping's `invalidate_lock` but for mode 0; `data_sem` alone around each change of the tree, per run.
 //!
 //! # Errors
 //! EINVAL for what is not aligned or lies past the end, EOPNOTSUPP, EFBIG, EROFS, ENOSPC: then the blocks
@@ -73,6 +73,13 @@ impl Node {
         if self.is_inline() {
             self.convert_inline()?;
         }
+        let old = self.size();
+        let changes = Mode::PUNCH_HOLE | Mode::COLLAPSE_RANGE | Mode::ZERO_RANGE | Mode::INSERT_RANGE;
+        // Where blocks go or change, stores to mapped pages stay out until they have.
+        let no_faults = mode.intersects(changes).then(|| self.mapping().invalidate_lock());
+        if end > old {
+            self.zero_behind(old)?;
+        }
         let done = if mode.contains(Mode::PUNCH_HOLE) {
             self.punch_hole(bytes)
         } else if !self.flags().contains(InodeFlags::EXTENTS) {
@@ -86,6 +93,8 @@ impl Node {
         } else {
             self.reserve_range(bytes, mode.contains(Mode::KEEP_SIZE))
         };
+        drop(no_faults);
+        self.grown_from(old);
         self.store_if_stale();
         done
     }

@@ -313,7 +313,7 @@ impl Made {
             flags: AtomicU32::new(flags),
             modified: AtomicU64::new(0),
             no_capability: AtomicBool::new(false),
-            handle_kept: AtomicBool::new(false),
+            handles_kept: AtomicU32::new(0),
             tids: SyncTids::new(fs),
             journalled: AtomicU64::new(0),
             last_ordered: Default::default(),

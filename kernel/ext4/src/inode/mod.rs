@@ -107,8 +107,9 @@ pub struct Node {
     modified: AtomicU64,
     /// There is no `security.capability`: a write need not look (S_NOSEC).
     no_capability: AtomicBool,
-    /// `write_begin` has kept a handle for the `write_end` that follows. Who writes holds `rwsem` alone.
-    pub(crate) handle_kept: AtomicBool,
+    /// How many threads are between a `write_begin` that has kept a handle and the `write_end` that follows:
+    /// a write call, which holds `rwsem` alone, and stores to mapped pages.
+    pub(crate) handles_kept: AtomicU32,
     /// Which transactions an fsync waits for.
     pub(crate) tids: SyncTids,
     /// The transaction that last had data of it, plus 1; 0: none had ([`crate::aops::journalled`]).

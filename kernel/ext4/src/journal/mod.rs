@@ -129,13 +129,13 @@ impl Ext4Fs {
 }
 
 impl Handle<'_> {
-    /// Leaves the handle open for [`Ext4Fs::kept`], on this thread.
+    /// Leaves the handle open for [`Ext4Fs::kept`], on this thread. False without a journal.
     #[inline]
-    pub(crate) fn keep(mut self) {
-        if let Some(open) = self.open.take() {
-            let before = KEPT.with(|kept| kept.borrow_mut().replace(open));
-            debug_assert!(before.is_none(), "two handles are kept");
-        }
+    pub(crate) fn keep(mut self) -> bool {
+        let Some(open) = self.open.take() else { return false };
+        let before = KEPT.with(|kept| kept.borrow_mut().replace(open));
+        debug_assert!(before.is_none(), "two handles are kept");
+        true
     }
 
     /// Its transaction; None without a journal.
