@@ -127,6 +127,7 @@ impl Process {
     /// process's own.
     pub fn set_cred(&self, cred: Cred) {
         self.capable.store(cred.capable(), Ordering::Relaxed);
+        self.mm().set_may_lock_all(cred.capable());
         let cred = Arc::new(cred);
         vfs::current::set_current(cred.clone());
         let old = core::mem::replace(&mut *self.cred.lock(), cred);

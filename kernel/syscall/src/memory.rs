@@ -63,39 +63,28 @@ pub fn msync(cx: &mut Cx<'_>, args: Args) -> Result<u64> {
     cx.process.mm().msync(args.addr(0), args.ulong(1), args.uint(2)).map(|()| 0)
 }
 
-const MLOCK_ONFAULT: u32 = 1;
-
 /// mlock(2).
 pub fn mlock(cx: &mut Cx<'_>, args: Args) -> Result<u64> {
-    cx.process.mm().lock(args.addr(0), args.ulong(1), true).map(|()| 0)
+    cx.process.mm().mlock(args.addr(0), args.ulong(1), 0).map(|()| 0)
 }
 
 /// mlock2(2): with MLOCK_ONFAULT nothing is brought in now.
 pub fn mlock2(cx: &mut Cx<'_>, args: Args) -> Result<u64> {
-    let flags = args.uint(2);
-    if flags & !MLOCK_ONFAULT != 0 {
-        return Err(Errno::EINVAL);
-    }
-    cx.process.mm().lock(args.addr(0), args.ulong(1), flags == 0).map(|()| 0)
+    cx.process.mm().mlock(args.addr(0), args.ulong(1), args.uint(2)).map(|()| 0)
 }
 
 /// munlock(2).
 pub fn munlock(cx: &mut Cx<'_>, args: Args) -> Result<u64> {
-    cx.process.mm().lock(args.addr(0), args.ulong(1), false).map(|()| 0)
+    cx.process.mm().munlock(args.addr(0), args.ulong(1)).map(|()| 0)
 }
 
-const MCL_CURRENT: u32 = 1;
-const MCL_FUTURE: u32 = 2;
-const MCL_ONFAULT: u32 = 4;
-
-/// mlockall(2): what a program has in memory stays there anyway.
-pub fn mlockall(_: &mut Cx<'_>, args: Args) -> Result<u64> {
-    let flags = args.uint(0);
-    let known = MCL_CURRENT | MCL_FUTURE | MCL_ONFAULT;
-    if flags & !known != 0 || flags & (MCL_CURRENT | MCL_FUTURE) == 0 { Err(Errno::EINVAL) } else { Ok(0) }
+/// mlockall(2).
+pub fn mlockall(cx: &mut Cx<'_>, args: Args) -> Result<u64> {
+    cx.process.mm().mlockall(args.uint(0)).map(|()| 0)
 }
 
 /// munlockall(2).
-pub fn munlockall(_: &mut Cx<'_>, _: Args) -> Result<u64> {
+pub fn munlockall(cx: &mut Cx<'_>, _: Args) -> Result<u64> {
+    cx.process.mm().munlockall();
     Ok(0)
 }

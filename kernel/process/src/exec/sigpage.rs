@@ -8,7 +8,7 @@ use core::fmt;
 
 use base::{Errno, Frame, PageIndex, Result, UserAddr, frame};
 
-use crate::mm::vma::PageSource;
+use crate::mm::vma::{PageSource, SourcePage};
 use crate::mm::{MapFile, MapRequest, Mm};
 
 /// `mov x8, #__NR_rt_sigreturn` and `svc #0`, after a `nop` that unwinders expect in front.
@@ -17,8 +17,8 @@ const CODE: [u32; 3] = [0xd503_201f, 0xd280_1168, 0xd400_0001];
 struct SigPage(Frame);
 
 impl PageSource for SigPage {
-    fn page(&self, index: PageIndex) -> Result<Frame> {
-        if index.0 == 0 { Ok(self.0.clone()) } else { Err(Errno::EINVAL) }
+    fn page(&self, index: PageIndex) -> Result<SourcePage> {
+        if index.0 == 0 { Ok(SourcePage::held(self.0.clone(), None)) } else { Err(Errno::EINVAL) }
     }
 
     fn describe(&self, out: &mut dyn fmt::Write) -> fmt::Result {
@@ -33,7 +33,8 @@ pub fn map(mm: &Mm) -> Result<UserAddr> {
         page.write(4 * i, &word.to_le_bytes());
     }
     let source: Arc<dyn PageSource> = Arc::new(SigPage(page));
-    let file = MapFile { source: Some(source), readable: true, writable: false, noexec: false };
+    let file =
+        MapFile { source: Some(source), readable: true, writable: false, append_only: false, noexec: false };
     const READ_EXEC: u32 = 5;
     const SHARED: u32 = 1;
     let request = MapRequest {

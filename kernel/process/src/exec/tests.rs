@@ -4,9 +4,9 @@ use super::*;
 use crate::limits::Limits;
 use crate::mm::MapFile;
 use crate::mm::fake::FakeMachine;
-use crate::mm::vma::PageSource;
+use crate::mm::vma::{PageSource, SourcePage};
 use base::arch::Access;
-use base::{Frame, PAGE_SIZE, PageIndex, frame};
+use base::{PAGE_SIZE, PageIndex, frame};
 use core::fmt;
 use elf::abi;
 use elf::segment::ProgramHeader;
@@ -131,17 +131,23 @@ impl ProgramFile for Bytes {
 
     fn pages(&self) -> Result<MapFile> {
         let source: Arc<dyn PageSource> = Arc::new(self.clone());
-        Ok(MapFile { source: Some(source), readable: true, writable: false, noexec: false })
+        Ok(MapFile {
+            source: Some(source),
+            readable: true,
+            writable: false,
+            append_only: false,
+            noexec: false,
+        })
     }
 }
 
 impl PageSource for Bytes {
-    fn page(&self, index: PageIndex) -> Result<Frame> {
+    fn page(&self, index: PageIndex) -> Result<SourcePage> {
         let from = index.byte() as usize;
         let rest = self.0.get(from..).filter(|r| !r.is_empty()).ok_or(Errno::EINVAL)?;
         let page = frame::alloc_zeroed()?;
         page.write(0, &rest[..rest.len().min(PAGE_SIZE)]);
-        Ok(page)
+        Ok(SourcePage::held(page, None))
     }
 
     fn describe(&self, out: &mut dyn fmt::Write) -> fmt::Result {

@@ -48,7 +48,7 @@ impl Mm {
             if !at.access_ok(1) {
                 return None;
             }
-            if let Some((frame, has)) = self.table.lookup(UserAddr(page_down(at.0)))
+            if let Some((frame, has)) = self.pages.lookup(page_down(at.0))
                 && if access == Access::Write { has.write } else { has.read }
             {
                 return Some(frame);

@@ -1,12 +1,14 @@
-//! madvise(2), mincore(2), msync(2), mlock(2).
+//! madvise(2), mincore(2).
 
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 
-use base::{Errno, Result, UserAddr};
+use base::arch::Access;
+use base::{Errno, PageIndex, Result, UserAddr};
 
 use super::Mm;
-use super::layout::{Span, page_down};
-use super::vma::{Backing, VmFlags};
+use super::layout::{PAGE, Span};
+use super::vma::{Backing, PageSource, VmFlags, Vma};
 
 mod madv {
     pub const WILLNEED: u32 = 3;
@@ -17,35 +19,32 @@ mod madv {
     pub const POPULATE_WRITE: u32 = 23;
 }
 
-const MS_ASYNC: u32 = 1;
-const MS_INVALIDATE: u32 = 2;
-const MS_SYNC: u32 = 4;
+/// Pages of a file: the first, and how many.
+type Pages = (Arc<dyn PageSource>, PageIndex, u64);
 
 impl Mm {
-    /// madvise(2). DONTNEED and FREE take the pages away; what is only a hint is accepted. EINVAL for
-    /// an address off a page boundary or advice that is none; ENOMEM when part of the range is not
-    /// mapped, after the rest was done.
+    /// madvise(2). DONTNEED and FREE take the pages away, REMOVE punches a hole into the file, WILLNEED reads
+    /// it ahead; what is only a hint is accepted. EINVAL for an address off a page boundary, advice that is
+    /// none, or locked memory that is to go; ENOMEM when part of the range is not mapped, after the rest was
+    /// done.
     pub fn madvise(&self, addr: UserAddr, len: u64, advice: u32) -> Result<()> {
         // NORMAL to SEQUENTIAL, DONTFORK to PAGEOUT: hints about paging, forking and dumping.
-        let hint = matches!(advice, 0..=3 | 10..=21);
-        let drops = matches!(advice, madv::DONTNEED | madv::FREE);
-        let populates = matches!(advice, madv::POPULATE_READ | madv::POPULATE_WRITE);
-        if !(hint || drops || populates || advice == madv::REMOVE) {
+        let hint = matches!(advice, 0..=2 | 10..=21);
+        let known = matches!(advice, madv::WILLNEED | madv::DONTNEED | madv::FREE | madv::REMOVE);
+        if !(hint || known || matches!(advice, madv::POPULATE_READ | madv::POPULATE_WRITE)) {
             return Err(Errno::EINVAL);
         }
         let span = Span::new(addr.0, len, Errno::EINVAL)?;
         if span.is_empty() {
             return Ok(());
         }
-        // Punching a hole wants a shared writable file, which nothing here is.
-        if advice == madv::REMOVE {
-            return Err(Errno::EINVAL);
-        }
-        if drops {
-            self.drop_contents(span, advice == madv::FREE)?;
-        }
-        if populates || advice == madv::WILLNEED {
-            self.populate(span);
+        match advice {
+            madv::DONTNEED | madv::FREE => self.drop_contents(span, advice == madv::FREE)?,
+            madv::REMOVE => self.punch(span)?,
+            madv::WILLNEED => self.will_need(span),
+            madv::POPULATE_READ => self.populate(span, Some(Access::Read))?,
+            madv::POPULATE_WRITE => self.populate(span, Some(Access::Write))?,
+            _ => {}
         }
         if self.areas.read().set.covered_until(span) < span.end { Err(Errno::ENOMEM) } else { Ok(()) }
     }
@@ -54,16 +53,81 @@ impl Mm {
     fn drop_contents(&self, span: Span, only_anonymous: bool) -> Result<()> {
         let areas = self.areas.write();
         let file = |b: &Backing| matches!(b, Backing::File { .. });
-        if only_anonymous && areas.set.overlapping(span).any(|v| file(&v.backing)) {
+        let refuses = |v: &Vma| v.flags.contains(VmFlags::LOCKED) || (only_anonymous && file(&v.backing));
+        if areas.set.overlapping(span).any(refuses) {
             return Err(Errno::EINVAL);
         }
         for area in areas.set.overlapping(span) {
             // A shared anonymous page has no file to come back from: it stays.
             if !area.flags.contains(VmFlags::SHARED) || file(&area.backing) {
-                self.drop_pages(area.span.intersect(span));
+                self.pages.take_out(area.span.intersect(span));
             }
         }
         Ok(())
+    }
+
+    /// What `f` picks of the areas in `span`, upward; up to the first error.
+    fn pick<T>(&self, span: Span, mut f: impl FnMut(&Vma) -> Result<Option<T>>) -> (Vec<T>, Result<()>) {
+        let areas = self.areas.read();
+        let mut picked = Vec::new();
+        for area in areas.set.overlapping(span) {
+            match f(&area.part(span)) {
+                Ok(one) => picked.extend(one),
+                Err(error) => return (picked, Err(error)),
+            }
+        }
+        (picked, Ok(()))
+    }
+
+    /// REMOVE. The file's own operation takes the pages out of the page table. EINVAL where there is no file
+    /// or locked memory; EACCES for what is not a shared mapping that may be written.
+    fn punch(&self, span: Span) -> Result<()> {
+        const PUNCH_HOLE_KEEP_SIZE: u32 = 3;
+        let (parts, end) = self.pick(span, |part| {
+            let file = part.file_page(part.span.start).and_then(|(source, first)| {
+                source.file().map(|file| (file.clone(), first.byte(), part.span.len()))
+            });
+            let file = file.filter(|_| !part.flags.contains(VmFlags::LOCKED)).ok_or(Errno::EINVAL)?;
+            let may = VmFlags::SHARED | VmFlags::MAY_WRITE;
+            if part.flags.contains(may) { Ok(Some(file)) } else { Err(Errno::EACCES) }
+        });
+        for (file, start, len) in parts {
+            let (start, len) = (start.try_into(), len.try_into());
+            let (Ok(start), Ok(len)) = (start, len) else { return Err(Errno::EINVAL) };
+            let cred = vfs::current::current();
+            vfs::attr_ops::fallocate(&file, PUNCH_HOLE_KEEP_SIZE, start, len, u64::MAX, &cred)?;
+        }
+        end
+    }
+
+    fn will_need(&self, span: Span) {
+        let (parts, _) = self.pick(span, |part| {
+            let file = part.file_page(part.span.start);
+            Ok(file.map(|(source, first)| -> Pages { (source.clone(), first, part.span.len() / PAGE) }))
+        });
+        parts.into_iter().for_each(|(source, first, pages)| source.will_need(first, pages));
+    }
+
+    /// Brings in what a range maps, for `access`, or for the one that spares later faults: to be read, and
+    /// private memory to be written. EFAULT where a page cannot be had; EINVAL where the access is not
+    /// allowed; areas without any access are passed over unless one was asked for.
+    pub(super) fn populate(&self, span: Span, access: Option<Access>) -> Result<()> {
+        let (parts, end) = self.pick(span, |part| {
+            let own = part.flags.contains(VmFlags::WRITE) && !part.flags.contains(VmFlags::SHARED);
+            let access = match access {
+                Some(access) if !part.flags.allow(access) => return Err(Errno::EINVAL),
+                Some(access) => access,
+                None if own => Access::Write,
+                None => Access::Read,
+            };
+            Ok(part.flags.allow(access).then_some((part.span, access)))
+        });
+        for (span, access) in parts {
+            for page in span.pages() {
+                self.fault(UserAddr(page), access).map_err(|_| Errno::EFAULT)?;
+            }
+        }
+        end
     }
 
     /// mincore(2): a byte for each page, 1 where it is in memory. EINVAL; ENOMEM for what is not mapped.
@@ -73,32 +137,13 @@ impl Mm {
         if areas.set.covered_until(span) < span.end {
             return Err(Errno::ENOMEM);
         }
-        Ok(span.pages().map(|page| u8::from(self.resident.contains(page))).collect())
-    }
-
-    /// mlock(2) and munlock(2): there is no swap, so a page that is in stays in, and locking only means
-    /// to bring it in now. ENOMEM for what is not mapped.
-    pub fn lock(&self, addr: UserAddr, len: u64, bring_in: bool) -> Result<()> {
-        let start = page_down(addr.0);
-        let len = len.checked_add(addr.0 - start).ok_or(Errno::EINVAL)?;
-        let span = Span::new(start, len, Errno::ENOMEM)?;
-        if self.areas.read().set.covered_until(span) < span.end {
-            return Err(Errno::ENOMEM);
+        let mut out = Vec::new();
+        for area in areas.set.overlapping(span) {
+            out.extend(area.span.intersect(span).pages().map(|page| {
+                let cached = || area.file_page(page).is_some_and(|(source, index)| source.is_cached(index));
+                u8::from(self.pages.resident().contains(page) || cached())
+            }));
         }
-        if bring_in {
-            self.populate(span);
-        }
-        Ok(())
-    }
-
-    /// msync(2). No mapping is written back, since none of a file is shared and writable; so only the
-    /// arguments matter. EINVAL, ENOMEM.
-    pub fn msync(&self, addr: UserAddr, len: u64, flags: u32) -> Result<()> {
-        if flags & !(MS_ASYNC | MS_INVALIDATE | MS_SYNC) != 0 || flags & MS_ASYNC != 0 && flags & MS_SYNC != 0
-        {
-            return Err(Errno::EINVAL);
-        }
-        let span = Span::new(addr.0, len, Errno::ENOMEM)?;
-        if self.areas.read().set.covered_until(span) < span.end { Err(Errno::ENOMEM) } else { Ok(()) }
+        Ok(out)
     }
 }

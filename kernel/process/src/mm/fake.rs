@@ -1,9 +1,11 @@
 //! A machine in memory for tests: a page table that is a map, and copies that go through it.
 
 use super::*;
-use base::arch::{Protection, UserCopy, UserCpu, UserRegs};
+use base::arch::{Protection, UserCopy, UserCpu, UserPageTable, UserRegs};
 use base::{Frame, PAGE_SIZE};
-use std::collections::BTreeMap;
+use pagecache::AddressSpace;
+use std::boxed::Box;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Mutex as StdMutex;
 
 type Pages = Arc<StdMutex<BTreeMap<u64, (Frame, Protection)>>>;
@@ -140,23 +142,45 @@ impl UserCpu for FakeCpu {
 /// A file whose page n is full of the byte n, but its last page, which is `pages`, does not exist.
 pub struct FakeFile {
     pub cache: StdMutex<BTreeMap<u64, Frame>>,
-    pub pages: u64,
+    /// Pages that were to be written.
+    pub dirty: StdMutex<BTreeSet<u64>>,
+    pub pages: StdMutex<u64>,
+    mapping: Arc<AddressSpace>,
 }
 
 impl FakeFile {
     pub fn new(pages: u64) -> Arc<FakeFile> {
-        Arc::new(FakeFile { cache: StdMutex::default(), pages })
+        Arc::new(FakeFile {
+            cache: StdMutex::default(),
+            dirty: StdMutex::default(),
+            pages: StdMutex::new(pages),
+            mapping: AddressSpace::new(),
+        })
+    }
+
+    /// As a file system does it.
+    pub fn truncate(&self, pages: u64) {
+        let _alone = self.mapping.invalidate_lock();
+        *self.pages.lock().unwrap() = pages;
+        self.mapping.truncate_pagecache(pages * PAGE);
+        self.cache.lock().unwrap().retain(|&index, _| index < pages);
     }
 
     /// As mmap gets it, open for reading and writing.
     pub fn map_file(self: &Arc<Self>) -> MapFile {
-        MapFile { source: Some(self.clone()), readable: true, writable: true, noexec: false }
+        MapFile {
+            source: Some(self.clone()),
+            readable: true,
+            writable: true,
+            append_only: false,
+            noexec: false,
+        }
     }
 }
 
 impl vma::PageSource for FakeFile {
-    fn page(&self, index: base::PageIndex) -> Result<Frame> {
-        if index.0 >= self.pages {
+    fn page(&self, index: base::PageIndex) -> Result<vma::SourcePage> {
+        if index.0 >= *self.pages.lock().unwrap() {
             return Err(Errno::EINVAL);
         }
         let mut cache = self.cache.lock().unwrap();
@@ -165,7 +189,21 @@ impl vma::PageSource for FakeFile {
             frame.fill(0, PAGE_SIZE, index.0 as u8);
             frame
         });
-        Ok(frame.clone())
+        Ok(vma::SourcePage::held(frame.clone(), None))
+    }
+
+    fn may_map_writable(&self) -> bool {
+        true
+    }
+
+    fn page_mkwrite(&self, index: base::PageIndex) -> Result<vma::SourcePage> {
+        let page = self.page(index)?;
+        self.dirty.lock().unwrap().insert(index.0);
+        Ok(page)
+    }
+
+    fn mapping(&self) -> Option<&Arc<AddressSpace>> {
+        Some(&self.mapping)
     }
 
     fn describe(&self, out: &mut dyn core::fmt::Write) -> core::fmt::Result {

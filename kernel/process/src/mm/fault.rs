@@ -1,4 +1,7 @@
 //! A page fault: the page is brought in, or the program gets a signal.
+//!
+//! A page of a file goes into the table while it is locked, under the file's `invalidate_lock`: writeback
+//! and truncate come before it or find it there.
 
 use alloc::sync::Arc;
 use core::sync::atomic::Ordering;
@@ -7,7 +10,7 @@ use base::arch::{Access, Protection};
 use base::user::TASK_SIZE;
 use base::{Errno, Frame, PageIndex, UserAddr};
 
-use super::layout::{GUARD_GAP, MIN_ADDR, PAGE, Span, page_down};
+use super::layout::{GUARD_GAP, MIN_ADDR, Span, page_down};
 use super::vma::{PageSource, VmFlags, Vma};
 use super::{Areas, Mm};
 use crate::limits::Resource;
@@ -15,6 +18,9 @@ use crate::signal::{SigInfo, Signal, code};
 
 /// How many handles a frame has that only a page table owns, while one look at it holds another.
 const ONLY_THE_TABLES: usize = 2;
+
+/// A file's page that the program has made dirty: who made it so may have to wait.
+type Dirtied = Option<Arc<dyn PageSource>>;
 
 impl Mm {
     /// Brings the page of `addr` in for this access, or says which signal the program has earned.
@@ -37,33 +43,46 @@ impl Mm {
         if !area.flags.allow(access) {
             return Some(Err(SigInfo::fault(Signal::SEGV, code::SEGV_ACCERR, addr)));
         }
-        Some(self.bring_in(area, page_down(addr.0), access).map_err(|error| match error {
-            Errno::ENOMEM => {
-                log::error!("out of memory at a page fault at {:#x}", addr.0);
-                SigInfo::kernel(Signal::KILL)
+        let done = self.bring_in(area, page_down(addr.0), access);
+        drop(areas);
+        Some(match done {
+            Ok(None) => Ok(()),
+            Ok(Some(source)) => {
+                source.balance_dirty();
+                Ok(())
             }
-            _ => SigInfo::fault(Signal::BUS, code::BUS_ADRERR, addr),
-        }))
+            Err(Errno::ENOMEM) => {
+                log::error!("out of memory at a page fault at {:#x}", addr.0);
+                Err(SigInfo::kernel(Signal::KILL))
+            }
+            Err(_) => Err(SigInfo::fault(Signal::BUS, code::BUS_ADRERR, addr)),
+        })
     }
 
-    fn bring_in(&self, area: &Vma, page: u64, access: Access) -> base::Result<()> {
-        match area.file_page(page) {
-            None => self.bring_zeros(area, page),
-            Some((source, index)) if access == Access::Write => self.bring_copy(area, page, source, index),
-            Some((source, index)) => self.bring_shared(area, page, source, index),
+    fn bring_in(&self, area: &Vma, page: u64, access: Access) -> base::Result<Dirtied> {
+        let Some((source, index)) = area.file_page(page) else {
+            return self.bring_zeros(area, page).map(|()| None);
+        };
+        if access != Access::Write {
+            return self.bring_shared(area, page, source, index).map(|()| None);
         }
+        if area.flags.contains(VmFlags::SHARED) {
+            return self.bring_writable(area, page, source, index);
+        }
+        self.bring_copy(area, page, source, index).map(|()| None)
     }
 
     fn bring_zeros(&self, area: &Vma, page: u64) -> base::Result<()> {
-        let _install = self.install.lock();
-        if self.table.lookup(UserAddr(page)).is_some() {
-            self.table.protect(UserAddr(page), PAGE, area.flags.protection());
+        let protection = area.flags.protection();
+        if self.pages.protect_present(page, |_| protection) {
             return Ok(());
         }
         let fresh = new_page()?;
         fresh.zero();
-        self.minor_faults.fetch_add(1, Ordering::Relaxed);
-        self.put(page, fresh, area.flags.protection())
+        if self.pages.put_if_empty(page, fresh, protection)? {
+            self.minor_faults.fetch_add(1, Ordering::Relaxed);
+        }
+        Ok(())
     }
 
     /// The cache's own page, to be read or executed.
@@ -74,19 +93,38 @@ impl Mm {
         source: &Arc<dyn PageSource>,
         index: PageIndex,
     ) -> base::Result<()> {
-        let cached = if self.resident.contains(page) { None } else { Some(source.page(index)?) };
-        let _install = self.install.lock();
-        match (self.table.lookup(UserAddr(page)), cached) {
-            (Some(_), _) => self.table.protect(UserAddr(page), PAGE, area.protection_of_present()),
-            (None, Some(cached)) => {
-                self.major_faults.fetch_add(1, Ordering::Relaxed);
-                let protection = Protection { write: false, ..area.flags.protection() };
-                self.put(page, cached, protection)?;
-            }
-            // Nobody takes a page away while the areas are held.
-            (None, None) => return Err(Errno::EIO),
+        let protection = Protection { write: false, ..area.flags.protection() };
+        // What may be written already stays so: it is a copy, or dirty.
+        let may_stay = area.flags.contains(VmFlags::WRITE);
+        if self.pages.protect_present(page, |had| Protection { write: had.write && may_stay, ..protection }) {
+            return Ok(());
+        }
+        let _steady = source.mapping().map(|mapping| mapping.invalidate_lock_shared());
+        let cached = source.page(index)?;
+        if self.pages.put_if_empty(page, cached.frame().clone(), protection)? {
+            self.major_faults.fetch_add(1, Ordering::Relaxed);
         }
         Ok(())
+    }
+
+    /// The cache's own page, to be written: dirty from now on, for writeback takes the right to write away
+    /// before it makes the page clean.
+    fn bring_writable(
+        &self,
+        area: &Vma,
+        page: u64,
+        source: &Arc<dyn PageSource>,
+        index: PageIndex,
+    ) -> base::Result<Dirtied> {
+        if self.pages.lookup(page).is_some_and(|(_, has)| has.write) {
+            // Another thread was faster.
+            return Ok(None);
+        }
+        let _steady = source.mapping().map(|mapping| mapping.invalidate_lock_shared());
+        let dirty = source.page_mkwrite(index)?;
+        self.minor_faults.fetch_add(1, Ordering::Relaxed);
+        self.pages.put(page, dirty.frame(), area.flags.protection())?;
+        Ok(Some(source.clone()))
     }
 
     /// A private page, to be written: copied unless it is nobody else's already.
@@ -97,32 +135,34 @@ impl Mm {
         source: &Arc<dyn PageSource>,
         index: PageIndex,
     ) -> base::Result<()> {
-        let original = match self.table.lookup(UserAddr(page)) {
-            Some((frame, _)) => frame,
-            None => source.page(index)?,
-        };
-        let _install = self.install.lock();
-        let original = match self.table.lookup(UserAddr(page)) {
-            Some((there, _)) => {
-                drop(original);
-                there
+        let protection = area.flags.protection();
+        loop {
+            let done = match self.pages.lookup(page) {
+                Some((own, _)) if own.handles() <= ONLY_THE_TABLES => {
+                    if self.pages.protect_same(page, &own, protection) {
+                        return Ok(());
+                    }
+                    false
+                }
+                Some((original, _)) => {
+                    let copy = copy_of(&original)?;
+                    self.pages.replace(page, &original, copy, protection)?
+                }
+                None => {
+                    // Before a page is locked: it may have to wait for memory.
+                    let copy = new_page()?;
+                    let _steady = source.mapping().map(|mapping| mapping.invalidate_lock_shared());
+                    let original = source.page(index)?;
+                    copy.copy_page_from(original.frame());
+                    self.pages.put_if_empty(page, copy, protection)?
+                }
+            };
+            // Else somebody took away, or brought, what was there.
+            if done {
+                self.minor_faults.fetch_add(1, Ordering::Relaxed);
+                return Ok(());
             }
-            None => original,
-        };
-        if self.resident.contains(page) && original.handles() <= ONLY_THE_TABLES {
-            self.table.protect(UserAddr(page), PAGE, area.flags.protection());
-            return Ok(());
         }
-        let copy = new_page()?;
-        copy.copy_page_from(&original);
-        self.minor_faults.fetch_add(1, Ordering::Relaxed);
-        self.put(page, copy, area.flags.protection())
-    }
-
-    fn put(&self, page: u64, frame: Frame, protection: Protection) -> base::Result<()> {
-        self.table.map(UserAddr(page), frame, protection)?;
-        self.resident.add(page);
-        Ok(())
     }
 
     /// A fault below a stack makes it longer, within RLIMIT_STACK and away from what lies below it.
@@ -150,23 +190,15 @@ impl Mm {
         areas.set.grow_down(old, new);
         Some(())
     }
-
-    /// Brings in what can be brought in of a range, for MAP_POPULATE: errors end it quietly.
-    pub(super) fn populate(&self, span: Span) {
-        let access = match self.areas.read().set.find(span.start) {
-            Some(area) if area.flags.contains(VmFlags::WRITE) => Access::Write,
-            Some(area) if area.flags.intersects(VmFlags::PROT) => Access::Read,
-            _ => return,
-        };
-        for page in span.pages() {
-            if self.fault(UserAddr(page), access).is_err() {
-                return;
-            }
-        }
-    }
 }
 
 /// A frame for the program, its contents unspecified. Cached pages of files make room for it.
 fn new_page() -> base::Result<Frame> {
     pagecache::alloc_page()
+}
+
+fn copy_of(original: &Frame) -> base::Result<Frame> {
+    let copy = new_page()?;
+    copy.copy_page_from(original);
+    Ok(copy)
 }

@@ -1,18 +1,25 @@
 //! A file's pages, for mmap(2) and for the program's image.
 //!
-//! The page comes from the page cache and stays shared with it; who maps it holds a handle to its
-//! frame, which keeps it from being reclaimed. Truncation does not reach into the page table: a page
-//! that was touched before the file was cut short stays readable, where Linux would raise SIGBUS.
+//! The page comes from the page cache and stays shared with it; who maps it holds a handle to its frame,
+//! which keeps it from being reclaimed. The file knows where it is mapped ([`pagecache::MappedBy`]):
+//! truncation takes its pages out of the page table, and an access behind the end is SIGBUS; writeback takes
+//! the right to write away, so that a store makes the page dirty again ([`PageSource::page_mkwrite`]).
+//!
+//! A disk's own pages (`/dev/vda`) can be mapped, but not to be written through a shared mapping: they are
+//! metadata, whose bytes change under locks of their own ([`sync::ByteLock`]) that a store would come around,
+//! as the journal and the checksums of a file system mounted on the disk would not know of it. Such a mapping
+//! is ENODEV; write(2), with O_DIRECT or not, is the way.
 
 use alloc::sync::Arc;
 use core::fmt;
 
-use base::{Frame, PageIndex, Result};
-use pagecache::{AddressSpace, AddressSpaceOperations, read_mapping_page};
-use vfs::{FMode, File, Mmap, MountFlags, d_path};
+use base::{PageIndex, Result};
+use pagecache::{AddressSpace, AddressSpaceOperations, LockedPage, force_readahead, lock_mapped_page};
+use vfs::{FMode, File, Fixed, Mmap, MountFlags, d_path};
 
+use super::layout::PAGE;
 use super::map::MapFile;
-use super::vma::PageSource;
+use super::vma::{PageSource, SourcePage};
 
 /// The pages of an open file.
 struct FilePages {
@@ -22,8 +29,38 @@ struct FilePages {
 }
 
 impl PageSource for FilePages {
-    fn page(&self, index: PageIndex) -> Result<Frame> {
-        Ok(read_mapping_page(&self.mapping, &*self.ops, index)?.frame().clone())
+    fn page(&self, index: PageIndex) -> Result<SourcePage> {
+        lock_mapped_page(&self.mapping, &*self.ops, index).map(SourcePage::locked)
+    }
+
+    fn may_map_writable(&self) -> bool {
+        self.mapping.may_map_writable()
+    }
+
+    fn page_mkwrite(&self, index: PageIndex) -> Result<SourcePage> {
+        let _fault = self.file.path().mount.start_fault();
+        self.ops.page_mkwrite(&self.mapping, index).map(SourcePage::locked)
+    }
+
+    fn balance_dirty(&self) {
+        self.ops.balance_dirty(1);
+    }
+
+    fn mapping(&self) -> Option<&Arc<AddressSpace>> {
+        Some(&self.mapping)
+    }
+
+    fn file(&self) -> Option<&Arc<File>> {
+        Some(&self.file)
+    }
+
+    fn is_cached(&self, index: PageIndex) -> bool {
+        self.mapping.find_get_page(index).is_some_and(|page| page.is_uptodate())
+    }
+
+    fn will_need(&self, first: PageIndex, pages: u64) {
+        let bytes = pages.saturating_mul(PAGE);
+        force_readahead(&self.mapping, &*self.ops, first.byte()..first.byte().saturating_add(bytes));
     }
 
     fn describe(&self, out: &mut dyn fmt::Write) -> fmt::Result {
@@ -45,6 +82,13 @@ impl PageSource for FilePages {
     }
 }
 
+impl SourcePage {
+    /// A page of the cache, locked until this is dropped.
+    fn locked(page: LockedPage) -> SourcePage {
+        SourcePage::held(page.frame().clone(), Some(page))
+    }
+}
+
 impl MapFile {
     /// An open file, to be mapped. ENODEV when it cannot be; EBADF when it was opened with O_PATH.
     pub fn open(file: &Arc<File>) -> Result<MapFile> {
@@ -59,6 +103,7 @@ impl MapFile {
             source,
             readable: file.mode().contains(FMode::READ),
             writable: file.mode().contains(FMode::WRITE),
+            append_only: file.inode().fixed().contains(Fixed::APPEND),
             noexec: file.path().mount.flags().contains(MountFlags::NOEXEC),
         })
     }

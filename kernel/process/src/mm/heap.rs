@@ -43,6 +43,8 @@ impl Mm {
         areas.set.find_gap_down(with_gap.len(), with_gap)?;
         let flags = VmFlags::READ | VmFlags::WRITE | VmFlags::MAY_WRITE;
         let area = Vma { span, flags, backing: Backing::Anonymous };
+        let area = Vma { flags: area.flags | areas.locked_by_default(), ..area };
+        self.check_locked(areas, &area).ok()?;
         self.check_room(areas, &area).ok()?;
         areas.set.insert(area);
         Some(Vec::new())

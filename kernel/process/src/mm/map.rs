@@ -28,7 +28,7 @@ bitflags! {
         const DENYWRITE = 0x800;
         /// Ignored, as in Linux.
         const EXECUTABLE = 0x1000;
-        /// In memory at once. Nothing is ever paged out.
+        /// In memory at once, counted as by mlock(2).
         const LOCKED = 0x2000;
         /// Not counted against memory.
         const NORESERVE = 0x4000;
@@ -48,6 +48,8 @@ bitflags! {
 }
 
 const TYPE_MASK: u32 = 0xf;
+/// The size of huge pages, which only MAP_HUGETLB looks at.
+const HUGE_SIZES: u32 = 0x3f << 26;
 
 /// A file as mmap sees it.
 #[derive(Clone)]
@@ -58,6 +60,8 @@ pub struct MapFile {
     pub readable: bool,
     /// Open for writing.
     pub writable: bool,
+    /// Only to be added to.
+    pub append_only: bool,
     /// On a mount that forbids execution.
     pub noexec: bool,
 }
@@ -88,18 +92,24 @@ struct Plan {
 
 impl Mm {
     /// mmap(2). EINVAL, EACCES, EPERM, ENODEV, ENOMEM, EEXIST, EOVERFLOW, EOPNOTSUPP as the man page
-    /// says; ENODEV also for a shared writable mapping of a file, which Quill does not have yet.
+    /// says; ENODEV also for a shared writable mapping of a disk (see `file`).
     pub fn mmap(&self, request: &MapRequest) -> Result<UserAddr> {
         let flags = MapFlags::from_bits_retain(request.flags);
         let plan = plan(request, flags)?;
-        let span = self.enter(request.addr, flags, plan)?;
-        if flags.intersects(MapFlags::POPULATE | MapFlags::LOCKED) && !flags.contains(MapFlags::NONBLOCK) {
-            self.populate(span);
+        if flags.contains(MapFlags::LOCKED) {
+            self.check_may_lock()?;
+        }
+        let (span, locked) = self.enter(request.addr, flags, plan)?;
+        let populate = flags.contains(MapFlags::POPULATE) && !flags.contains(MapFlags::NONBLOCK);
+        if populate || locked {
+            // Errors are met by who touches the pages.
+            let _ = self.populate(span, None);
         }
         Ok(UserAddr(span.start))
     }
 
-    fn enter(&self, addr: u64, flags: MapFlags, plan: Plan) -> Result<Span> {
+    /// Where it is now, and whether it is locked.
+    fn enter(&self, addr: u64, flags: MapFlags, plan: Plan) -> Result<(Span, bool)> {
         let mut areas = self.areas.write();
         let start = areas.choose(addr, plan.len, flags)?;
         let span = Span::new(start, plan.len, Errno::ENOMEM)?;
@@ -109,13 +119,15 @@ impl Mm {
         if areas.set.len() + areas.set.splits(span) >= MAX_MAP_COUNT {
             return Err(Errno::ENOMEM);
         }
-        let area = Vma { span, flags: plan.flags, backing: plan.backing };
+        let flags = plan.flags | areas.locked_by_default();
+        let area = Vma { span, flags, backing: plan.backing };
+        self.check_locked(&areas, &area)?;
         self.check_room(&areas, &area)?;
         let removed = self.clear(&mut areas, span);
-        areas.set.insert(area);
+        self.insert(&mut areas, area);
         drop(areas);
         drop(removed);
-        Ok(span)
+        Ok((span, flags.contains(VmFlags::LOCKED)))
     }
 
     /// munmap(2). EINVAL for an address off a page boundary, an empty range, or one that leaves user
@@ -136,7 +148,7 @@ impl Mm {
     }
 
     /// mprotect(2). EINVAL; ENOMEM at a hole, after the part before it was changed; EACCES for writing
-    /// to a shared mapping of a file.
+    /// to a shared mapping of a file that is not open for it.
     pub fn mprotect(&self, addr: UserAddr, len: u64, prot: u32) -> Result<()> {
         const GROWS: u32 = 0x0300_0000;
         check_mprotect_bits(prot & !GROWS)?;
@@ -178,9 +190,7 @@ impl Mm {
 
     /// Tells the page table what an area now allows.
     fn protect_pages(&self, area: &Vma) {
-        if let Some(first) = self.resident.first(area.span) {
-            self.table.protect(UserAddr(first), area.span.end - first, area.protection_of_present());
-        }
+        self.pages.protect(area.span, area.protection_of_present());
     }
 }
 
@@ -238,12 +248,17 @@ fn plan(request: &MapRequest, flags: MapFlags) -> Result<Plan> {
         1 => true,
         2 => false,
         // MAP_SHARED_VALIDATE is MAP_SHARED that refuses what it does not know.
-        3 if flags.difference(MapFlags::all()).is_empty() && !flags.contains(MapFlags::SYNC) => true,
+        3 if flags.bits() & !(MapFlags::all().bits() | HUGE_SIZES) == 0
+            && !flags.contains(MapFlags::SYNC) =>
+        {
+            true
+        }
         3 => return Err(Errno::EOPNOTSUPP),
         _ => return Err(Errno::EINVAL),
     };
     let mut vm = prot_from_user(request.prot) | VmFlags::MAY_WRITE;
     vm.set(VmFlags::SHARED, shared);
+    vm.set(VmFlags::LOCKED, flags.contains(MapFlags::LOCKED));
     vm.set(VmFlags::NORESERVE, flags.contains(MapFlags::NORESERVE));
     let file = if flags.contains(MapFlags::ANONYMOUS) { None } else { request.file.as_ref() };
     let backing = match file {
@@ -271,7 +286,7 @@ fn file_backing(file: &MapFile, vm: &mut VmFlags, offset: u64) -> Result<Backing
     if shared && vm.contains(VmFlags::WRITE) && !file.writable {
         return Err(Errno::EACCES);
     }
-    if !file.readable {
+    if !file.readable || (shared && file.append_only && file.writable) {
         return Err(Errno::EACCES);
     }
     if file.noexec && vm.contains(VmFlags::EXEC) {
@@ -279,11 +294,11 @@ fn file_backing(file: &MapFile, vm: &mut VmFlags, offset: u64) -> Result<Backing
     }
     let Some(source) = &file.source else { return Ok(Backing::Anonymous) };
     if shared {
-        if vm.contains(VmFlags::WRITE) {
-            // Pages that a program dirties behind the cache's back are a later issue.
+        let may_write = file.writable && source.may_map_writable();
+        if vm.contains(VmFlags::WRITE) && !may_write {
             return Err(Errno::ENODEV);
         }
-        vm.remove(VmFlags::MAY_WRITE);
+        vm.set(VmFlags::MAY_WRITE, may_write);
     }
     Ok(Backing::File { source: source.clone(), first: PageIndex(offset >> PAGE_SHIFT) })
 }

@@ -22,6 +22,8 @@ pub struct Sizes {
     pub stack: u64,
     /// Executable ones.
     pub text: u64,
+    /// Locked ones.
+    pub locked: u64,
     /// Pages in memory.
     pub resident: u64,
     /// The most there ever were.
@@ -51,8 +53,9 @@ impl Mm {
             data,
             stack: sum(VmFlags::GROWSDOWN),
             text: sum(VmFlags::EXEC),
-            resident: self.resident.pages() * page,
-            peak_resident: self.resident.peak() * page,
+            locked: sum(VmFlags::LOCKED),
+            resident: self.pages.resident().pages() * page,
+            peak_resident: self.pages.resident().peak() * page,
             minor_faults: self.minor_faults.load(Ordering::Relaxed),
             major_faults: self.major_faults.load(Ordering::Relaxed),
         }

@@ -1,9 +1,10 @@
 //! The program's address space: what is mapped, and how a page comes to be there.
 //!
 //! * `layout`: where things lie; `vma`, `vma_set`: areas, data only; `resident`: which pages are there.
-//! * `map` (mmap, munmap, mprotect), `remap` (mremap), `heap` (brk), `advice` (madvise, mincore, msync).
+//! * `map` (mmap, munmap, mprotect), `remap` (mremap), `heap` (brk), `advice` (madvise, mincore),
+//!   `sync_file` (msync), `lock` (mlock).
 //! * `fault`: a page on demand, copy on write, stack growth. `access`: [`base::UserMemory`].
-//! * `file`: pages of a file through the page cache. `maps`: `/proc/self/maps` and the sizes.
+//! * `file`: pages of a file through the page cache. `pages`: what is in the page table. `maps`: `/proc/self/maps` and the sizes.
 //!
 //! ```text
 //! let mm = Mm::new(machine, limits, memory_pages)?;
@@ -15,7 +16,8 @@
 //! ```text
 //!   area                access           page table afterwards
 //!   anonymous           any              a zero page, with the area's protection
-//!   file                read, execute    the cache's page, never writable
+//!   file                read, execute    the cache's page, not writable
+//!   file, shared        write            the cache's page, dirty, with the area's protection
 //!   file, private       write            a copy of it, with the area's protection
 //! ```
 //! A private copy is recognised by its frame having no other owner: then it is written in place. So
@@ -23,15 +25,16 @@
 //!
 //! # Locking
 //! `areas` (Linux's mmap_lock) is held shared by a fault from the look at the area until its page is in
-//! the table, also over the read from disk; exclusively by whoever changes areas. Below it `install`
-//! orders two faults of the same page. What a change removes is dropped after `areas` is free again: it
+//! the table, also over the read from disk; exclusively by whoever changes areas. Below it come the file's
+//! `invalidate_lock`, handles and page locks, and at the end the lock in `pages`, which orders all who change
+//! the table: the page cache takes pages out of it and the right to write away without `areas`. What a change removes is dropped after `areas` is free again: it
 //! may close a file. A thread that holds a page lock or an inode's lock may fault, so nothing under
 //! `areas` takes an inode's lock.
 //!
 //! # Invariants
 //! 1. The table holds pages only within areas, none with more rights than its area gives.
-//! 2. A page of the cache is never mapped writable.
-//! 3. `resident` has the pages that the table holds.
+//! 2. A page of the cache is mapped writable only through a shared area, and while it is dirty.
+//! 3. A file knows of every area that has pages of it in the table ([`pagecache::MappedBy`]).
 
 mod access;
 mod advice;
@@ -39,40 +42,44 @@ mod fault;
 mod file;
 mod heap;
 pub mod layout;
+mod lock;
 mod map;
 mod maps;
+mod pages;
 mod remap;
 mod resident;
+mod sync_file;
 pub mod vma;
 pub mod vma_set;
 
-use alloc::boxed::Box;
-use alloc::sync::Arc;
+use alloc::sync::{Arc, Weak};
 use alloc::vec::Vec;
-use core::sync::atomic::AtomicU64;
+use core::sync::atomic::{AtomicBool, AtomicU64};
 
-use base::arch::{Machine, UserPageTable};
+use base::arch::Machine;
 use base::{Errno, Result, UserAddr};
-use sync::{Mutex, RwLock};
+use pagecache::MappedBy;
+use sync::RwLock;
 
 pub use map::{MapFile, MapFlags, MapRequest};
 pub use maps::Sizes;
 
 use crate::limits::{INFINITY, Limits, Resource};
 use layout::{MAX_MAP_COUNT, PAGE, Span};
-use resident::Resident;
-use vma::Vma;
+use pages::Pages;
+use vma::{VmFlags, Vma};
 use vma_set::VmaSet;
 
 /// The address space of a program.
 pub struct Mm {
     machine: &'static dyn Machine,
-    table: Box<dyn UserPageTable>,
+    /// Files know it: they take pages out of it.
+    pages: Arc<Pages>,
     areas: RwLock<Areas>,
-    install: Mutex<()>,
-    resident: Resident,
     limits: Arc<Limits>,
     memory_pages: u64,
+    /// CAP_IPC_LOCK: RLIMIT_MEMLOCK is not for this program.
+    may_lock_all: AtomicBool,
     minor_faults: AtomicU64,
     major_faults: AtomicU64,
 }
@@ -89,6 +96,8 @@ struct Areas {
     image: ImageLayout,
     /// Where the arguments and the environment lie, for `/proc/self`.
     strings: Strings,
+    /// mlockall(MCL_FUTURE): what comes is locked too.
+    lock_future: bool,
 }
 
 /// What exec placed, for `/proc/self/stat` and RLIMIT_DATA.
@@ -124,7 +133,7 @@ impl Mm {
         let mmap_base = layout::mmap_base(limits.soft(Resource::Stack));
         Ok(Mm {
             machine,
-            table: machine.new_page_table()?,
+            pages: Arc::new(Pages::new(machine.new_page_table()?)),
             areas: RwLock::new(Areas {
                 set: VmaSet::new(),
                 heap_start: 0,
@@ -132,11 +141,11 @@ impl Mm {
                 mmap_base,
                 image: ImageLayout::default(),
                 strings: Strings::default(),
+                lock_future: false,
             }),
-            install: Mutex::new(()),
-            resident: Resident::default(),
             limits,
             memory_pages,
+            may_lock_all: AtomicBool::new(true),
             minor_faults: AtomicU64::new(0),
             major_faults: AtomicU64::new(0),
         })
@@ -144,7 +153,7 @@ impl Mm {
 
     /// Makes this the address space that EL0 sees on this CPU.
     pub fn activate(&self) {
-        self.table.activate();
+        self.pages.table().activate();
     }
 
     /// The machine under it.
@@ -178,7 +187,7 @@ impl Mm {
             return Err(Errno::ENOMEM);
         }
         self.check_room(&areas, &area)?;
-        areas.set.insert(area);
+        self.insert(&mut areas, area);
         Ok(())
     }
 
@@ -193,7 +202,7 @@ impl Mm {
             }
         }
         // Linux's heuristic overcommit: what can never be backed is refused.
-        let backed = area.flags.is_data() && !area.flags.contains(vma::VmFlags::NORESERVE);
+        let backed = area.flags.is_data() && !area.flags.contains(VmFlags::NORESERVE);
         if (backed && len / PAGE > self.memory_pages) || areas.set.len() >= MAX_MAP_COUNT {
             return Err(Errno::ENOMEM);
         }
@@ -203,16 +212,43 @@ impl Mm {
     /// Takes away what lies in `span`: areas and pages. The areas come back to be dropped once the lock
     /// is free.
     fn clear(&self, areas: &mut Areas, span: Span) -> Vec<Vma> {
+        // The pages first: a file that does not know of an area has no page in it.
+        self.pages.take_out(span);
         let removed = areas.set.remove(span);
-        self.drop_pages(span);
+        removed.iter().for_each(|area| self.forget(area));
         removed
     }
 
-    /// Takes pages out of the table; areas stay.
-    fn drop_pages(&self, span: Span) {
-        if self.resident.remove(span) {
-            self.table.unmap(UserAddr(span.start), span.len());
+    /// Adds an area where none is, and tells its file.
+    fn insert(&self, areas: &mut Areas, area: Vma) {
+        if let Some((source, first)) = area.file_page(area.span.start)
+            && let Some(mapping) = source.mapping()
+        {
+            let (at, shared) = (UserAddr(area.span.start), area.flags.contains(VmFlags::SHARED));
+            mapping.map_range(self.weak_pages(), at, first.0, area.span.len() / PAGE, shared);
         }
+        areas.set.insert(area);
+    }
+
+    /// Tells the file of an area that it is not mapped there any more.
+    fn forget(&self, area: &Vma) {
+        let source = area.file_page(area.span.start).map(|(source, _)| source);
+        if let Some(mapping) = source.and_then(|source| source.mapping()) {
+            mapping.unmap_range(&self.weak_pages(), UserAddr(area.span.start), area.span.len());
+        }
+    }
+
+    fn weak_pages(&self) -> Weak<dyn MappedBy> {
+        let weak: Weak<Pages> = Arc::downgrade(&self.pages);
+        weak
+    }
+}
+
+impl Drop for Mm {
+    /// No fault comes any more; the pages go with the table.
+    fn drop(&mut self) {
+        let areas = self.areas.read();
+        areas.set.iter().for_each(|area| self.forget(area));
     }
 }
 
@@ -222,5 +258,7 @@ pub(crate) mod fake;
 mod model_tests;
 #[cfg(test)]
 mod pin_tests;
+#[cfg(test)]
+mod shared_tests;
 #[cfg(test)]
 mod tests;

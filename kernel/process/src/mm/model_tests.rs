@@ -147,11 +147,11 @@ fn move_in_model(model: &mut Model, from: u64, pages: u64, to: u64, new_pages: u
 fn check(mm: &Mm, machine: &FakeMachine, file: &FakeFile) {
     let areas = mm.areas.read();
     let pages = machine.pages();
-    assert_eq!(mm.resident.pages(), pages.len() as u64);
+    assert_eq!(mm.pages.resident().pages(), pages.len() as u64);
     for at in pages {
         let area = areas.set.find(at).expect("a page within an area");
         let (frame, protection) = machine.page(at).unwrap();
-        assert!(mm.resident.contains(at));
+        assert!(mm.pages.resident().contains(at));
         assert!(!protection.write || area.flags.contains(VmFlags::WRITE));
         assert!(!protection.read || area.flags.intersects(VmFlags::PROT));
         assert!(!protection.execute || area.flags.contains(VmFlags::EXEC));

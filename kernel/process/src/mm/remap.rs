@@ -1,4 +1,5 @@
-//! mremap(2): a mapping made shorter, longer, or moved with its pages.
+//! mremap(2): a mapping made shorter, longer, moved with its pages, or, if it is a shared one of a file,
+//! doubled.
 
 use alloc::vec::Vec;
 
@@ -12,10 +13,13 @@ use super::{Areas, Mm};
 
 const MAYMOVE: u32 = 1;
 const FIXED: u32 = 2;
+const DONTUNMAP: u32 = 4;
 
 impl Mm {
     /// mremap(2). EINVAL; EFAULT when the old range is not one mapping; ENOMEM when it cannot grow
-    /// where it is and may not move, or there is no room. MREMAP_DONTUNMAP is EINVAL.
+    /// where it is and may not move, or there is no room; EAGAIN when more would be locked than may be. An old
+    /// length of 0 doubles a shared mapping of a file; one of shared anonymous memory, which is nobody else's
+    /// here, is EINVAL.
     pub fn mremap(
         &self,
         old: UserAddr,
@@ -24,7 +28,12 @@ impl Mm {
         flags: u32,
         new: UserAddr,
     ) -> Result<UserAddr> {
-        if flags & !(MAYMOVE | FIXED) != 0 || (flags & FIXED != 0 && flags & MAYMOVE == 0) {
+        let moves = flags & (FIXED | DONTUNMAP) != 0;
+        if flags & !(MAYMOVE | FIXED | DONTUNMAP) != 0 || (moves && flags & MAYMOVE == 0) {
+            return Err(Errno::EINVAL);
+        }
+        let keep = flags & DONTUNMAP != 0;
+        if keep && old_len != new_len {
             return Err(Errno::EINVAL);
         }
         let new_len = page_up(new_len).filter(|&len| len > 0).ok_or(Errno::EINVAL)?;
@@ -32,8 +41,13 @@ impl Mm {
         // Made before the lock is taken, so dropped after it is free, also when something fails.
         let mut removed = Vec::new();
         let mut areas = self.areas.write();
-        let at = if flags & FIXED != 0 {
-            self.remap_to(&mut areas, old, new_len, new.0, &mut removed)
+        let at = if moves {
+            areas.target(old, new_len, new.0, flags & FIXED != 0).and_then(|new| {
+                areas.whole(old)?;
+                removed.extend(self.clear(&mut areas, new));
+                self.move_area(&mut areas, old, new, keep, &mut removed)?;
+                Ok(new.start)
+            })
         } else {
             self.resize(&mut areas, old, new_len, flags & MAYMOVE != 0, &mut removed)
         };
@@ -48,10 +62,6 @@ impl Mm {
         may_move: bool,
         removed: &mut Vec<Vma>,
     ) -> Result<u64> {
-        // An old length of zero would duplicate a shared mapping; only writable shared files need it.
-        if old.is_empty() {
-            return Err(Errno::EINVAL);
-        }
         let area = areas.whole(old)?;
         if new_len <= old.len() {
             let rest = Span { start: old.start + new_len, end: old.end };
@@ -61,84 +71,81 @@ impl Mm {
         let longer = Span { start: old.start, end: old.start.checked_add(new_len).ok_or(Errno::ENOMEM)? };
         let extra = Span { start: old.end, end: longer.end };
         let fits = longer.end <= TASK_SIZE - PAGE && old.end == area.span.end;
-        if fits && areas.set.find_gap_down(extra.len(), extra).is_some() {
+        if fits && !old.is_empty() && areas.set.find_gap_down(extra.len(), extra).is_some() {
             let extra = area.prolonged(extra);
+            self.check_locked(areas, &extra)?;
             self.check_room(areas, &extra)?;
-            areas.set.insert(extra);
+            self.insert(areas, extra);
             return Ok(old.start);
         }
         if !may_move {
             return Err(Errno::ENOMEM);
         }
         let to = areas.choose(0, new_len, MapFlags::empty())?;
-        self.move_area(areas, old, Span::new(to, new_len, Errno::ENOMEM)?, removed)?;
+        self.move_area(areas, old, Span::new(to, new_len, Errno::ENOMEM)?, false, removed)?;
         Ok(to)
     }
 
-    fn remap_to(
+    /// Moves what `old` maps to `new`, which is free: the area, cut or prolonged, and its pages. With `keep`
+    /// the old area stays, without pages; an empty `old` leaves nothing to take away.
+    fn move_area(
         &self,
         areas: &mut Areas,
         old: Span,
-        new_len: u64,
-        to: u64,
+        new: Span,
+        keep: bool,
         removed: &mut Vec<Vma>,
-    ) -> Result<u64> {
-        if !is_aligned(to) || new_len > TASK_SIZE || to > TASK_SIZE - new_len {
-            return Err(Errno::EINVAL);
-        }
-        if to < MIN_ADDR {
-            return Err(Errno::EPERM);
-        }
-        let new = Span { start: to, end: to + new_len };
-        if old.is_empty() || !old.intersect(new).is_empty() {
-            return Err(Errno::EINVAL);
-        }
-        areas.whole(old)?;
-        removed.extend(self.clear(areas, new));
-        self.move_area(areas, old, new, removed)?;
-        Ok(to)
-    }
-
-    /// Moves what `old` maps to `new`, which is free: the area, cut or prolonged, and its pages.
-    fn move_area(&self, areas: &mut Areas, old: Span, new: Span, removed: &mut Vec<Vma>) -> Result<()> {
+    ) -> Result<()> {
         if areas.set.len() + 3 >= MAX_MAP_COUNT {
             return Err(Errno::ENOMEM);
         }
-        let area = areas.whole(old)?.part(old);
-        let target = Vma { span: new, ..area };
+        let target = Vma { span: new, ..areas.whole(old)?.part(old) };
         // Only what it grows by is new; the rest is given up below.
-        if new.len() > old.len() {
-            let extra = Span { start: new.start, end: new.start + (new.len() - old.len()) };
-            self.check_room(areas, &Vma { span: extra, ..target.clone() })?;
+        let more = if keep { new.len() } else { new.len().saturating_sub(old.len()) };
+        if more > 0 {
+            let extra = Vma { span: Span { start: new.start, end: new.start + more }, ..target.clone() };
+            self.check_locked(areas, &extra)?;
+            self.check_room(areas, &extra)?;
         }
-        if let Err(error) = self.map_again(old, new) {
-            self.drop_pages(new);
+        // Before a page is there: its file shall find it.
+        self.insert(areas, target);
+        if let Err(error) = self.pages.map_again(old, new) {
+            removed.extend(self.clear(areas, new));
             return Err(error);
         }
-        removed.extend(self.clear(areas, old));
-        areas.set.insert(target);
-        Ok(())
-    }
-
-    /// Maps the pages of `old` at `new` too, as far as both reach.
-    fn map_again(&self, old: Span, new: Span) -> Result<()> {
-        let mut rest = Span { start: old.start, end: old.start + old.len().min(new.len()) };
-        while let Some(at) = self.resident.first(rest) {
-            if let Some((frame, protection)) = self.table.lookup(UserAddr(at)) {
-                let to = new.start + (at - old.start);
-                self.table.map(UserAddr(to), frame, protection)?;
-                self.resident.add(to);
-            }
-            rest.start = at + PAGE;
+        if keep {
+            self.pages.take_out(old);
+        } else {
+            removed.extend(self.clear(areas, old));
         }
         Ok(())
     }
 }
 
 impl Areas {
-    /// The one area that has all of `span`. EFAULT. A stack does not move.
+    /// Where `old` shall move to: exactly `to`, or where there is room. EINVAL when that is off a page
+    /// boundary, beyond user addresses, or over `old`.
+    fn target(&self, old: Span, new_len: u64, to: u64, fixed: bool) -> Result<Span> {
+        if !is_aligned(to) || new_len > TASK_SIZE || to > TASK_SIZE - new_len {
+            return Err(Errno::EINVAL);
+        }
+        let asked = Span { start: to, end: to + new_len };
+        if !old.intersect(asked).is_empty() {
+            return Err(Errno::EINVAL);
+        }
+        if !fixed {
+            return Span::new(self.choose(to, new_len, MapFlags::empty())?, new_len, Errno::ENOMEM);
+        }
+        if to < MIN_ADDR { Err(Errno::EPERM) } else { Ok(asked) }
+    }
+
+    /// The one area that has all of `span`; of an empty span the one that could be doubled there. EFAULT. A
+    /// stack does not move.
     fn whole(&self, span: Span) -> Result<Vma> {
         let area = self.set.find(span.start).ok_or(Errno::EFAULT)?;
+        if span.is_empty() && !area.is_shared_file() {
+            return Err(Errno::EINVAL);
+        }
         if area.span.end < span.end {
             return Err(Errno::EFAULT);
         }

@@ -6,6 +6,8 @@ use core::fmt;
 use base::arch::{Access, Protection};
 use base::{Errno, Frame, PAGE_SHIFT, PageIndex, Result};
 use bitflags::bitflags;
+use pagecache::{AddressSpace, LockedPage};
+use vfs::File;
 
 use super::layout::Span;
 
@@ -27,6 +29,8 @@ bitflags! {
         const NORESERVE = 32;
         /// mprotect may add PROT_WRITE.
         const MAY_WRITE = 64;
+        /// mlock: counted, and not thrown away.
+        const LOCKED = 128;
     }
 }
 
@@ -59,11 +63,60 @@ impl VmFlags {
     }
 }
 
+/// A file's page on its way into a page table: nobody takes it away from the file until this is dropped.
+pub struct SourcePage {
+    frame: Frame,
+    _locked: Option<LockedPage>,
+}
+
+impl SourcePage {
+    /// A page, and the lock on it where there is one.
+    pub fn held(frame: Frame, locked: Option<LockedPage>) -> SourcePage {
+        SourcePage { frame, _locked: locked }
+    }
+
+    /// Its bytes.
+    pub fn frame(&self) -> &Frame {
+        &self.frame
+    }
+}
+
 /// Where the pages of a file area come from.
 pub trait PageSource: Send + Sync {
     /// The file's page, shared with the page cache: to be mapped read-only, or copied. Any error ends
     /// in SIGBUS, ENOMEM in SIGKILL.
-    fn page(&self, index: PageIndex) -> Result<Frame>;
+    fn page(&self, index: PageIndex) -> Result<SourcePage>;
+
+    /// Whether a shared mapping of it may be written.
+    fn may_map_writable(&self) -> bool {
+        false
+    }
+
+    /// The same page, dirty from now on: to be mapped writable. Errors as of [`PageSource::page`].
+    fn page_mkwrite(&self, _index: PageIndex) -> Result<SourcePage> {
+        Err(Errno::EACCES)
+    }
+
+    /// A page became dirty by a store: a chance to hold the program back. No lock is held.
+    fn balance_dirty(&self) {}
+
+    /// The page cache's side of it, which wants to know where it is mapped.
+    fn mapping(&self) -> Option<&Arc<AddressSpace>> {
+        None
+    }
+
+    /// The open file.
+    fn file(&self) -> Option<&Arc<File>> {
+        None
+    }
+
+    /// Whether the page is in memory, mapped or not.
+    fn is_cached(&self, _index: PageIndex) -> bool {
+        false
+    }
+
+    /// So many pages will be wanted soon.
+    fn will_need(&self, _first: PageIndex, _pages: u64) {}
 
     /// What `/proc/self/maps` says of it.
     fn describe(&self, out: &mut dyn fmt::Write) -> fmt::Result;
@@ -160,6 +213,11 @@ impl Vma {
                 Some((source, PageIndex(first.0.wrapping_add((addr - self.span.start) >> PAGE_SHIFT))))
             }
         }
+    }
+
+    /// Whether stores to it may go to a file.
+    pub fn is_shared_file(&self) -> bool {
+        self.flags.contains(VmFlags::SHARED) && matches!(self.backing, Backing::File { .. })
     }
 
     /// What the page table may say of a page that was already there when the protection changed: a

@@ -119,9 +119,15 @@ impl VmaSet {
 
     /// Changes READ, WRITE and EXEC of what lies in `span`. Returns the changed parts as they are now.
     pub fn protect(&mut self, span: Span, prot: VmFlags) -> Vec<Vma> {
+        self.change(span, VmFlags::PROT, prot)
+    }
+
+    /// Sets those flags among `mask` that are in `to`, and clears the others, of what lies in `span`. Returns
+    /// the changed parts as they are now.
+    pub fn change(&mut self, span: Span, mask: VmFlags, to: VmFlags) -> Vec<Vma> {
         let mut parts = self.remove(span);
         for part in &mut parts {
-            part.flags = part.flags.difference(VmFlags::PROT) | (prot & VmFlags::PROT);
+            part.flags = part.flags.difference(mask) | (to & mask);
             self.insert(part.clone());
         }
         parts

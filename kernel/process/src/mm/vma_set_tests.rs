@@ -2,16 +2,16 @@
 
 use super::*;
 use crate::mm::layout::PAGE;
-use crate::mm::vma::{Backing, PageSource};
+use crate::mm::vma::{Backing, PageSource, SourcePage};
 use alloc::sync::Arc;
-use base::{Errno, Frame, PageIndex, Result};
+use base::{Errno, PageIndex, Result};
 use core::fmt;
 use proptest::prelude::*;
 use std::collections::BTreeMap as Model;
 
 struct NoPages;
 impl PageSource for NoPages {
-    fn page(&self, _index: PageIndex) -> Result<Frame> {
+    fn page(&self, _index: PageIndex) -> Result<SourcePage> {
         Err(Errno::EIO)
     }
     fn describe(&self, out: &mut dyn fmt::Write) -> fmt::Result {
