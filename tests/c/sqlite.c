@@ -48,8 +48,8 @@ int main(int argc, char **argv) {
         printf("%s: %s\n", argv[1], sqlite3_errmsg(db));
         return 1;
     }
-    // Exclusive: no memory is shared between processes, of which there is one.
-    run("PRAGMA locking_mode=EXCLUSIVE");
+    // With a write-ahead log not exclusive: its index is then a file that is mapped shared (-shm).
+    if (!wal) run("PRAGMA locking_mode=EXCLUSIVE");
     run(wal ? "PRAGMA journal_mode=WAL" : "PRAGMA journal_mode=DELETE");
     run("PRAGMA synchronous=FULL");
     run("PRAGMA wal_autocheckpoint=12");

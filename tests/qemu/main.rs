@@ -18,6 +18,7 @@ mod large;
 mod launcher;
 mod libc;
 mod machines;
+mod mmaps;
 mod pipes;
 mod power;
 mod pressure;
@@ -52,6 +53,7 @@ fn main() {
         power::trials(),
         pressure::trials(),
         machines::trials(),
+        mmaps::trials(),
         wild::trials(),
         xattr::trials(),
         fallocate::trials(),

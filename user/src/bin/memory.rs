@@ -174,13 +174,13 @@ fn files() {
 fn remapping() {
     let at = map(2 * PAGE, RW);
     poke(at + PAGE, 77);
-    let moved = sys::mremap(at, 2 * PAGE, 64 * PAGE, 1);
+    let moved = sys::mremap(at, 2 * PAGE, 64 * PAGE, 1, 0);
     holds("mremap", moved > 0);
     let moved = moved as usize;
     equal("its content moved along", peek(moved + PAGE), 77);
     equal("the rest is zero", peek(moved + 63 * PAGE), 0);
-    equal("shrink", sys::mremap(moved, 64 * PAGE, PAGE, 0), moved as isize);
-    equal("mremap of nothing", sys::mremap(moved + 8 * PAGE, PAGE, 2 * PAGE, 1), EFAULT);
+    equal("shrink", sys::mremap(moved, 64 * PAGE, PAGE, 0, 0), moved as isize);
+    equal("mremap of nothing", sys::mremap(moved + 8 * PAGE, PAGE, 2 * PAGE, 1, 0), EFAULT);
 }
 
 /// The stack grows by itself.
