@@ -52,7 +52,14 @@ const WORKLOADS: [(u64, Profile); 4] =
 
 /// A workload for a machine in QEMU.
 fn setup(seed: u64, data: Data) -> Setup {
-    let setup = Setup { actors: 1, garbage: false, fua: false, data, ..Setup::of(seed, &Abilities::NOW) };
+    let setup = Setup {
+        actors: 1,
+        garbage: false,
+        journalled: false,
+        fua: false,
+        data,
+        ..Setup::of(seed, &Abilities::NOW)
+    };
     Setup { steps: setup.profile.steps().min(60), features: Vec::new(), options: Vec::new(), ..setup }
 }
 

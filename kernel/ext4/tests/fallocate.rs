@@ -159,3 +159,35 @@ fn every_second_block() {
     assert_eq!(machine.statfs().unwrap().blocks_free, free);
     machine.unmount().unwrap().fsck().unwrap();
 }
+
+/// A write into a block that was reserved, which then finds no room for the next one, has made that block the
+/// file's: what it did not come to fill is zeros, not what the disk or the memory held.
+#[test]
+fn what_a_failed_write_has_converted_is_zeros() {
+    for options in ["data=ordered", "data=journal"] {
+        let image = Image::mkfs_over_garbage(8 << 20, &["-b", "1024", "-m", "0"]).unwrap();
+        let options = sim::Options { options: options.into(), ..sim::Options::default() };
+        let machine = Machine::mount_with(&image, &options).unwrap();
+        machine.write_file("/garbage", &vec![0xa5; 1 << 20]).unwrap();
+        machine.unlink("/garbage").unwrap();
+        machine.create("/f", 0o644).unwrap();
+        machine.fallocate("/f", 0, 0, 130).unwrap();
+        machine.create("/full", 0o644).unwrap();
+        let (mut at, mut size) = (0, 1 << 20);
+        while size > 0 {
+            match machine.fallocate("/full", 0, at, size) {
+                Ok(()) => at += size,
+                Err(_) => size /= 2,
+            }
+        }
+        machine.sync().unwrap();
+        pagecache::drop_caches();
+        assert_eq!(machine.pwrite("/f", 4, &[1; 3000]), Err(Errno::ENOSPC));
+        let found = machine.read_file("/f").unwrap();
+        assert_eq!(found[..4], [0; 4]);
+        assert_eq!(found.len(), 130);
+        let after = machine.unmount().unwrap();
+        after.fsck().unwrap();
+        assert_eq!(Machine::mount(&after).unwrap().read_file("/f").unwrap(), found);
+    }
+}

@@ -189,8 +189,10 @@ fn prepare(
 ) -> Result<()> {
     let done = map_range(page, ops, from, to, ahead).and_then(|()| fill_range(page, ops, from, to));
     if done.is_err() {
-        // What was allocated on the way is the file's now: it must not show what the disk held.
-        zero_new(page, from, to);
+        // What was allocated on the way is the file's now, all of each block: it must not show what the disk
+        // held, nor what was in memory.
+        let size = 1 << page.block_bits();
+        zero_new(page, from / size * size, to.next_multiple_of(size));
     }
     done
 }

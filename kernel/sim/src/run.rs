@@ -98,6 +98,7 @@ impl Run {
                 elevator: NAMES[(seed % NAMES.len() as u64) as usize],
                 limits: some_limits(&mut Rng::new(!seed)),
                 flags,
+                options: some_options(seed, image),
                 ..machine::Options::default()
             },
             disturbed: false,
@@ -336,6 +337,13 @@ fn some_flags(seed: u64) -> MountFlags {
         1 => MountFlags::NOATIME,
         _ => MountFlags::RELATIME,
     }
+}
+
+/// One run in four has its data in the journal, if there is one.
+fn some_options(seed: u64, image: &Image) -> String {
+    const HAS_JOURNAL: u64 = 0x4;
+    let journal = image.word(0x5c) & HAS_JOURNAL != 0 && (seed / 11).is_multiple_of(4);
+    if journal { "data=journal".into() } else { String::new() }
 }
 
 /// A disk of any ability, from one page at a time to all that the block layer would send.

@@ -64,7 +64,7 @@ fn a_disk_without_a_journal_does_not_survive() {
     let campaign = Campaign { failures: 1, ..Campaign::sample(0..1, 3) };
     for seed in [1, 4, 22] {
         let setup = Setup::of(seed, &Abilities::NOW);
-        let setup = Setup { no_journal: true, actors: 1, options: Vec::new(), ..setup };
+        let setup = Setup { no_journal: true, journalled: false, actors: 1, options: Vec::new(), ..setup };
         let outcome = run_setup(&campaign, seed, setup, &mut || ());
         assert!(outcome.boundaries > 20, "{outcome:?}");
         assert_eq!(outcome.failures.len(), 1, "{outcome:?}");

@@ -32,8 +32,15 @@ fn setup(number: u64) -> Setup {
     let abilities = Abilities::NOW;
     let data = abilities.data[number as usize % abilities.data.len()];
     let profile = [Profile::Mixed, Profile::Many, Profile::Append, Profile::Replace][number as usize % 4];
-    let setup =
-        Setup { actors: 1, garbage: false, fua: false, data, profile, ..Setup::of(number, &abilities) };
+    let setup = Setup {
+        actors: 1,
+        garbage: false,
+        journalled: false,
+        fua: false,
+        data,
+        profile,
+        ..Setup::of(number, &abilities)
+    };
     Setup { steps: 400, features: Vec::new(), options: Vec::new(), ..setup }
 }
 

@@ -17,7 +17,7 @@ use super::workload::Chooser;
 use crate::faults::Fault;
 use crate::image::Image;
 use crate::machine::{Machine, Options};
-use crate::model::Model;
+use crate::model::{Model, flag};
 use crate::random::Rng;
 
 /// Everything about one run: what the disks saw and what the programs did.
@@ -45,6 +45,12 @@ pub(super) fn mount(
     Machine::mount_recorded(main, &options)
 }
 
+/// The files that will be made have their data in the journal.
+fn journal_all(machine: &Machine) -> base::Result<()> {
+    let flags = machine.flags("/")?;
+    machine.set_flags("/", flags | flag::JOURNAL_DATA)
+}
+
 /// It is so many seconds after a moment of the seed's own.
 fn set_time(seed: u64, seconds: usize) {
     crate::clock::set_time(Some((1_000_000_000 + seed % 500_000_000 + seconds as u64) * 1_000_000_000));
@@ -57,6 +63,9 @@ pub fn play(seed: u64, setup: &Setup) -> Result<Story, String> {
     let recorder = Recorder::new();
     let disks = setup.make().map_err(|trouble| format!("{trouble}"))?;
     let mut machine = mount(setup, disks, &recorder, seed).map_err(|errno| format!("mount: {errno}"))?;
+    if setup.journalled {
+        journal_all(&machine).map_err(|errno| format!("chattr +j: {errno}"))?;
+    }
     let actors = match setup.actors {
         1 => vec![act(seed, setup, &machine, &recorder, String::new(), false)],
         count => crowd(seed, setup, &mut machine, &recorder, count)?,
@@ -81,6 +90,9 @@ pub fn play_failing(seed: u64, setup: &Setup, fault: Fault) -> Result<(Story, u6
     let recorder = Recorder::new();
     let disks = setup.make().map_err(|trouble| format!("{trouble}"))?;
     let machine = mount(setup, disks, &recorder, seed).map_err(|errno| format!("mount: {errno}"))?;
+    if setup.journalled {
+        journal_all(&machine).map_err(|errno| format!("chattr +j: {errno}"))?;
+    }
     machine.faults().inject(fault);
     let history = act(seed, setup, &machine, &recorder, String::new(), true);
     let failed = machine.faults().failed();

@@ -57,6 +57,8 @@ pub struct Setup {
     pub fua: bool,
     /// The disk was full of old bytes.
     pub garbage: bool,
+    /// Files are made with `chattr +j`.
+    pub journalled: bool,
     /// Each step has a time of its own; else all fall into one tick of the clock.
     pub ticking: bool,
     /// Without the journal: for the laboratory's own proof.
@@ -120,8 +122,21 @@ impl Setup {
         let actors = if rng.one_in(8) { 3 } else { 1 };
         let steps = profile.steps() / actors;
         let (fua, garbage, ticking) = (rng.one_in(2), rng.one_in(4), rng.one_in(2));
-        let no_journal = false;
-        Setup { data, block, features, options, profile, steps, actors, fua, garbage, ticking, no_journal }
+        let journalled = data != Data::Journal && rng.one_in(5);
+        Setup {
+            data,
+            block,
+            features,
+            options,
+            profile,
+            steps,
+            actors,
+            fua,
+            garbage,
+            journalled,
+            ticking,
+            no_journal: false,
+        }
     }
 
     /// What mke2fs is told.
@@ -175,7 +190,7 @@ impl Setup {
 
     /// What may be found in places that were not acknowledged.
     pub(super) fn stale(&self) -> Stale {
-        if self.data == Data::Writeback { Stale::Allowed } else { Stale::Never }
+        if self.data == Data::Writeback && !self.journalled { Stale::Allowed } else { Stale::Never }
     }
 
     /// In a few words.
@@ -184,8 +199,9 @@ impl Setup {
         let parts: Vec<&str> = parts.iter().map(String::as_str).filter(|part| !part.is_empty()).collect();
         let crowd = if self.actors > 1 { format!(", {} at once", self.actors) } else { String::new() };
         let fua = if self.fua { ", FUA" } else { "" };
+        let plus_j = if self.journalled { " and +j" } else { "" };
         format!(
-            "{}{crowd}, data={}, {} KiB blocks{}{}{fua}",
+            "{}{crowd}, data={}{plus_j}, {} KiB blocks{}{}{fua}",
             self.profile.name(),
             self.data.name(),
             self.block / 1024,

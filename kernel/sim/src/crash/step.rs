@@ -332,9 +332,11 @@ impl Step {
             | Step::Rmdir(path)
             | Step::Unlink(path)
             | Step::Symlink { path, .. } => vec![path, parent(path)],
-            Step::Rename { old, new } | Step::Exchange { old, new } | Step::Link { old, new } => {
+            Step::Rename { old, new } | Step::Exchange { old, new } => {
                 vec![old, new, parent(old), parent(new)]
             }
+            // The directory of the old name stays as it is.
+            Step::Link { old, new } => vec![old, new, parent(new)],
             Step::SetXattr { path, .. } | Step::RemoveXattr { path, .. } | Step::Chmod { path, .. } => {
                 vec![path]
             }

@@ -17,6 +17,8 @@ pub mod flag {
     pub const NODUMP: u32 = 0x40;
     /// atime stays.
     pub const NOATIME: u32 = 0x80;
+    /// Data go through the journal, where there is one.
+    pub const JOURNAL_DATA: u32 = 0x4000;
     /// Names reach the disk at once.
     pub const DIRSYNC: u32 = 0x1_0000;
     /// The allocator spreads what is below.
@@ -24,9 +26,10 @@ pub mod flag {
     /// What comes into a directory gets its project.
     pub const PROJINHERIT: u32 = 0x2000_0000;
     /// All of them.
-    pub const ALL: u32 = SYNC | IMMUTABLE | APPEND | NODUMP | NOATIME | DIRSYNC | TOPDIR | PROJINHERIT;
+    pub const ALL: u32 =
+        SYNC | IMMUTABLE | APPEND | NODUMP | NOATIME | JOURNAL_DATA | DIRSYNC | TOPDIR | PROJINHERIT;
     /// What new entries take over.
-    pub const INHERITED: u32 = SYNC | NODUMP | NOATIME | DIRSYNC | PROJINHERIT;
+    pub const INHERITED: u32 = SYNC | NODUMP | NOATIME | JOURNAL_DATA | DIRSYNC | PROJINHERIT;
     /// What has a meaning for directories only.
     pub const FOR_DIRECTORIES: u32 = DIRSYNC | TOPDIR | PROJINHERIT;
     /// What is no file and no directory may have.
@@ -120,7 +123,8 @@ impl Model {
         if old & flags & flag::IMMUTABLE != 0 && old != flags {
             return Err(Errno::EPERM);
         }
-        self.inodes[id].flags = flags;
+        let passed_over = if self.abilities.journal { 0 } else { flag::JOURNAL_DATA };
+        self.inodes[id].flags = flags & !passed_over;
         self.touch_change(id);
         Ok(())
     }

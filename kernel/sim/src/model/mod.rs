@@ -55,6 +55,8 @@ pub struct Abilities {
     pub extents: bool,
     /// Blocks kept for maps that must grow: 2 % of them, as Linux does where files have extents.
     pub reserve: u64,
+    /// There is a journal.
+    pub journal: bool,
     /// Inodes belong to projects.
     pub projects: bool,
     /// Which reads move atime.
@@ -71,6 +73,7 @@ impl Abilities {
             fine: image.inode_size() > 128,
             extents,
             reserve: if extents { image.word(0x04) / 50 } else { 0 },
+            journal: image.word(0x5c) & 0x4 != 0,
             projects: ro_compat & 0x2000 != 0,
             mount,
         }
@@ -85,6 +88,7 @@ impl Default for Abilities {
             fine: true,
             extents: true,
             reserve: 0,
+            journal: true,
             projects: false,
             mount: MountFlags::NOATIME,
         }

@@ -136,7 +136,7 @@ impl Run {
         let Some(path) = path else { return };
         let mut flags = self.rng.bits() as u32 & flag::ALL & !(flag::IMMUTABLE | flag::APPEND);
         if !self.model.is_directory(&path) && !self.rng.one_in(6) {
-            flags &= flag::SYNC | flag::NODUMP | flag::NOATIME;
+            flags &= flag::SYNC | flag::NODUMP | flag::NOATIME | flag::JOURNAL_DATA;
         }
         if !thaw && self.rng.one_in(3) {
             flags |= *self.rng.pick(&[flag::IMMUTABLE, flag::APPEND]);
