@@ -8,9 +8,10 @@
 use alloc::sync::Arc;
 
 use base::{Errno, IovIter, Result};
-use pagecache::{AddressSpace, generic_file_read, generic_perform_write};
+use pagecache::{AddressSpace, filemap_splice_read, generic_file_read, generic_perform_write};
 use vfs::{
-    Caller, FMode, File, FileOperations, Kiocb, KiocbFlags, Mmap, MountFlags, Pages, S_IALLUGO, Whence,
+    Caller, FMode, File, FileOperations, Kiocb, KiocbFlags, Mmap, MountFlags, Pages, S_IALLUGO, SpliceSink,
+    Whence,
 };
 
 use crate::balloc::window;
@@ -48,6 +49,26 @@ impl FileOperations for RegularFile {
         let node: &Node = &self.inode;
         node.fs().check_running()?;
         let done = generic_file_read(node.mapping(), node, file.ra(), iocb.pos, to)?;
+        iocb.pos += done as u64;
+        if !iocb.flags.contains(KiocbFlags::NOATIME) {
+            node.accessed(file.path().mount.flags());
+        }
+        Ok(done)
+    }
+
+    fn splice_read(
+        &self,
+        file: &File,
+        iocb: &mut Kiocb,
+        len: usize,
+        sink: &mut SpliceSink<'_>,
+    ) -> Result<usize> {
+        if iocb.flags.contains(KiocbFlags::DIRECT) {
+            return vfs::pipe::copy_splice_read(self, file, iocb, len, sink);
+        }
+        let node: &Node = &self.inode;
+        node.fs().check_running()?;
+        let done = filemap_splice_read(node.mapping(), node, file.ra(), iocb.pos, len, sink)?;
         iocb.pos += done as u64;
         if !iocb.flags.contains(KiocbFlags::NOATIME) {
             node.accessed(file.path().mount.flags());

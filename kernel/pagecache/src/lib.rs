@@ -87,7 +87,7 @@ pub use mapping::AddressSpace;
 pub use mkwrite::{generic_page_mkwrite, lock_mapped_page};
 pub use ops::{AddressSpaceOperations, Extent, ExtentKind, MapMode, SyncMode, WritebackControl};
 pub use page::{LockedPage, Page};
-pub use read::{filemap_fault, force_readahead, generic_file_read, read_mapping_page};
+pub use read::{filemap_fault, filemap_splice_read, force_readahead, generic_file_read, read_mapping_page};
 pub use readahead::{FileRa, Pattern};
 pub use reclaim::{
     alloc_page, drop_caches, reclaim, set_pressure_hook, set_shrinker, start_kswapd, stop_kswapd,

@@ -17,7 +17,7 @@ use alloc::vec::Vec;
 use core::ops::Range;
 use core::sync::atomic::Ordering;
 
-use base::{Errno, FileBlock, FsBlock, IovIter, PAGE_SIZE, PageIndex, Result};
+use base::{Errno, FileBlock, Frame, FsBlock, IovIter, PAGE_SIZE, PageIndex, Result};
 use block::BioFlags;
 
 use crate::head;
@@ -77,6 +77,46 @@ pub fn generic_file_read(
     }
     ra.set_last((at - 1) / PAGE_SIZE as u64);
     usize::try_from(at - pos).map_err(|_| Errno::EOVERFLOW)
+}
+
+/// At most `len` bytes from `pos` on as handles to the pages they are in: `sink` gets frame, offset and length,
+/// and says whether it takes more. The bytes of a page may change as long as a handle is held, like those of
+/// a mapped one. The errors are those of a read (`filemap_splice_read`).
+pub fn filemap_splice_read(
+    mapping: &AddressSpace,
+    ops: &dyn AddressSpaceOperations,
+    ra: &FileRa,
+    pos: u64,
+    len: usize,
+    sink: &mut dyn FnMut(Frame, usize, usize) -> bool,
+) -> Result<usize> {
+    let mut done = 0;
+    while done < len {
+        let at = pos.saturating_add(done as u64);
+        // Below the page size, so it fits.
+        let offset = (at % PAGE_SIZE as u64) as usize;
+        let want = (offset + len - done).div_ceil(PAGE_SIZE) as u64;
+        if at >= ops.size() {
+            break;
+        }
+        let page = match uptodate_page(mapping, ops, ra, PageIndex::of(at), want) {
+            Ok(page) => page,
+            Err(_) if done > 0 || at >= ops.size() => break,
+            Err(error) => return Err(error),
+        };
+        let left = usize::try_from(ops.size().saturating_sub(at)).unwrap_or(usize::MAX);
+        let part = (PAGE_SIZE - offset).min(len - done).min(left);
+        if part == 0 {
+            break;
+        }
+        page.mark_accessed();
+        ra.set_last(page.index().0);
+        done += part;
+        if !sink(page.frame().clone(), offset, part) {
+            break;
+        }
+    }
+    Ok(done)
 }
 
 /// Pages that a read of several will come to, found under one hold of the tree lock

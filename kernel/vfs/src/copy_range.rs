@@ -9,7 +9,7 @@ use crate::file::File;
 use crate::file_ops::KiocbFlags;
 use crate::flags::FMode;
 use crate::inode::{Fixed, same_inode};
-use crate::read_write::{Io, MAX_RW_COUNT, splice_read, splice_write};
+use crate::read_write::{Io, MAX_RW_COUNT, read_for_copy, splice_write};
 
 /// How much is in the kernel's memory at a time.
 const CHUNK: usize = 16 * base::PAGE_SIZE;
@@ -32,7 +32,7 @@ pub fn copy_file_range(io: &Io<'_>, from: Spot<'_>, to: Spot<'_>, len: usize) ->
     let mut done = 0;
     while done < len {
         let want = chunk.len().min(len - done);
-        let step = splice_read(io, from.file, &mut read_pos, &mut chunk[..want])
+        let step = read_for_copy(io, from.file, &mut read_pos, &mut chunk[..want])
             .and_then(|got| splice_write(io, to.file, &mut write_pos, &chunk[..got]).map(|put| (got, put)));
         match step {
             Ok((_, put)) if put < want => return Ok(done + put),

@@ -5,7 +5,7 @@
 
 use alloc::sync::Arc;
 
-use base::{Errno, IovIter, Result, UserAddr, UserMemory};
+use base::{Errno, Frame, IovIter, Result, UserAddr, UserMemory};
 use bitflags::bitflags;
 use pagecache::{AddressSpace, AddressSpaceOperations};
 
@@ -132,6 +132,9 @@ impl Caller<'_> {
     }
 }
 
+/// Takes bytes of a frame, and says whether it takes more.
+pub type SpliceSink<'a> = dyn FnMut(Frame, usize, usize) -> bool + 'a;
+
 /// The operations of an open file. Use counts: a [`File`] holds one `Arc` of it.
 pub trait FileOperations: Send + Sync {
     /// Whether `read_iter` is there (FMODE_CAN_READ).
@@ -153,6 +156,19 @@ pub trait FileOperations: Send + Sync {
     /// Reads from `iocb.pos` on and moves it. 0 at the end. EFAULT only when nothing was read.
     fn read_iter(&self, _file: &File, _iocb: &mut Kiocb, _to: &mut IovIter<'_>) -> Result<usize> {
         Err(Errno::EINVAL)
+    }
+
+    /// Reads at most `len` bytes from `iocb.pos` on, and moves it, into frames that `sink` takes: frame,
+    /// offset, length. By default they are copies; a file with pages gives those (`filemap_splice_read`).
+    /// `sink` answers whether it takes more.
+    fn splice_read(
+        &self,
+        file: &File,
+        iocb: &mut Kiocb,
+        len: usize,
+        sink: &mut SpliceSink<'_>,
+    ) -> Result<usize> {
+        crate::pipe::copy_splice_read(self, file, iocb, len, sink)
     }
 
     /// Writes at `iocb.pos` and moves it.

@@ -21,9 +21,10 @@ use base::{Errno, IovIter, Result, UserAddr, UserMemory};
 
 use crate::attr::FileType;
 use crate::file::File;
-use crate::file_ops::{Kiocb, KiocbFlags};
-use crate::flags::FMode;
+use crate::file_ops::{Kiocb, KiocbFlags, SpliceSink};
+use crate::flags::{FMode, OpenFlags};
 use crate::iovec::Segments;
+use crate::pipe::{self, Wait};
 use crate::trace;
 
 /// The most one call moves: 2 GiB less a page.
@@ -212,7 +213,8 @@ pub fn kernel_write(file: &File, buf: &[u8], pos: u64) -> Result<usize> {
 }
 
 /// sendfile(2) between two files through the kernel's memory: reads from `offset` (or the input's
-/// own position), writes at the output's position. EINVAL when the output appends.
+/// own position), writes at the output's position. Into a pipe it is a splice: as much as fits. EINVAL when
+/// the output appends.
 pub fn sendfile(
     io: &Io<'_>,
     to: &File,
@@ -235,6 +237,15 @@ pub fn sendfile(
     let mut pos = offset.unwrap_or_else(|| from.lock_pos().get());
     let count = count.min(MAX_RW_COUNT);
     verify_area(from, pos, count)?;
+    if let Some(target) = pipe::of(to) {
+        // As much as fits, by the page.
+        let wait = if to.flags().contains(OpenFlags::NONBLOCK) { Wait::No } else { Wait::Yes };
+        let done = pipe::splice_to_pipe(io, from, &mut pos, target, count, wait)?;
+        if offset.is_none() {
+            from.lock_pos().set(pos);
+        }
+        return Ok((done, pos));
+    }
     let mut chunk = alloc::vec![0; CHUNK.min(count)];
     let mut done = 0;
     while done < count {
@@ -273,9 +284,31 @@ fn copy_chunk(io: &Io<'_>, to: &File, from: &File, pos: u64, chunk: &mut [u8]) -
     put
 }
 
-/// Reads from `pos` on into the kernel's memory for who moves bytes without the program (splice,
-/// copy_file_range): with all checks, and counted. `pos` moves on.
-pub(crate) fn splice_read(io: &Io<'_>, file: &File, pos: &mut u64, buf: &mut [u8]) -> Result<usize> {
+/// At most `len` bytes from `pos` on as frames for `sink`, for splice: with all checks, and counted. `pos`
+/// moves on.
+pub(crate) fn splice_read(
+    io: &Io<'_>,
+    file: &File,
+    pos: &mut u64,
+    len: usize,
+    sink: &mut SpliceSink<'_>,
+) -> Result<usize> {
+    check_mode(file, FMode::READ, FMode::CAN_READ)?;
+    if file.inode().file_type() == FileType::Directory {
+        return Err(Errno::EINVAL);
+    }
+    verify_area(file, *pos, len)?;
+    let mut iocb = Kiocb { pos: *pos, flags: file.kiocb_flags(), fsize_limit: u64::MAX };
+    trace::read(file, iocb.pos, len);
+    let done = file.ops().splice_read(file, &mut iocb, len, sink);
+    io.account.read(&done);
+    *pos = iocb.pos;
+    done
+}
+
+/// Reads from `pos` on into the kernel's memory for copy_file_range: with all checks, and counted. `pos`
+/// moves on.
+pub(crate) fn read_for_copy(io: &Io<'_>, file: &File, pos: &mut u64, buf: &mut [u8]) -> Result<usize> {
     check_mode(file, FMode::READ, FMode::CAN_READ)?;
     if file.inode().file_type() == FileType::Directory {
         return Err(Errno::EINVAL);

@@ -131,6 +131,27 @@ fn what_is_not_needed_goes_in_whole_pages() {
 }
 
 #[test]
+fn a_splice_gives_the_very_pages() {
+    let content = pattern(3 * 4096 + 50, 4);
+    let fs = TestFs::with_content(12, false, &content);
+    let mut frames = vec![];
+    let mut sink = |frame: base::Frame, offset, len| {
+        frames.push((frame, offset, len));
+        frames.len() < 3
+    };
+    assert_eq!(filemap_splice_read(&fs.mapping, &fs, &fs.ra, 100, 1 << 20, &mut sink), Ok(3 * 4096 - 100));
+    assert_eq!(filemap_splice_read(&fs.mapping, &fs, &fs.ra, 3 * 4096, 1 << 20, &mut sink), Ok(50));
+    assert_eq!(filemap_splice_read(&fs.mapping, &fs, &fs.ra, 3 * 4096 + 50, 9, &mut sink), Ok(0));
+    let places: std::vec::Vec<_> = frames.iter().map(|(_, offset, len)| (*offset, *len)).collect();
+    assert_eq!(places, [(100, 3996), (0, 4096), (0, 4096), (0, 50)]);
+    assert!(frames[2].0.same(fs.mapping.find_get_page(PageIndex(2)).unwrap().frame()));
+    fs.write(4096, b"seen").unwrap();
+    let mut seen = [0; 4];
+    frames[1].0.read(0, &mut seen);
+    assert_eq!(&seen, b"seen");
+}
+
+#[test]
 fn a_random_read_reads_its_page_alone() {
     let fs = TestFs::with_content(12, false, &pattern(1 << 20, 7));
     assert_eq!(fs.read(500_000, 10).unwrap(), pattern(1 << 20, 7)[500_000..500_010]);

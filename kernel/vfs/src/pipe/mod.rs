@@ -36,7 +36,7 @@ use crate::file_ops::{Caller, FileOperations, Kiocb, KiocbFlags};
 use crate::flags::OpenFlags;
 
 use ring::Ring;
-pub use splice::{splice_between, splice_from_pipe, splice_to_pipe, tee, vmsplice_in};
+pub use splice::{copy_splice_read, splice_between, splice_from_pipe, splice_to_pipe, tee, vmsplice_in};
 
 /// A pipe's first size in slots (`PIPE_DEF_BUFFERS`).
 const SLOTS: usize = 16;

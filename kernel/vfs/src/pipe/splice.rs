@@ -1,8 +1,9 @@
 //! splice(2), tee(2) and vmsplice(2): bytes between a pipe and a file, between two pipes, from the program.
 //!
-//! Between pipes slots move by handle. Between a pipe and a file bytes are copied once, between the slot's
-//! frame and the file's own way of reading and writing; so what a file does at a read or write (times,
-//! locks, errors, O_APPEND) it does here too. A page that the program gives by vmsplice is copied like a
+//! Between pipes slots move by handle. From a file with a page cache its pages come by handle too: the pipe
+//! holds the very page, so what is written to the file before the pipe is read is seen there, as in Linux.
+//! Other files, and O_DIRECT, give copies; and into a file bytes are copied, by the file's own way of
+//! writing. So what a file does at a read or write (times, locks, errors, O_APPEND) it does here too. A page that the program gives by vmsplice is copied like a
 //! write's: it stays the program's.
 //!
 //! All wait as a read or write of the pipe would: for the first byte, not for the last.
@@ -18,6 +19,7 @@ use base::{Errno, IovIter, PAGE_SIZE, Result, frame};
 use super::ring::{Ring, Slot};
 use super::{Pipe, Wait};
 use crate::file::File;
+use crate::file_ops::{FileOperations, Kiocb, SpliceSink};
 use crate::read_write::{Io, splice_read, splice_write};
 
 /// At most `len` bytes of a file from `pos` on into a pipe: as many as are there and fit. EPIPE, EAGAIN,
@@ -40,24 +42,40 @@ pub fn splice_to_pipe(
 }
 
 fn fill(io: &Io<'_>, from: &File, pos: &mut u64, ring: &mut Ring, len: usize) -> Result<usize> {
+    if ring.is_full() || len == 0 {
+        return Ok(0);
+    }
+    splice_read(io, from, pos, len, &mut |frame, offset, len| {
+        // There is room for it: the ring is locked and was not full.
+        let _ = ring.push(Slot::shared(frame, offset, len));
+        !ring.is_full()
+    })
+}
+
+/// What [`FileOperations::splice_read`] does by default: a page at a time is read into a frame of its own.
+/// The errors are `read_iter`'s, and ENOMEM.
+pub fn copy_splice_read(
+    ops: &(impl FileOperations + ?Sized),
+    file: &File,
+    iocb: &mut Kiocb,
+    len: usize,
+    sink: &mut SpliceSink<'_>,
+) -> Result<usize> {
     let mut page = alloc::vec![0; PAGE_SIZE.min(len)];
     let mut done = 0;
-    while done < len && !ring.is_full() {
+    while done < len {
         // Up to the end of a page, so that the next ones are whole pages of the file.
-        let room = (PAGE_SIZE - (*pos % PAGE_SIZE as u64) as usize).min(page.len()).min(len - done);
-        let got = match splice_read(io, from, pos, &mut page[..room]) {
+        let room = (PAGE_SIZE - (iocb.pos % PAGE_SIZE as u64) as usize).min(page.len()).min(len - done);
+        let got = ops.read_iter(file, iocb, &mut IovIter::to_kernel(&mut page[..room]));
+        let got = match got {
+            Err(error) if done == 0 => return Err(error),
+            Ok(0) | Err(_) => break,
             Ok(got) => got,
-            Err(error) => return if done > 0 { Ok(done) } else { Err(error) },
         };
-        if got == 0 {
-            break;
-        }
         let frame = frame::alloc()?;
         frame.write(0, &page[..got]);
-        // There is room for it: the ring is locked and was not full.
-        let _ = ring.push(Slot::shared(frame, 0, got));
         done += got;
-        if got < room {
+        if !sink(frame, 0, got) || got < room {
             break;
         }
     }

@@ -209,6 +209,18 @@ fn from_a_file_through_a_pipe_into_a_file() {
 }
 
 #[test]
+fn sendfile_into_a_pipe_takes_what_fits() {
+    let world = World::new();
+    let from = file(&world, "/from", &pattern(200_000, 5));
+    let (reader, writer) = make(OpenFlags::NONBLOCK);
+    let send = || read_write::sendfile(&world.io(), &writer, &from, None, 1 << 20);
+    assert_eq!(send(), Ok((65536, 65536)));
+    assert_eq!(send(), Err(Errno::EAGAIN));
+    assert!(get(&reader, 1 << 20).unwrap() == pattern(200_000, 5)[..65536]);
+    assert_eq!(send(), Ok((65536, 131_072)));
+}
+
+#[test]
 fn between_pipes() {
     let (a_out, a_in) = make(OpenFlags::NONBLOCK);
     let (b_out, b_in) = make(OpenFlags::NONBLOCK);
