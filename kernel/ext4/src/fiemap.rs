@@ -6,6 +6,7 @@
 //!   struct fiemap_extent  logical, physical, length (bytes), flags                   56 bytes each
 //!
 //!   extents         each as the tree has it, cut to the blocks that the range touches; UNWRITTEN
+//!   delayed         blocks that are reserved and have no place yet: DELALLOC, UNKNOWN, at 0
 //!   block pointers  runs that go on in file and device are one: MERGED
 //!   inline          the place of i_block in the inode's table: DATA_INLINE, NOT_ALIGNED
 //!   FLAG_XATTR      the attributes: in the inode (as inline), else their block
@@ -56,6 +57,8 @@ bitflags! {
     #[derive(Clone, Copy, PartialEq, Eq)]
     struct Told: u32 {
         const LAST = 0x1;
+        const UNKNOWN = 0x2;
+        const DELALLOC = 0x4;
         const NOT_ALIGNED = 0x100;
         const DATA_INLINE = 0x200;
         const UNWRITTEN = 0x800;
@@ -151,6 +154,15 @@ fn blocks(node: &Node, start: u64, end: u64, report: &mut Report<'_>) -> Result<
         // At least one block further each time.
         at = match node.stored_run(block, end - at)? {
             Stored::Hole { next } => next.max(at + 1),
+            Stored::Delayed { end: stop } => {
+                let length = stop.min(end) - at;
+                let flags = Told::DELALLOC | Told::UNKNOWN;
+                let piece = Piece { logical: at << bits, physical: 0, length: length << bits, flags };
+                if !report.add(piece)? {
+                    break;
+                }
+                at + length
+            }
             Stored::Run(run) => {
                 let length = run.end().min(end) - at;
                 let flags = if run.unwritten { Told::UNWRITTEN } else { mapped };
@@ -169,6 +181,10 @@ fn blocks(node: &Node, start: u64, end: u64, report: &mut Report<'_>) -> Result<
 /// What the map holds at a block.
 enum Stored {
     Run(Entry),
+    /// Reserved, up to a block.
+    Delayed {
+        end: u64,
+    },
     /// `next`: the first block that may be mapped.
     Hole {
         next: u64,
@@ -182,7 +198,7 @@ impl Node {
         if self.flags().contains(InodeFlags::EXTENTS) {
             return Ok(match Tree::of(self).lookup(block)? {
                 Lookup::Found(run) => Stored::Run(run),
-                Lookup::Hole { next, .. } => Stored::Hole { next },
+                Lookup::Hole { next, .. } => self.reserved_run(block, next),
             });
         }
         let found = indirect::lookup(self, block, count)?;
@@ -194,6 +210,15 @@ impl Node {
             }
             _ => Stored::Hole { next: u64::from(block).saturating_add(found.len) },
         })
+    }
+
+    /// What is at a block of a hole that ends at `next`.
+    fn reserved_run(&self, block: u32, next: u64) -> Stored {
+        match self.delayed.next_from(block).filter(|run| u64::from(run.block) < next) {
+            Some(run) if run.block <= block => Stored::Delayed { end: run.end().min(next) },
+            Some(run) => Stored::Hole { next: run.block.into() },
+            None => Stored::Hole { next },
+        }
     }
 
     /// Where the bytes of an inline file or directory lie: those of `i_block`, and on from there.

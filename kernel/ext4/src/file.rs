@@ -129,6 +129,10 @@ impl FileOperations for RegularFile {
     }
 
     fn release(&self, _file: &File) {
+        if self.inode.delayed.is_written_at_close() {
+            // It was cut to nothing and written anew. What fails is told by fsync.
+            let _ = self.inode.alloc_delayed();
+        }
         window::discard(&self.inode);
     }
 

@@ -10,7 +10,7 @@
 //! bytes are reached through its buffer's guard alone, for the length of one closure.
 //!
 //! # Invariants
-//! 1. `free_blocks + claimed blocks == sum of the groups' free counts`: a writer claims blocks from
+//! 1. `free_blocks + reserved_blocks + claimed blocks == sum of the groups' free counts`: a writer claims blocks from
 //!    the counter first and only then looks for them, so that the search cannot come too late.
 //! 2. Once `state` is read-only it never goes back by itself.
 
@@ -64,8 +64,10 @@ pub struct Ext4Fs {
     large_file: AtomicBool,
     /// Nothing on the disk may ever be written, whatever a remount asks.
     must_not_write: bool,
-    /// Free blocks that nobody has claimed.
+    /// Free blocks that nobody has claimed or reserved.
     pub(crate) free_blocks: AtomicU64,
+    /// Free blocks that are reserved for bytes in the page cache ([`crate::delayed`]).
+    pub(crate) reserved_blocks: AtomicU64,
     pub(crate) free_inodes: AtomicU32,
     /// Free blocks that are kept for growing files.
     pub(crate) kept: Kept,
@@ -134,6 +136,7 @@ impl Ext4Fs {
             large_file,
             must_not_write: parts.must_not_write,
             free_blocks: AtomicU64::new(free_blocks),
+            reserved_blocks: AtomicU64::new(0),
             free_inodes: AtomicU32::new(free_inodes),
             kept: Kept::default(),
             freed: Freed::default(),

@@ -57,6 +57,7 @@ mod aops;
 mod balloc;
 pub mod checksum;
 mod dead;
+mod delayed;
 mod dir;
 mod disk;
 mod error;

@@ -1,7 +1,7 @@
 //! SEEK_DATA and SEEK_HOLE from the block map.
 //!
-//! Unwritten blocks count as a hole unless a dirty page covers them, which cannot be: immediate
-//! allocation converts before it dirties. The end of the file is a hole.
+//! Unwritten blocks count as a hole unless a dirty page covers them: then they are delayed blocks
+//! ([`crate::delayed`]), and those are data. The end of the file is a hole.
 
 use base::{Errno, FileBlock, Result};
 use pagecache::{ExtentKind, MapMode};
@@ -30,12 +30,26 @@ fn find(node: &Node, offset: i64, data: bool) -> Result<Option<u64>> {
     while at < size {
         let block = FileBlock(at >> bits);
         let left = (size - at).div_ceil(1 << bits);
-        let extent = node.map_blocks(block, left, MapMode::Read)?;
-        if matches!(extent.kind, ExtentKind::Mapped { .. }) == data {
+        let (is_data, len) = run(node, block, left)?;
+        if is_data == data {
             return Ok(Some(at));
         }
         // At least one block further each time.
-        at = block.0.saturating_add(extent.len.max(1)).saturating_mul(1 << bits);
+        at = block.0.saturating_add(len.max(1)).saturating_mul(1 << bits);
     }
     Ok(None)
+}
+
+/// Whether a block is data, and how many in a row are as it is, as far as one look tells.
+fn run(node: &Node, block: FileBlock, count: u64) -> Result<(bool, u64)> {
+    let delayed = u32::try_from(block.0).ok().and_then(|block| node.delayed.next_from(block));
+    let away = delayed.map_or(u64::MAX, |run| u64::from(run.block).saturating_sub(block.0));
+    if let Some(run) = delayed.filter(|_| away == 0) {
+        return Ok((true, run.end().saturating_sub(block.0)));
+    }
+    let extent = node.map_blocks(block, count, MapMode::Read)?;
+    match extent.kind {
+        ExtentKind::Mapped { .. } => Ok((true, extent.len)),
+        _ => Ok((false, extent.len.min(away))),
+    }
 }

@@ -205,7 +205,8 @@ impl Ext4Fs {
     /// Brings counters and times of the superblock up to date (`ext4_update_super`).
     pub(crate) fn update_superblock(&self) {
         let now = base::time::coarse_now().sec.cast_unsigned();
-        let free = self.free_blocks.load(Ordering::Relaxed);
+        let reserved = self.reserved_blocks.load(Ordering::Relaxed);
+        let free = self.free_blocks.load(Ordering::Relaxed).saturating_add(reserved);
         let inodes = self.free_inodes.load(Ordering::Relaxed);
         let written = sectors_written(self.device().disk()).saturating_sub(self.sectors_at_mount) / 2;
         let before = self.kbytes_at_mount();

@@ -193,6 +193,7 @@ pub(crate) fn map_blocks_exit(node: &Node, block: u32, count: u64, how: MapMode,
                 let (place, state, ret) = match extent.kind {
                     ExtentKind::Hole => (0, 0, 0),
                     ExtentKind::Unwritten => (0, 4, 0),
+                    ExtentKind::Delayed => (0, 8, 0),
                     ExtentKind::Mapped { block } => (block.0, 2, len),
                 };
                 (place, len, state | u64::from(extent.new), ret)

@@ -32,6 +32,7 @@ use crate::extent::tree::Tree;
 use crate::indirect;
 use crate::inode::{Node, Touch};
 use crate::journal::credits::{self, CHUNK};
+use crate::options::Flag;
 
 impl Node {
     /// Cuts or extends a regular file to `size` bytes. EFBIG, EROFS, EIO, EUCLEAN.
@@ -57,6 +58,9 @@ impl Node {
                 self.end_orphan()?;
             }
             self.grow_to(old, size);
+            if size == 0 && !self.fs().flags_on().contains(Flag::NO_AUTO_DA_ALLOC) {
+                self.delayed.write_at_close();
+            }
             self.touch(Touch::Modified);
             self.mark_dirty();
         }
@@ -158,6 +162,7 @@ impl Node {
         let mut gone = Removed::new(self);
         let done = {
             let _alone = self.data_sem().write();
+            self.forget_delayed(from, to);
             // Below 2^32 where there is anything to forget.
             self.extents.forget(u32::try_from(from).unwrap_or(u32::MAX), to);
             if self.flags().contains(InodeFlags::EXTENTS) {

@@ -96,7 +96,7 @@ pub use write::{
     Zeroing, block_truncate_page, block_write_begin, block_write_end, block_zero_begin, block_zero_range,
     generic_perform_write, set_fatal_signal_hook,
 };
-pub use writepages::mpage_writepages;
+pub use writepages::{mpage_writepages, mpage_writepages_with};
 
 #[cfg(test)]
 mod tests;

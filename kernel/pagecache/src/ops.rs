@@ -31,6 +31,9 @@ pub enum ExtentKind {
     Hole,
     /// Blocks are allocated, but what they hold is not the file's: reads as zeros.
     Unwritten,
+    /// Nowhere yet: space is reserved, and the place comes at writeback. An answer to
+    /// [`MapMode::Write`] alone; to others such a run is what it is on the disk.
+    Delayed,
     /// On the disk, `block` being the first of the run.
     Mapped {
         /// The disk block of the run's first file block.
@@ -55,16 +58,17 @@ pub struct Extent {
 pub enum MapMode {
     /// Only look.
     Read,
-    /// A write call is about to fill these blocks: allocate what is missing. The answer is `Mapped`
-    /// and covers at most the blocks asked for when it is `new`. An unwritten run is turned to
-    /// written and answered as `new`.
+    /// A write call is about to fill these blocks: allocate what is missing, or see to it that it can
+    /// be allocated later. The answer is `Mapped` or `Delayed` and covers at most the blocks asked for
+    /// when it is `new`. An unwritten run is answered as `new`.
     Write {
         /// How many blocks right after the asked ones the same call will want: a hint for
         /// preallocation.
         ahead: u64,
     },
-    /// Writeback found dirty blocks without a place (delayed allocation, shared mappings):
-    /// allocate. The answer is `Mapped`; its bytes will be written whole.
+    /// Writeback found dirty blocks without a place (delayed allocation): allocate. The answer is `Mapped`;
+    /// its bytes will be written whole. What an error means, the file system knows
+    /// ([`crate::mpage_writepages_with`]).
     Writeback,
 }
 
@@ -89,6 +93,8 @@ pub struct WritebackControl {
     pub range: Range<u64>,
     /// Begin where the last sweep stopped and wrap around once.
     pub range_cyclic: bool,
+    /// Pass over dirty blocks that have no place: nothing may be allocated.
+    pub placed_only: bool,
     /// Out: pages whose I/O was started.
     pub pages_written: u64,
     /// Out: pages that were dirty but passed over.
@@ -103,6 +109,7 @@ impl WritebackControl {
             nr_to_write: u64::MAX,
             range,
             range_cyclic: false,
+            placed_only: false,
             pages_written: 0,
             pages_skipped: 0,
         }
@@ -111,6 +118,11 @@ impl WritebackControl {
     /// Starts a byte range on its way without waiting.
     pub fn start(range: Range<u64>) -> WritebackControl {
         WritebackControl { sync_mode: SyncMode::None, ..WritebackControl::sync(range) }
+    }
+
+    /// The same, of those blocks only that have a place.
+    pub fn placed_only(self) -> WritebackControl {
+        WritebackControl { placed_only: true, ..self }
     }
 
     /// A background sweep of at most `pages` pages that goes on where the last one stopped.

@@ -388,7 +388,7 @@ impl<'a> Fill<'a> {
             }
         };
         match extent.kind {
-            ExtentKind::Hole | ExtentKind::Unwritten => Ok(None),
+            ExtentKind::Hole | ExtentKind::Unwritten | ExtentKind::Delayed => Ok(None),
             ExtentKind::Mapped { block: place } => {
                 place.checked_add(block.0 - first.0).map(Some).ok_or(Errno::EIO)
             }

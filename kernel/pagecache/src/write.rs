@@ -215,11 +215,14 @@ fn map_range(
         }
         let count = (last - i + 1) as u64;
         let extent = ops.map(FileBlock(page.first_block().0 + i as u64), count, MapMode::Write { ahead })?;
-        let ExtentKind::Mapped { block } = extent.kind else { return Err(Errno::EIO) };
         for n in 0..extent.len.clamp(1, count) {
             let head = &page.heads()[i];
-            if !block.checked_add(n).is_some_and(|place| head.map(place)) {
-                return Err(Errno::EIO);
+            match extent.kind {
+                ExtentKind::Mapped { block } if block.checked_add(n).is_some_and(|at| head.map(at)) => {}
+                ExtentKind::Delayed => {
+                    head.set(head::DELAY);
+                }
+                _ => return Err(Errno::EIO),
             }
             if extent.new {
                 head.set(head::NEW);
@@ -405,7 +408,7 @@ pub fn block_zero_begin(
     let head = &page.heads()[offset >> bits];
     if head.state() & (head::MAPPED | head::DELAY) == 0 {
         match ops.map(FileBlock(from >> bits), 1, MapMode::Read)?.kind {
-            ExtentKind::Hole | ExtentKind::Unwritten => return Ok(None),
+            ExtentKind::Hole | ExtentKind::Unwritten | ExtentKind::Delayed => return Ok(None),
             ExtentKind::Mapped { block } if head.map(block) => {}
             ExtentKind::Mapped { .. } => return Err(Errno::EIO),
         }

@@ -7,7 +7,8 @@
 //!     under writeback?       All: wait for that write     None: pass on
 //!     write-protected: who stores to it from here on is asked to make it dirty again
 //!     zero what lies behind i_size in the last page
-//!     a dirty block without a place?                  ask `map`, for the whole dirty run
+//!     a dirty block without a place?                  ask `map`, for the whole dirty run; on an error let
+//!                                                     the page go, ask `remedy`, and try again or leave it
 //!     DIRTY -> WRITEBACK      from here on the I/O owns the blocks it took
 //!     add them to the bio     one bio as long as blocks are neighbours on the disk
 //!     unlock
@@ -32,7 +33,7 @@ use core::sync::atomic::Ordering;
 use base::{Errno, FileBlock, PAGE_SIZE, Result};
 use block::BioFlags;
 
-use crate::head;
+use crate::head::{self, BufferHead};
 use crate::io::BioBuilder;
 use crate::mapping::{AddressSpace, page_range};
 use crate::ops::{AddressSpaceOperations, Extent, ExtentKind, MapMode, SyncMode, WritebackControl};
@@ -50,6 +51,17 @@ pub fn mpage_writepages(
     ops: &dyn AddressSpaceOperations,
     control: &mut WritebackControl,
 ) -> Result<()> {
+    mpage_writepages_with(mapping, ops, control, &mut Err)
+}
+
+/// The same. When `map` refuses a place, `remedy` is told why: with no page locked and nothing collected, so that
+/// it may wait. After its Ok the page is tried once more, after its error it is left dirty.
+pub fn mpage_writepages_with(
+    mapping: &AddressSpace,
+    ops: &dyn AddressSpaceOperations,
+    control: &mut WritebackControl,
+    remedy: &mut dyn FnMut(Errno) -> Result<()>,
+) -> Result<()> {
     let Some((first, last)) = page_range(&control.range) else { return Ok(()) };
     if !mapping.has_dirty() {
         return Ok(());
@@ -58,7 +70,7 @@ pub fn mpage_writepages(
     let mut flags = if control.sync_mode == SyncMode::All { BioFlags::SYNC } else { BioFlags::empty() };
     flags.set(BioFlags::META, mapping.is_metadata());
     let builder = BioBuilder::write(ops.disk(), flags);
-    let mut sweep = Sweep { mapping, ops, control, builder, extent: None, done: Ok(()) };
+    let mut sweep = Sweep { mapping, ops, control, remedy, builder, extent: None, done: Ok(()) };
     if sweep.control.range_cyclic {
         let middle = mapping.writeback_index().load(Ordering::Relaxed).clamp(first, last);
         sweep.run(middle, last);
@@ -76,6 +88,7 @@ struct Sweep<'a> {
     mapping: &'a AddressSpace,
     ops: &'a dyn AddressSpaceOperations,
     control: &'a mut WritebackControl,
+    remedy: &'a mut dyn FnMut(Errno) -> Result<()>,
     builder: BioBuilder<'a>,
     /// The last answer of `map`, with the generation it was given in.
     extent: Option<(u32, FileBlock, Extent)>,
@@ -125,7 +138,13 @@ impl Sweep<'_> {
                     self.builder.submit();
                     page.wait_for_guard(busy);
                 }
-                Err(error) => return self.failed(error),
+                Err(error) => {
+                    drop(locked);
+                    self.builder.submit();
+                    if let Err(error) = (self.remedy)(error) {
+                        return self.failed(error);
+                    }
+                }
             }
         }
     }
@@ -165,6 +184,10 @@ impl Sweep<'_> {
         for i in 0..blocks {
             self.give_place(page, i)?;
         }
+        let ready = |head: &BufferHead| head.has(head::DIRTY | head::MAPPED);
+        if self.control.placed_only && !page.heads()[..blocks].iter().any(ready) {
+            return Ok(None);
+        }
         let busy = self.write(page, blocks);
         self.control.nr_to_write = self.control.nr_to_write.saturating_sub(1);
         self.control.pages_written += 1;
@@ -187,7 +210,7 @@ impl Sweep<'_> {
         within.div_ceil(1 << page.block_bits())
     }
 
-    /// Sees to it that block `i`, if dirty, has a place on the disk.
+    /// Sees to it that block `i`, if dirty, has a place on the disk; or is passed over, if that is asked for.
     fn give_place(&mut self, page: &LockedPage, i: usize) -> Result<()> {
         let head = &page.heads()[i];
         if head.state() & (head::DIRTY | head::MAPPED) != head::DIRTY {
@@ -203,11 +226,16 @@ impl Sweep<'_> {
             None => {
                 // `map` may sleep, and may need memory that only this I/O frees.
                 self.builder.submit();
-                let extent = self.ops.map(block, self.run_from(page, i), MapMode::Writeback)?;
+                let how = if self.control.placed_only { MapMode::Read } else { MapMode::Writeback };
+                let extent = self.ops.map(block, self.run_from(page, i), how)?;
                 *self.extent.insert((generation, block, extent))
             }
         };
-        let ExtentKind::Mapped { block: start } = extent.kind else { return Err(Errno::EIO) };
+        let start = match extent.kind {
+            ExtentKind::Mapped { block } => block,
+            _ if self.control.placed_only => return Ok(()),
+            _ => return Err(Errno::EIO),
+        };
         let place = start.checked_add(block.0 - first.0).ok_or(Errno::EIO)?;
         if head.map(place) { Ok(()) } else { Err(Errno::EIO) }
     }
@@ -225,6 +253,7 @@ impl Sweep<'_> {
     /// was left out, because somebody holds its guard.
     fn write(&mut self, page: &LockedPage, blocks: usize) -> Option<usize> {
         let mut busy = None;
+        let mut left = false;
         // One part of its own, so that writeback does not end before all parts are in.
         page.get_write();
         self.mapping.start_writeback(page);
@@ -233,7 +262,13 @@ impl Sweep<'_> {
                 head.clear(head::DIRTY);
                 continue;
             }
-            let Some(place) = head.block().filter(|_| head.has(head::DIRTY)) else { continue };
+            if !head.has(head::DIRTY) {
+                continue;
+            }
+            let Some(place) = head.block() else {
+                left = true;
+                continue;
+            };
             match page.begin_writing(i) {
                 Begin::Begun => {}
                 Begin::Clean => continue,
@@ -247,7 +282,7 @@ impl Sweep<'_> {
                 self.failed(error);
             }
         }
-        if busy.is_some() {
+        if left || busy.is_some() {
             self.mapping.set_page_dirty(page);
         }
         page.put_write();

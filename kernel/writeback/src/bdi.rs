@@ -45,6 +45,8 @@ const PRESSURE: u32 = 2;
 const STOP: u32 = 4;
 /// The time between two rounds has changed.
 const CLOCK: u32 = 8;
+/// Blocks are short.
+const SPACE: u32 = 16;
 
 /// A failing disk has much to say.
 static FAILED: RateLimit = RateLimit::new();
@@ -306,6 +308,13 @@ impl Bdi {
         }
     }
 
+    /// Asks the flusher to write the inodes: the file system needs to know what room there is.
+    pub fn start_inodes(&self) {
+        if self.running.load(Ordering::Acquire) {
+            self.wake(SPACE);
+        }
+    }
+
     /// Too much is dirty. Without a thread the caller does a round itself.
     pub(crate) fn wake_for_background(&self) {
         if self.running.load(Ordering::Acquire) {
@@ -327,6 +336,9 @@ impl Bdi {
             if work & PRESSURE != 0 {
                 self.write_inodes(u64::MAX, Reason::Vmscan, || true);
                 self.write_device();
+            }
+            if work & SPACE != 0 {
+                self.write_inodes(u64::MAX, Reason::FreeSpace, || true);
             }
             if work & BACKGROUND != 0 {
                 self.background();

@@ -106,9 +106,11 @@ pub(crate) enum Reason {
     Vmscan,
     /// What has been dirty for too long.
     Periodic,
+    /// Blocks are short.
+    FreeSpace,
 }
 
-const REASONS: [&str; 3] = ["background", "vmscan", "periodic"];
+const REASONS: [&str; 4] = ["background", "vmscan", "periodic", "fs_free_space"];
 
 fn work_line(r: &Record, out: &mut dyn fmt::Write) -> fmt::Result {
     // The fields are of an enum above, so the index is in range; text that a reader can bear anyway.

@@ -68,8 +68,7 @@ impl Node {
         let handle = if self.handles_kept.load(Ordering::Relaxed) != 0 { self.take_kept() } else { None };
         let done = pagecache::block_write_end(mapping, &page, pos, len, copied);
         let end = pos.saturating_add(done as u64);
-        if done > 0 && end > Node::size(self) {
-            self.set_size(end);
+        if done > 0 && end > Node::size(self) && self.extend_size(end) {
             self.set_stale();
         }
         drop(page);

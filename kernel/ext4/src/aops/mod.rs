@@ -1,7 +1,8 @@
 //! How a file's pages meet its blocks: what ext4 does for the page cache. [`immediate`] allocates when a write
-//! call fills a page, [`journalled`] does so and gives the bytes to the journal; a delayed way will stand beside them,
-//! and the choice is made here.
+//! call fills a page, [`journalled`] does so and gives the bytes to the journal, [`delayed`] allocates when the page
+//! is written back; the choice is made here.
 
+mod delayed;
 mod immediate;
 pub(crate) mod journalled;
 mod mkwrite;
@@ -9,7 +10,7 @@ mod mkwrite;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
-use base::{FileBlock, PageIndex, Result};
+use base::{Errno, FileBlock, PageIndex, Result};
 use block::Disk;
 use pagecache::{AddressSpace, AddressSpaceOperations, Extent, LockedPage, MapMode, WritebackControl};
 
@@ -35,9 +36,11 @@ impl AddressSpaceOperations for Node {
         }
         let extent = match how {
             MapMode::Write { .. } if self.is_inline() => self.map_leaving_inline(first, count, how),
+            MapMode::Writeback => self.map_for_writeback(first, count),
             _ => self.map_blocks(first, count, how),
         };
-        if how == MapMode::Writeback && self.is_stale() {
+        // An answer of EAGAIN is one outside a handle, or in a full one.
+        if how == MapMode::Writeback && self.is_stale() && extent.as_ref().err() != Some(&Errno::EAGAIN) {
             self.mark_dirty();
         }
         extent
@@ -52,7 +55,10 @@ impl AddressSpaceOperations for Node {
         if self.journals_data() {
             return self.journalled_begin(mapping, pos, len, rest);
         }
-        self.immediate_begin(mapping, pos, len, rest)
+        match self.delayed_begin(mapping, pos, len, rest)? {
+            Some(page) => Ok(page),
+            None => self.immediate_begin(mapping, pos, len, rest),
+        }
     }
 
     fn write_end(
@@ -77,7 +83,7 @@ impl AddressSpaceOperations for Node {
     fn writepages(&self, mapping: &AddressSpace, control: &mut WritebackControl) -> Result<()> {
         self.fs().check_running()?;
         trace::writepages(self, control);
-        let done = pagecache::mpage_writepages(mapping, self, control);
+        let done = self.writepages_in_handles(mapping, control);
         trace::writepages_result(self, control, &done);
         done
     }

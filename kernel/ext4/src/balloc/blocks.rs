@@ -58,6 +58,8 @@ pub enum Claimant {
     File,
     /// The file system's own: nodes of an extent tree.
     Metadata,
+    /// A file, for blocks that it has reserved ([`reserve`]).
+    Reserved,
 }
 
 /// What is wanted.
@@ -109,7 +111,9 @@ fn claimed(
     let claimed = claim(fs, request)?;
     let found = find(claimed);
     let used = found.as_ref().map_or(0, |(_, len)| *len);
-    fs.free_blocks.fetch_add(u64::from(claimed - used.min(claimed)), Ordering::Relaxed);
+    if request.who != Claimant::Reserved {
+        fs.free_blocks.fetch_add(u64::from(claimed - used.min(claimed)), Ordering::Relaxed);
+    }
     window::shed(fs);
     found
 }
@@ -119,6 +123,7 @@ fn claim(fs: &Ext4Fs, request: &Request) -> Result<u32> {
     let want = u64::from(request.want);
     match request.who {
         Claimant::Metadata => claim_above(fs, want, 0),
+        Claimant::Reserved => Ok(request.want),
         Claimant::File => {
             let metadata = kept_for_metadata(fs);
             let reserved = metadata + fs.geometry().reserved_blocks;
@@ -139,6 +144,33 @@ fn claim_above(fs: &Ext4Fs, want: u64, kept: u64) -> Result<u32> {
     fs.free_blocks.fetch_update(Ordering::Relaxed, Ordering::Relaxed, take).map_err(|_| Errno::ENOSPC)?;
     // At most `want`, a u32.
     Ok(got as u32)
+}
+
+/// Reserves up to `want` blocks for bytes of a file: they are claimed, and no search begins. ENOSPC.
+pub fn reserve(fs: &Ext4Fs, want: u32) -> Result<u32> {
+    let got = claim(fs, &Request { goal: FsBlock(0), want, who: Claimant::File })?;
+    fs.reserved_blocks.fetch_add(u64::from(got), Ordering::Relaxed);
+    Ok(got)
+}
+
+/// Blocks that were reserved are not wanted any more.
+pub fn unreserve(fs: &Ext4Fs, blocks: u32) {
+    if blocks > 0 {
+        use_reserved(fs, blocks);
+        fs.free_blocks.fetch_add(blocks.into(), Ordering::Relaxed);
+    }
+}
+
+/// Reserved blocks that were given out and freed again are reserved as before.
+pub fn reserve_again(fs: &Ext4Fs, blocks: u32) {
+    let take = |free: u64| Some(free.saturating_sub(blocks.into()));
+    // The closure always gives a value.
+    let _ = fs.free_blocks.fetch_update(Ordering::Relaxed, Ordering::Relaxed, take);
+}
+
+/// Blocks that were reserved have been given out ([`Claimant::Reserved`]).
+pub fn use_reserved(fs: &Ext4Fs, blocks: u32) {
+    fs.reserved_blocks.fetch_sub(blocks.into(), Ordering::Relaxed);
 }
 
 /// Whether the thread that asks may use the reserved blocks (`ext4_has_free_clusters`).

@@ -62,8 +62,8 @@ impl Node {
                 let _shared = self.data_sem().read();
                 self.look(block)
             }
-            MapMode::Write { ahead } => self.map_for_write(block, count, ahead),
-            MapMode::Writeback => self.map_for_write(block, count, 0),
+            MapMode::Write { .. } => self.map_for_write(block, count, how),
+            MapMode::Writeback => self.map_for_writeback(first, count),
         };
         trace::map_blocks_exit(self, block, count, how, &found);
         found
@@ -83,7 +83,7 @@ impl Node {
         }
     }
 
-    fn map_for_write(&self, block: u32, count: u64, ahead: u64) -> Result<Extent> {
+    fn map_for_write(&self, block: u32, count: u64, how: MapMode) -> Result<Extent> {
         let growing = u64::from(block) >= self.block_count();
         if !growing {
             // Most blocks that are written are there already: no need to keep other readers out.
@@ -95,10 +95,18 @@ impl Node {
         }
         self.fs().check_writable()?;
         let _alone = self.data_sem().write();
+        self.give_place(block, count, how, Claimant::File)
+    }
+
+    /// Allocates or converts: `data_sem` is held alone.
+    pub(crate) fn give_place(&self, block: u32, count: u64, how: MapMode, who: Claimant) -> Result<Extent> {
         let answer = match Tree::of(self).lookup(block)? {
-            Lookup::Found(entry) if entry.unwritten => self.convert(&entry, block, count),
+            Lookup::Found(entry) if entry.unwritten => self.convert(&entry, block, count, how),
             Lookup::Found(entry) => return Ok(answer(&entry, block, false)),
-            Lookup::Hole { before, next } => self.fill_hole(block, count, ahead, before, next),
+            Lookup::Hole { before, next } => {
+                let ahead = if let MapMode::Write { ahead } = how { ahead } else { 0 };
+                self.fill_hole(Wanted { block, count, ahead, before, next, who }, how)
+            }
         };
         // Even a failure may have left the tree with one node more.
         self.set_stale();
@@ -106,33 +114,27 @@ impl Node {
     }
 
     /// Turns the part of an unwritten extent that is asked for into a written one.
-    fn convert(&self, entry: &Entry, block: u32, count: u64) -> Result<Extent> {
+    fn convert(&self, entry: &Entry, block: u32, count: u64, how: MapMode) -> Result<Extent> {
         let left = entry.end() - u64::from(block);
         // At most the entry's length, a u32.
         let len = left.min(count.max(1)) as u32;
         self.extents.forget(entry.block, entry.end());
         Tree::of(self).convert(block, len, false)?;
         let written = Entry { unwritten: false, ..entry.part(block, len) };
+        self.delayed_are_placed(block, len, how, Claimant::File);
         self.note_new(block, len);
         self.extents.put(written);
         Ok(answer(&written, block, true))
     }
 
     /// Allocates for a hole that ends at `next`.
-    fn fill_hole(
-        &self,
-        block: u32,
-        count: u64,
-        ahead: u64,
-        before: Option<Entry>,
-        next: u64,
-    ) -> Result<Extent> {
+    fn fill_hole(&self, wanted: Wanted, how: MapMode) -> Result<Extent> {
+        let Wanted { block, count, ahead, before, next, who } = wanted;
         let tree = Tree::of(self);
         let room = next.saturating_sub(u64::from(block)).min(u64::from(MAX_UNWRITTEN));
         let count = count.clamp(1, room.max(1));
         // At most MAX_UNWRITTEN, a u32.
         let want = count.saturating_add(ahead).min(room.max(1)) as u32;
-        let who = Claimant::File;
         let request = Request { goal: tree.goal(block, before), want, who };
         trace::request_blocks(self, block, &request);
         let (start, got) = blocks::allocate_growing(self, &request, block, self.growth(block, before))?;
@@ -142,8 +144,12 @@ impl Node {
         let written = run.part(block, len);
         if let Err(e) = tree.insert(written) {
             blocks::free(self.fs(), self.ino32(), start, u64::from(got))?;
+            if who == Claimant::Reserved {
+                blocks::reserve_again(self.fs(), got);
+            }
             return Err(e);
         }
+        self.delayed_are_placed(block, len, how, who);
         self.add_blocks(i64::from(len));
         if got > len {
             self.keep_ahead(&run, len)?;
@@ -156,8 +162,8 @@ impl Node {
     /// How many blocks to keep behind those for `block` because the file seems to grow: the write goes on
     /// right at its end.
     fn growth(&self, block: u32, before: Option<Entry>) -> u32 {
-        let appends =
-            before.is_some_and(|e| e.end() == u64::from(block)) && u64::from(block) >= self.block_count();
+        let appends = before.is_some_and(|e| e.end() == u64::from(block))
+            && u64::from(block) >= self.disk_block_count();
         if self.kind() == FileType::Regular && appends { window::size(self.fs()) } else { 0 }
     }
 
@@ -167,6 +173,7 @@ impl Node {
         let rest = Entry { unwritten: true, ..run.part(run.block + len, run.len - len) };
         match Tree::of(self).insert(rest) {
             Ok(()) => {
+                self.delayed_are_allocated(rest.block.into(), rest.end(), Claimant::File);
                 self.add_blocks(i64::from(rest.len));
                 Ok(())
             }
@@ -237,8 +244,20 @@ impl Node {
     }
 }
 
+/// A hole, and what is wanted in it.
+struct Wanted {
+    block: u32,
+    count: u64,
+    /// Blocks behind these that will be wanted next.
+    ahead: u64,
+    before: Option<Entry>,
+    /// Where the hole ends.
+    next: u64,
+    who: Claimant,
+}
+
 /// What an extent says from `block` on.
-fn answer(entry: &Entry, block: u32, new: bool) -> Extent {
+pub(crate) fn answer(entry: &Entry, block: u32, new: bool) -> Extent {
     let len = entry.end() - u64::from(block);
     let kind = if entry.unwritten {
         ExtentKind::Unwritten

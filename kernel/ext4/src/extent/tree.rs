@@ -91,6 +91,7 @@ impl<'a> Tree<'a> {
     /// Adds an extent where there is a hole, joined with its neighbours where they fit. ENOSPC; EUCLEAN
     /// when there is no hole.
     pub fn insert(&self, new: Entry) -> Result<()> {
+        self.inode.delayed.forget_hole();
         if self.edit(None, |b| insert_into_root(b, &new))?? {
             return Ok(());
         }

@@ -47,6 +47,17 @@ impl Node {
         Ok(())
     }
 
+    /// How far the hole at `block`, which ends at `next`, is reserved all through or not at all, and whose
+    /// blocks those are.
+    fn homogeneous(&self, block: u32, next: u64) -> (u64, Claimant) {
+        let hole = next.saturating_sub(u64::from(block));
+        match self.delayed.next_from(block) {
+            Some(run) if run.block > block => (hole.min(u64::from(run.block - block)), Claimant::File),
+            Some(run) => (hole.min(run.end() - u64::from(block)), Claimant::Reserved),
+            None => (hole, Claimant::File),
+        }
+    }
+
     /// One run of it, of at most `count` blocks; how many blocks are as they should be now, at least 1. Inside a handle.
     fn reserve_run(&self, block: u32, count: u64, zero: bool) -> Result<u32> {
         let _alone = self.data_sem().write();
@@ -66,14 +77,18 @@ impl Node {
                 Ok(len)
             }
             Lookup::Hole { before, next } => {
-                let want = most(next.saturating_sub(u64::from(block)));
-                let request = Request { goal: tree.goal(block, before), want, who: Claimant::File };
+                let (room, who) = self.homogeneous(block, next);
+                let request = Request { goal: tree.goal(block, before), want: most(room), who };
                 let (start, len) = blocks::allocate(self.fs(), &request)?;
                 let new = Entry { block, len, start: start.0, unwritten: true };
                 if let Err(e) = tree.insert(new) {
                     blocks::free(self.fs(), self.ino32(), start, u64::from(len))?;
+                    if who == Claimant::Reserved {
+                        blocks::reserve_again(self.fs(), len);
+                    }
                     return Err(e);
                 }
+                self.delayed_are_allocated(block.into(), new.end(), who);
                 self.add_blocks(i64::from(len));
                 Ok(len)
             }

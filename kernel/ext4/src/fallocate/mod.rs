@@ -132,8 +132,7 @@ impl Node {
             self.reserve_blocks(first, end, new_size, false)?;
         }
         if whole_first < whole_end {
-            self.settle_all_ordered(bytes.start..bytes.end)?;
-            self.settle_journalled(bytes.start..bytes.end)?;
+            self.write_range(bytes)?;
             self.drop_pages(whole_first, whole_end);
             let done = self.reserve_blocks(whole_first, whole_end, new_size, true);
             self.drop_pages(whole_first, whole_end);
@@ -161,8 +160,7 @@ impl Node {
         self.modified();
         let (first, end) = self.whole_blocks(bytes);
         if first < end {
-            self.settle_all_ordered(bytes.start..bytes.end)?;
-            self.settle_journalled(bytes.start..bytes.end)?;
+            self.write_range(bytes)?;
             self.drop_pages(first, end);
         }
         self.zero_partial_blocks(bytes)?;
@@ -171,6 +169,13 @@ impl Node {
             self.set_stale();
         }
         Ok(())
+    }
+
+    /// Writes what is dirty of a range whose blocks are about to go or to become unwritten: bytes that have no
+    /// place get one before, so that writeback does not allocate here meanwhile.
+    fn write_range(&self, bytes: Bytes) -> Result<()> {
+        self.settle_journalled(bytes.start..bytes.end)?;
+        pagecache::filemap_write_and_wait_range(self.mapping(), self, bytes.start..bytes.end)
     }
 
     /// Drops the pages of blocks that are about to change, or have changed.

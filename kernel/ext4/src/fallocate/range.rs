@@ -77,6 +77,7 @@ impl Node {
             let moved = {
                 let _alone = self.data_sem().write();
                 let tree = Tree::of(self);
+                self.delayed.forget_hole();
                 loop {
                     match step(&tree) {
                         Ok(false) if handle.extend(credits::shift(self)) => {}

@@ -28,7 +28,7 @@ impl Node {
             gid: m.gid,
             rdev: if device { raw::decode_device(&m.block) } else { DevId::default() },
             size: self.size(),
-            blocks: m.blocks,
+            blocks: m.blocks.saturating_add(self.delayed_sectors()),
             // A block is at most 4096.
             blksize: 1 << geometry.block_bits,
             atime: m.atime,

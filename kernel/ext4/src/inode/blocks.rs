@@ -22,12 +22,17 @@ impl Node {
         self.size().div_ceil(self.fs.geometry().block_size() as u64)
     }
 
+    /// Blocks of the file, by its size on the disk.
+    pub(crate) fn disk_block_count(&self) -> u64 {
+        self.disksize().div_ceil(self.fs.geometry().block_size() as u64)
+    }
+
     /// Where a block of this file lies. None for a hole or an unwritten block.
     pub fn locate(&self, block: FileBlock) -> Result<Option<FsBlock>> {
         let extent = self.map_blocks(block, 1, MapMode::Read)?;
         Ok(match extent.kind {
             ExtentKind::Mapped { block } => Some(block),
-            ExtentKind::Hole | ExtentKind::Unwritten => None,
+            ExtentKind::Hole | ExtentKind::Unwritten | ExtentKind::Delayed => None,
         })
     }
 

@@ -19,6 +19,7 @@ use writeback::DirtyState;
 use super::raw::{self, Decoded, InodeError};
 use super::{Ext4Inode, Node};
 use crate::aops::journalled;
+use crate::delayed::Delayed;
 use crate::disk::inode::{InodeFlags, ROOT_INO};
 use crate::error::Site;
 use crate::fs::Ext4Fs;
@@ -190,6 +191,7 @@ impl InodeCache {
 
 impl Drop for Node {
     fn drop(&mut self) {
+        self.end_delayed();
         self.fs.inodes.forget(self);
     }
 }
@@ -298,7 +300,7 @@ impl Made {
             data_sem: RwLock::new(()),
             xattr_sem: RwLock::new(()),
             acls: Default::default(),
-            size: AtomicU64::new(size),
+            delayed: Delayed::new(size),
             meta: SpinLock::new(meta),
             extents: Default::default(),
             verified: Default::default(),

@@ -33,7 +33,7 @@
 //! 1. At most one live Node and one live Ext4Inode per number ([`cache`]).
 //! 2. What the table's buffer holds is what `meta` said at the last `mark_dirty`; `stale` when it has
 //!    changed since.
-//! 3. `size` is published before a page behind the old size can be written back.
+//! 3. i_size ([`crate::delayed`]) is published before a page behind the old one can be written back.
 
 pub mod attr;
 pub mod blocks;
@@ -55,6 +55,7 @@ use vfs::{FileType, WriteCount};
 use writeback::{DirtyFlags, DirtyState};
 
 use crate::acl::AclCache;
+use crate::delayed::Delayed;
 use crate::disk::inode::InodeFlags;
 use crate::error::Site;
 use crate::extent::cache::ExtentCache;
@@ -81,8 +82,9 @@ pub struct Node {
     xattr_sem: RwLock<()>,
     /// The access control lists, as far as they were looked at.
     pub(crate) acls: AclCache,
-    size: AtomicU64,
     meta: SpinLock<Meta>,
+    /// Bytes that have no place yet, and both sizes.
+    pub(crate) delayed: Delayed,
     /// Recently seen extents, so that a mapped overwrite walks no tree.
     pub(crate) extents: ExtentCache,
     /// Blocks of the extent tree whose checks were passed.
@@ -193,17 +195,6 @@ impl Node {
         self.me.upgrade()
     }
 
-    /// i_size.
-    pub fn size(&self) -> u64 {
-        self.size.load(Ordering::Acquire)
-    }
-
-    /// Publishes a new i_size; `mark_dirty` brings it to the table.
-    pub fn set_size(&self, size: u64) {
-        self.size.store(size, Ordering::Release);
-        self.tids.note_map_changed();
-    }
-
     /// A look at the attributes, or a change of them, all at once. Nothing in `f` may sleep.
     pub fn with_meta<R>(&self, f: impl FnOnce(&mut Meta) -> R) -> R {
         let mut meta = self.meta.lock();
@@ -309,14 +300,14 @@ impl Node {
 
     fn store(&self, more: impl FnOnce(&mut [u8])) {
         let geometry = self.fs.geometry();
-        if self.size() >= LARGE && self.kind == FileType::Regular {
+        if self.disksize() >= LARGE && self.kind == FileType::Regular {
             self.fs.note_large_file();
         }
         self.edit_slot(|slot| {
             // Taken inside the buffer's guard, so that the last to write writes the newest.
             self.stale.store(false, Ordering::Release);
             self.lazy_since.store(0, Ordering::Relaxed);
-            raw::encode(geometry, &self.meta.lock(), self.size(), slot);
+            raw::encode(geometry, &self.meta.lock(), self.disksize(), slot);
             more(slot);
             true
         });

@@ -8,8 +8,8 @@
 //! a crash between the two, what its blocks held before.
 //!
 //! # Locking
-//! [`OrderedInode`] is called by the thread that commits. It takes page locks, and allocates nothing: every
-//! dirty page of an inode that was noted has its place.
+//! [`OrderedInode`] is called by the thread that commits. It takes page locks and `data_sem` shared, and
+//! allocates nothing: a dirty block that has no place is passed over.
 
 use core::ops::Range;
 use core::sync::atomic::{AtomicU64, Ordering};
@@ -53,8 +53,9 @@ impl OrderedInode for Node {
         if !self.mapping().has_dirty() {
             return Ok(());
         }
-        // Not `writepages`, which writes nothing after a shutdown: that may yet commit what runs.
-        mpage_writepages(self.mapping(), self, &mut WritebackControl::sync(range))
+        // Not `writepages`, which writes nothing after a shutdown: that may yet commit what runs. What has no
+        // place yet is of a later transaction.
+        mpage_writepages(self.mapping(), self, &mut WritebackControl::sync(range).placed_only())
     }
 
     fn wait_ordered(&self, range: Range<u64>) -> Result<()> {
@@ -98,16 +99,6 @@ impl Node {
         let ours = journal.newest_tid();
         let waits = self.last_ordered.any(|tid| tid != ours && !journal.is_committed(tid));
         if !waits || !self.mapping().has_dirty() {
-            return Ok(());
-        }
-        filemap_write_and_wait_range(self.mapping(), self, bytes)
-    }
-
-    /// The same where the handles that follow may be of later transactions: also what the running one
-    /// waits for.
-    pub(crate) fn settle_all_ordered(&self, bytes: Range<u64>) -> Result<()> {
-        let Some(journal) = self.fs().journal() else { return Ok(()) };
-        if !self.last_ordered.any(|tid| !journal.is_committed(tid)) || !self.mapping().has_dirty() {
             return Ok(());
         }
         filemap_write_and_wait_range(self.mapping(), self, bytes)

@@ -23,6 +23,7 @@ use super::readdir::file_type;
 use crate::dir::{self, Found};
 use crate::inode::{Ext4Inode, Touch};
 use crate::journal::credits;
+use crate::options::Flag;
 
 /// Gives `old_name` of `old_dir` the name `new_name` in `new_dir`; a `whiteout` of this owner stays at
 /// the old one.
@@ -59,6 +60,10 @@ pub(super) fn rename(
     let credits = credits::rename(old_dir, new_dir, whiteout.is_some());
     // `inode` and `victim` live longer than the handle.
     let step = Step { old_dir, old_name, new_dir, new_name, inode: &inode, new, victim: victim.as_deref() };
+    if victim.is_some() && !old_dir.fs().flags_on().contains(Flag::NO_AUTO_DA_ALLOC) {
+        // As Linux: who replaces a file means its bytes to be there. What fails is told by fsync.
+        let _ = inode.alloc_delayed();
+    }
     old_dir.fs().transact(credits, || step.take(whiteout))
 }
 

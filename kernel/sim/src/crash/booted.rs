@@ -100,7 +100,7 @@ impl Script {
             disk.len().checked_sub(MARKS as usize * SECTOR_SIZE).and_then(|at| Mark::parse(&disk[at..]));
         let last = last.ok_or("there is no mark")?;
         let mut model = Model::default();
-        let mut history = History::new(prefix.into(), 0, false, &model);
+        let mut history = History::new(prefix.into(), 0, false, self.setup.is_delayed(), &model);
         let mut held = None;
         for (number, (step, _)) in (1..).zip(&self.steps) {
             let file = step.file(&model, held);
@@ -121,7 +121,7 @@ impl Script {
 
     fn history(&self, marks: &[(usize, Mark)], prefix: &str) -> Result<History, String> {
         let mut model = Model::default();
-        let mut history = History::new(prefix.into(), 0, false, &model);
+        let mut history = History::new(prefix.into(), 0, false, self.setup.is_delayed(), &model);
         let mut held = None;
         for (number, (step, file)) in (1..).zip(&self.steps) {
             let at = |phase| marks.iter().find(|(_, mark)| (mark.number, mark.phase) == (number, phase));

@@ -11,6 +11,9 @@
 //!   ceiling:  the last step that had begun: 5
 //! ```
 //!
+//! Sizes too have a rule of their own, with delayed allocation: the inode on the disk follows a write when the
+//! bytes get their place ([`History::sizes`]).
+//!
 //! The bytes of a file follow their own rule: what an fsync of the file (or an O_SYNC write) has
 //! acknowledged is there; what was written later may be, sector by sector. [`Promise`] has both.
 
@@ -19,7 +22,7 @@ use std::ops::{Range, RangeInclusive};
 
 use base::Result;
 
-use super::step::{Effect, How, Step};
+use super::step::{Effect, How, Mode, Step};
 use crate::model::{Id, Model};
 use crate::tree::Tree;
 
@@ -61,6 +64,8 @@ pub struct History {
     /// Each step changes the time of what it writes; else a write that keeps the size may change nothing
     /// but bytes, and the inode need not be committed.
     ticking: bool,
+    /// Blocks come at writeback, and with them the size.
+    delayed: bool,
     /// When everything was.
     end: usize,
 }
@@ -91,9 +96,10 @@ pub struct Candidates<'a> {
 }
 
 impl History {
-    pub(super) fn new(prefix: String, begun: usize, ticking: bool, model: &Model) -> History {
+    pub(super) fn new(prefix: String, begun: usize, ticking: bool, delayed: bool, model: &Model) -> History {
         let (moments, taken, versions) = (Vec::new(), Vec::new(), BTreeMap::new());
-        let mut history = History { prefix, moments, taken, versions, begun, ticking, end: usize::MAX };
+        let end = usize::MAX;
+        let mut history = History { prefix, moments, taken, versions, begun, ticking, delayed, end };
         history.moments.push(moment(model));
         history
     }
@@ -230,15 +236,55 @@ impl History {
     }
 
     /// The sizes a file may have when the tree is that of `step` and later steps have begun: a write in
-    /// several handles may be cut in between.
-    pub fn sizes(&self, id: Id, step: usize, ceiling: usize) -> RangeInclusive<usize> {
+    /// several handles may be cut in between. With delayed allocation what was written since the size was
+    /// last sure need not count yet.
+    pub fn sizes(&self, id: Id, step: usize, promise: &Promise) -> RangeInclusive<usize> {
+        let ceiling = *promise.steps.end();
         let len = |step: usize| self.version_at(id, step).map_or(0, |version| version.bytes.len());
         let (now, next) = (len(step), if step < ceiling { len(step + 1) } else { len(step) });
         let grows = |taken: &Taken| {
             matches!(taken.step, Step::Write { .. } | Step::WriteHeld { .. } | Step::Fallocate { .. })
         };
         let partly = step < ceiling && self.taken.get(step).is_some_and(grows);
-        if partly { now.min(next)..=now.max(next) } else { now..=now }
+        let all = if partly { now.min(next)..=now.max(next) } else { now..=now };
+        if self.delayed { self.sure_size(id, step, promise).min(*all.start())..=*all.end() } else { all }
+    }
+
+    /// The size that the inode on the disk has at least, in the tree of `step`.
+    fn sure_size(&self, id: Id, step: usize, promise: &Promise) -> usize {
+        let len = |step: usize| self.version_at(id, step).map_or(0, |version| version.bytes.len());
+        let places = promise.bytes.get(&id).map_or(&[][..], Vec::as_slice);
+        let mut sure = 0;
+        for number in 1..=step {
+            let taken = &self.taken[number - 1];
+            if taken.worked && self.sets_size(taken, id, number) {
+                sure = len(number);
+            }
+            for (place, _) in places.iter().filter(|(_, as_of)| *as_of == number) {
+                // All up to there was written.
+                sure = sure.max(len(number).min(usize::try_from(place.end).unwrap_or(usize::MAX)));
+            }
+        }
+        sure
+    }
+
+    /// Whether a step sets the size, in memory and on the disk, or lets the file be written before it is
+    /// renamed over another.
+    fn sets_size(&self, taken: &Taken, id: Id, number: usize) -> bool {
+        let before = &self.moments[number - 1].ids;
+        match &taken.step {
+            Step::Create(_) | Step::Truncate { .. } => taken.effect.file == Some(id),
+            Step::Fallocate { mode, .. } => {
+                taken.effect.file == Some(id)
+                    && !matches!(mode, Mode::KeepSize | Mode::Punch)
+                    && self.moves_size(&(number - 1, taken), id)
+            }
+            Step::Rename { old, new } => {
+                let of = |path: &str| before.get(path.as_bytes()).copied();
+                of(old) == Some(id) && of(new).is_some_and(|victim| victim != id)
+            }
+            _ => false,
+        }
     }
 }
 

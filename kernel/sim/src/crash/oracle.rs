@@ -32,8 +32,7 @@ pub enum Stale {
 /// has the bytes of one alone.
 pub fn check(found: &Tree, history: &History, position: usize, stale: Stale) -> Result<(), String> {
     let promise = history.promise(position);
-    let ceiling = *promise.steps.end();
-    let fits = |step: &usize| differences(found, history, *step, ceiling).is_empty();
+    let fits = |step: &usize| differences(found, history, *step, &promise).is_empty();
     let mut wrong = None;
     for step in promise.steps.clone().rev().filter(fits) {
         match check_files(found, history, &promise, step, stale) {
@@ -70,10 +69,10 @@ fn check_files(
 /// What to say when names and attributes fit no step that may be found.
 fn no_such_step(found: &Tree, history: &History, promise: &Promise) -> String {
     let (floor, ceiling) = (*promise.steps.start(), *promise.steps.end());
-    let by_step = promise.steps.clone().rev().map(|step| (step, differences(found, history, step, ceiling)));
+    let by_step = promise.steps.clone().rev().map(|step| (step, differences(found, history, step, promise)));
     let (step, wrong) = by_step.min_by_key(|(_, wrong)| wrong.len()).unwrap_or_default();
     // What was promised and then lost looks like an older step.
-    let older = (0..floor).rev().find(|&step| differences(found, history, step, ceiling).is_empty());
+    let older = (0..floor).rev().find(|&step| differences(found, history, step, promise).is_empty());
     let lost = older.map_or(String::new(), |step| format!(" It is the tree of step {}.", history.step(step)));
     format!(
         "the tree is that of no step from {} (acknowledged) to {} (begun).{lost} Nearest is {}:\n    {}",
@@ -85,13 +84,13 @@ fn no_such_step(found: &Tree, history: &History, promise: &Promise) -> String {
 }
 
 /// How the tree differs from that of a step.
-fn differences(found: &Tree, history: &History, step: usize, ceiling: usize) -> Vec<String> {
+fn differences(found: &Tree, history: &History, step: usize, promise: &Promise) -> Vec<String> {
     let moment = history.moment(step);
     let paths = found.0.keys().chain(moment.tree.0.keys().filter(|path| !found.0.contains_key(*path)));
     let wrong = |path: &Vec<u8>| {
         let text = match (found.0.get(path), moment.tree.0.get(path)) {
             (Some(found), Some(wanted)) => {
-                let sizes = moment.ids.get(path).map(|&id| history.sizes(id, step, ceiling));
+                let sizes = moment.ids.get(path).map(|&id| history.sizes(id, step, promise));
                 differs(found, wanted, sizes)?
             }
             (Some(found), None) => format!("is there ({})", found.in_words()),

@@ -143,7 +143,8 @@ fn act(
     failing: bool,
 ) -> Result<History, String> {
     let mut model = Model::default();
-    let mut history = History::new(prefix.clone(), recorder.position(), setup.ticking, &model);
+    let mut history =
+        History::new(prefix.clone(), recorder.position(), setup.ticking, setup.is_delayed(), &model);
     let mut hands = Hands { machine, prefix: &prefix, held: None };
     let (mut chooser, mut held) = (Chooser::new(Rng::new(seed), setup), None);
     for number in 1..=setup.steps {

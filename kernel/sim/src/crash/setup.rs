@@ -95,7 +95,13 @@ impl Abilities {
     pub const NOW: Abilities = Abilities {
         data: &Data::ALL,
         fast_commit: true,
-        options: &["journal_checksum", "journal_async_commit", "max_batch_time=0"],
+        options: &[
+            "journal_checksum",
+            "journal_async_commit",
+            "max_batch_time=0",
+            "nodelalloc",
+            "nodelalloc",
+        ],
     };
 }
 
@@ -186,6 +192,11 @@ impl Setup {
 
     pub(super) fn limits(&self) -> Limits {
         Limits { write_cache: true, fua: self.fua, ..Limits::default() }
+    }
+
+    /// Whether blocks come at writeback.
+    pub(super) fn is_delayed(&self) -> bool {
+        self.data != Data::Journal && !self.options.contains(&"nodelalloc")
     }
 
     /// What may be found in places that were not acknowledged.

@@ -1,0 +1,297 @@
+//! Delayed allocation: what is reserved and told, when blocks come, and what a crash leaves.
+
+use base::Errno;
+use base::user::FakeUser;
+use block::BioOp;
+use sim::{Image, Machine, Options, Rng, write_all};
+use vfs::{Caller, OpenFlags};
+
+const KIB: u64 = 1 << 10;
+const MIB: u64 = 1 << 20;
+const WRITE: OpenFlags = OpenFlags::WRONLY;
+/// SEEK_DATA and SEEK_HOLE.
+const DATA: u32 = 3;
+const HOLE: u32 = 4;
+/// FIEMAP_EXTENT_*.
+const LAST: u32 = 1;
+const DELAYED: u32 = 6;
+const UNWRITTEN: u32 = 0x800;
+
+fn disk(mib: u64, args: &[&str]) -> Image {
+    Image::mkfs(mib * MIB, args).unwrap()
+}
+
+fn mount(image: &Image, options: &'static str) -> Machine {
+    Machine::mount_with(image, &Options { options: options.into(), ..Options::default() }).unwrap()
+}
+
+fn extents(image: &Image, path: &str) -> usize {
+    image.debugfs(&format!("dump_extents -l \"{path}\"")).unwrap().lines().skip(1).count()
+}
+
+/// FS_IOC_FIEMAP: start, length and flags of each, in blocks.
+fn fiemap(machine: &Machine, path: &str, block: u64) -> Vec<(u64, u64, u32)> {
+    const ARG: u64 = 0x1000;
+    let memory = FakeUser::new(ARG, 0x4000);
+    let mut head = [0u64.to_ne_bytes(), u64::MAX.to_ne_bytes()].concat();
+    [0u32, 0, 200, 0].iter().for_each(|word| head.extend(word.to_ne_bytes()));
+    memory.put(ARG, &head);
+    let file = machine.open(path, OpenFlags::empty(), 0).unwrap();
+    let caller = Caller { memory: &memory, capable: false, uid: 1 };
+    file.ops().ioctl(&file, 0xc020_660b, ARG, &caller).unwrap();
+    let long = |at: u64| u64::from_ne_bytes(memory.get(at, 8).try_into().unwrap());
+    let word = |at: u64| u32::from_ne_bytes(memory.get(at, 4).try_into().unwrap());
+    let extent = |n: u32| {
+        let at = ARG + 32 + 56 * u64::from(n);
+        (long(at) / block, long(at + 16) / block, word(at + 40))
+    };
+    (0..word(ARG + 20)).map(extent).collect()
+}
+
+/// What a crash would leave, once everything up to now that needs no writeback is committed.
+fn after_a_crash(machine: &Machine) -> Machine {
+    machine.create("/commit", 0o644).unwrap();
+    machine.fsync("/commit").unwrap();
+    let image = machine.snapshot();
+    image.replayed().unwrap().fsck().unwrap();
+    Machine::mount(&image).unwrap()
+}
+
+#[test]
+fn space_is_reserved_and_told_and_given_back() {
+    for args in [&["-b", "1024"][..], &["-b", "4096"], &["-b", "1024", "-O", "^has_journal"]] {
+        let machine = Machine::mount(&disk(16, args)).unwrap();
+        machine.sync().unwrap();
+        let (free, block) = machine.statfs().map(|s| (s.blocks_free, s.block_size)).unwrap();
+        machine.tracer().take();
+        machine.write_file("/f", &[7; 64 << 10]).unwrap();
+        assert_eq!(machine.statfs().unwrap().blocks_free, free - 64 * KIB / block);
+        assert_eq!(machine.stat("/f").unwrap().blocks, 128);
+        assert_eq!(fiemap(&machine, "/f", block), [(0, 64 * KIB / block, DELAYED | LAST)]);
+        machine.truncate("/f", 32 * KIB).unwrap();
+        assert_eq!(machine.statfs().unwrap().blocks_free, free - 32 * KIB / block);
+        machine.unlink("/f").unwrap();
+        assert_eq!(machine.statfs().unwrap().blocks_free, free);
+        machine.sync().unwrap();
+        let written = |sectors: u64| machine.tracer().take().iter().any(|t| t.sectors >= sectors);
+        assert!(!written(128), "bytes of a file that is gone were written");
+        machine.unmount().unwrap().fsck().unwrap();
+    }
+}
+
+/// A sequential writer of 4 KiB a call: one piece, in few requests.
+#[test]
+fn eight_mebibytes_are_three_extents_and_forty_requests() {
+    for args in [&["-b", "4096"][..], &["-b", "1024"]] {
+        let machine = Machine::mount(&disk(64, args)).unwrap();
+        machine.sync().unwrap();
+        let file = machine.open("/f", WRITE | OpenFlags::CREAT, 0o644).unwrap();
+        machine.tracer().take();
+        (0..8 * MIB).step_by(4096).for_each(|at| write_all(&file, &[1; 4096], at).unwrap());
+        machine.fsync("/f").unwrap();
+        let requests = machine.tracer().take().iter().filter(|t| t.op == BioOp::Write).count();
+        assert!(requests <= 40, "{args:?}: {requests} requests");
+        drop(file);
+        let image = machine.unmount().unwrap();
+        image.fsck().unwrap();
+        assert!(extents(&image, "/f") <= 3, "{args:?}: {}", extents(&image, "/f"));
+    }
+}
+
+/// Written backwards, with holes, in pieces: it lies in order, and the holes stay.
+#[test]
+fn the_order_of_writing_does_not_matter() {
+    let machine = Machine::mount(&disk(16, &["-b", "1024"])).unwrap();
+    machine.create("/f", 0o644).unwrap();
+    for page in (0..64u64).rev().filter(|page| page % 16 != 5) {
+        machine.pwrite("/f", page * 4 * KIB, &[page as u8 + 1; 4096]).unwrap();
+    }
+    let bytes = machine.read_file("/f").unwrap();
+    let image = machine.unmount().unwrap();
+    image.fsck().unwrap();
+    assert!(extents(&image, "/f") <= 6, "{}", extents(&image, "/f"));
+    assert_eq!(Machine::mount(&image).unwrap().read_file("/f").unwrap(), bytes);
+}
+
+/// Who was told that his bytes were taken finds them, however full the disk is.
+#[test]
+fn what_was_accepted_finds_its_blocks() {
+    for args in [&["-b", "1024", "-m", "0"][..], &["-b", "4096"], &["-b", "1024", "-O", "^has_journal"]] {
+        let machine = Machine::mount(&disk(8, args)).unwrap();
+        let mut rng = Rng::new(3);
+        let mut files = Vec::new();
+        for n in 0.. {
+            // Pieces with holes between them: their trees need blocks of their own.
+            let path = format!("/f{n}");
+            machine.create(&path, 0o644).unwrap();
+            let file = machine.open(&path, WRITE, 0).unwrap();
+            let (mut at, mut all) = (0, Vec::new());
+            for _ in 0..40 {
+                let len = 1 + rng.below(6000) as usize;
+                let bytes = rng.bytes(len);
+                if write_all(&file, &bytes, at).is_err() {
+                    break;
+                }
+                all.push((at, bytes));
+                at += 16 * KIB;
+            }
+            let full = all.len() < 40;
+            files.push((path, all));
+            if full {
+                break;
+            }
+        }
+        assert!(files.len() > 3);
+        machine.sync().unwrap();
+        let machine = Machine::mount(&machine.unmount().unwrap()).unwrap();
+        for (path, all) in files {
+            let found = machine.read_file(&path).unwrap();
+            for (at, bytes) in all {
+                assert_eq!(found[at as usize..][..bytes.len()], bytes, "{path} at {at}");
+            }
+        }
+        machine.unmount().unwrap().fsck().unwrap();
+    }
+}
+
+#[test]
+fn a_write_that_finds_no_space_says_so_at_once() {
+    let machine = Machine::mount(&disk(8, &["-b", "1024", "-m", "0"])).unwrap();
+    let room = machine.statfs().unwrap().blocks_available;
+    machine.create("/f", 0o644).unwrap();
+    let file = machine.open("/f", WRITE, 0).unwrap();
+    let mut at = 0;
+    let refused = loop {
+        match write_all(&file, &[1; 4096], at) {
+            Ok(()) => at += 4096,
+            Err(error) => break error,
+        }
+    };
+    assert_eq!(refused, Errno::ENOSPC);
+    assert!(at / KIB <= room && at / KIB + 64 > room, "{} of {room}", at / KIB);
+    drop(file);
+    machine.fsync("/f").unwrap();
+    machine.unmount().unwrap().fsck().unwrap();
+}
+
+/// The inode on the disk does not speak of bytes that have no place.
+#[test]
+fn a_crash_does_not_show_a_size_without_bytes() {
+    let machine = Machine::mount(&disk(16, &["-b", "1024"])).unwrap();
+    machine.write_file("/synced", &[1; 5000]).unwrap();
+    machine.fsync("/synced").unwrap();
+    machine.append("/synced", &[2; 9000]).unwrap();
+    machine.write_file("/new", &[3; 9000]).unwrap();
+    let crashed = after_a_crash(&machine);
+    let found = crashed.read_file("/synced").unwrap();
+    // Its last block had a place: a size up to there would be right too.
+    assert!((5000..=5120).contains(&found.len()) && found[..5000].iter().all(|&b| b == 1), "{}", found.len());
+    assert_eq!(crashed.stat("/new").unwrap().size, 0);
+    assert_eq!(machine.stat("/new").unwrap().size, 9000);
+    machine.fsync("/new").unwrap();
+    assert_eq!(after_a_crash_again(&machine).read_file("/new").unwrap(), [3; 9000]);
+}
+
+fn after_a_crash_again(machine: &Machine) -> Machine {
+    Machine::mount(&machine.snapshot()).unwrap()
+}
+
+/// A file that replaces another by rename, or by being cut and written anew, is there whole after a crash;
+/// with `noauto_da_alloc` it is not.
+#[test]
+fn what_replaces_a_file_is_never_empty() {
+    let (old, new) = (vec![1u8; 20_000], vec![2u8; 30_000]);
+    for (options, whole) in [("", true), ("noauto_da_alloc", false)] {
+        let machine = mount(&disk(16, &["-b", "1024"]), options);
+        for path in ["/renamed", "/cut"] {
+            machine.write_file(path, &old).unwrap();
+        }
+        machine.sync().unwrap();
+        machine.write_file("/temporary", &new).unwrap();
+        machine.rename("/temporary", "/renamed").unwrap();
+        let file = machine.open("/cut", WRITE | OpenFlags::TRUNC, 0).unwrap();
+        write_all(&file, &new, 0).unwrap();
+        drop(file);
+        let crashed = after_a_crash(&machine);
+        for path in ["/renamed", "/cut"] {
+            let found = crashed.read_file(path).unwrap();
+            assert_eq!(found == new, whole, "{path}, {options}: {} bytes", found.len());
+        }
+    }
+}
+
+#[test]
+fn seeks_find_bytes_that_have_no_place() {
+    let machine = Machine::mount(&disk(16, &["-b", "1024"])).unwrap();
+    machine.create("/f", 0o644).unwrap();
+    machine.pwrite("/f", 8 * KIB, &[1; 3000]).unwrap();
+    machine.pwrite("/f", 40 * KIB, &[1; 10]).unwrap();
+    let file = machine.open("/f", OpenFlags::empty(), 0).unwrap();
+    let look = || {
+        let seek = |at: u64, whence| vfs::lseek::lseek(&file, at as i64, whence);
+        [seek(0, DATA), seek(8 * KIB, HOLE), seek(12 * KIB, DATA), seek(40 * KIB, HOLE), seek(0, HOLE)]
+    };
+    let found = look();
+    assert_eq!(found, [8 * KIB, 11 * KIB, 40 * KIB, 40 * KIB + 10, 0].map(Ok));
+    assert_eq!(fiemap(&machine, "/f", KIB), [(8, 3, DELAYED), (40, 1, DELAYED | LAST)]);
+    machine.sync().unwrap();
+    assert_eq!(look(), found);
+}
+
+#[test]
+fn fallocate_over_bytes_that_have_no_place() {
+    for args in [&["-b", "1024"][..], &["-b", "4096"]] {
+        let machine = Machine::mount(&disk(16, args)).unwrap();
+        machine.sync().unwrap();
+        let (free, block) = machine.statfs().map(|s| (s.blocks_free, s.block_size)).unwrap();
+        let bytes = Rng::new(5).bytes(40_960);
+        machine.create("/f", 0o644).unwrap();
+        machine.pwrite("/f", 16 * KIB, &bytes[..16 << 10]).unwrap();
+        machine.fallocate("/f", 0, 0, 64 * KIB).unwrap();
+        assert_eq!(machine.statfs().unwrap().blocks_free, free - 64 * KIB / block);
+        assert_eq!(machine.stat("/f").unwrap().blocks, 128);
+        let told = fiemap(&machine, "/f", block);
+        assert!(told.iter().all(|extent| extent.2 & !LAST == UNWRITTEN), "{told:?}");
+        // Into unwritten blocks: no more room is needed, and it is data at once.
+        machine.pwrite("/f", 48 * KIB, &bytes[..4096]).unwrap();
+        assert_eq!(machine.statfs().unwrap().blocks_free, free - 64 * KIB / block);
+        let file = machine.open("/f", OpenFlags::empty(), 0).unwrap();
+        assert_eq!(vfs::lseek::lseek(&file, 33 * 1024, DATA), Ok(48 * KIB));
+        drop(file);
+        let mut expected = vec![0; 64 << 10];
+        expected[16 << 10..32 << 10].copy_from_slice(&bytes[..16 << 10]);
+        expected[48 << 10..52 << 10].copy_from_slice(&bytes[..4096]);
+        // Out of the middle, and zeros over an end.
+        machine.pwrite("/f", 60 * KIB, &[9; 8192]).unwrap();
+        expected.resize(68 << 10, 9);
+        expected[60 << 10..].fill(9);
+        machine.fallocate("/f", 3, 20 * KIB + 100, 4 * KIB).unwrap();
+        expected[(20 << 10) + 100..][..4096].fill(0);
+        machine.fallocate("/f", 0x10, 62 * KIB, 1000).unwrap();
+        expected[62 << 10..][..1000].fill(0);
+        assert!(machine.read_file("/f").unwrap() == expected);
+        machine.sync().unwrap();
+        let image = machine.unmount().unwrap();
+        image.fsck().unwrap();
+        let machine = Machine::mount(&image).unwrap();
+        assert!(machine.read_file("/f").unwrap() == expected);
+        machine.unlink("/f").unwrap();
+        assert_eq!(machine.statfs().unwrap().blocks_free, free);
+    }
+}
+
+#[test]
+fn nodelalloc_and_older_types_allocate_at_once() {
+    let row = |fs_type, options: &str| Options { fs_type, options: options.into(), ..Options::default() };
+    for (args, options) in [
+        (&["-b", "1024"][..], row("ext4", "nodelalloc")),
+        (&["-b", "1024", "-t", "ext3"], row("ext3", "")),
+        (&["-b", "1024", "-O", "^extent,^64bit"], row("ext4", "")),
+    ] {
+        let machine = Machine::mount_with(&disk(16, args), &options).unwrap();
+        machine.write_file("/f", &[1; 8192]).unwrap();
+        let told = fiemap(&machine, "/f", KIB);
+        assert!(!told.is_empty() && told.iter().all(|extent| extent.2 & DELAYED == 0), "{args:?}: {told:?}");
+        machine.unmount().unwrap().fsck().unwrap();
+    }
+}
