@@ -344,3 +344,19 @@ fn hostile_inline_inodes() {
         assert_eq!(looked, Err(Errno::EUCLEAN), "{change}");
     }
 }
+
+/// The inode holds one block's entries, whatever its size says: a walk over millions of blocks, each of them
+/// the same, would be endless.
+#[test]
+fn an_inline_directory_is_one_block() {
+    let machine = Machine::mount(&image(&["-b", "1024", "-O", "inline_data,^metadata_csum"])).unwrap();
+    machine.mkdir("/d").unwrap();
+    machine.create("/d/x", 0o644).unwrap();
+    let bad = machine.unmount().unwrap().changed("sif /d size 0xfffffc00").unwrap();
+    let machine = Machine::mount(&bad).unwrap();
+    assert_eq!(machine.read_dir("/d").unwrap().len(), 3);
+    assert_eq!(machine.stat("/d/y").err(), Some(Errno::ENOENT));
+    machine.create("/d/y", 0o644).unwrap();
+    machine.unlink("/d/x").unwrap();
+    machine.unmount().unwrap().fsck().unwrap();
+}
