@@ -40,7 +40,7 @@ pub fn generic_page_mkwrite(
         let page = lock_mapped_page(mapping, ops, index)?;
         page.wait_writeback();
         let len = within(ops, index);
-        if is_dirty(&page, len) {
+        if is_kept(&page, len, mapping.journals_data()) {
             return Ok(page);
         }
         let page = if !mapping.journals_data() && write::ready(&page, page.block_bits(), 0, len) {
@@ -82,9 +82,12 @@ fn within(ops: &dyn AddressSpaceOperations, index: PageIndex) -> usize {
     ops.size().saturating_sub(index.byte()).min(PAGE_SIZE as u64) as usize
 }
 
-/// Whether every block of the page's first `len` bytes is known to be newer than the disk's.
-fn is_dirty(page: &LockedPage, len: usize) -> bool {
-    const KEPT: u64 = head::DIRTY | head::JOURNALLED | head::COMMITTING;
+/// Whether every block of the page's first `len` bytes is known to be newer than the disk's, and what is stored
+/// there from now on will be kept. Through a journal only a transaction whose copy is still to be made does that:
+/// a block that is on its way home has a copy in the log, which would come over it.
+fn is_kept(page: &LockedPage, len: usize, journalled: bool) -> bool {
+    const LOGGED: u64 = head::JOURNALLED | head::COMMITTING;
+    let kept = if journalled { LOGGED } else { LOGGED | head::DIRTY };
     let blocks = len.div_ceil(1 << page.block_bits());
-    page.heads()[..blocks].iter().all(|head| head.state() & KEPT != 0)
+    page.heads()[..blocks].iter().all(|head| head.state() & kept != 0)
 }

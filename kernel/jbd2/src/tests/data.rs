@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
-use base::{Errno, FileBlock, FsBlock, IovIter, PAGE_SIZE, Result};
+use base::{Errno, FileBlock, FsBlock, IovIter, PAGE_SIZE, PageIndex, Result};
 use block::Disk;
 use pagecache::{AddressSpace, AddressSpaceOperations, BlockDevice, Extent, ExtentKind, LockedPage, MapMode};
 use pagecache::{block_write_begin, block_write_end, filemap_write_and_wait_range, generic_perform_write};
-use pagecache::{forget_unfilled, journal_page_range, write_home};
+use pagecache::{forget_unfilled, generic_page_mkwrite, journal_page_range, write_home};
 
 use crate::testing::{Bench, Chance, Shape, fill, quiet, value, values};
 
@@ -126,6 +126,26 @@ fn data_are_in_the_log_first_and_at_home_later() {
     assert_eq!(file.on_disk()[..3], [5, 0, 21]);
     journal.end().unwrap();
     assert_eq!((journal.stats().stray, journal.stats().overruns), (0, 0));
+}
+
+/// A program stores to a page of which a commit has all: the store is of the next transaction, and a replay of
+/// the older copy must not come over it.
+#[test]
+fn a_store_to_a_mapped_page_is_logged() {
+    let file = Flat::new();
+    (0..4).for_each(|n| file.put(n, 5));
+    file.bench.journal.force_commit().unwrap();
+    {
+        let _handle = file.bench.journal.start(8).unwrap();
+        let page = generic_page_mkwrite(&file.mapping, &file, PageIndex(0)).unwrap();
+        let mut bytes = [0; 1024];
+        fill(&mut bytes, 6);
+        page.frame().write(1024, &bytes);
+    }
+    file.bench.journal.force_commit().unwrap();
+    let ram = &file.bench.ram;
+    let after = Bench::mount(SHAPE, ram.cut(ram.now(), &mut Chance(1)), quiet());
+    assert_eq!(values(SHAPE, &after.ram.bytes())[8..12], [5, 6, 5, 5]);
 }
 
 #[test]
