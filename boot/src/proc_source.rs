@@ -214,6 +214,7 @@ impl ProcessView for Program {
             total: sizes.total,
             peak_total: sizes.total,
             resident: sizes.resident,
+            locked: sizes.locked,
             peak_resident: sizes.peak_resident,
             data: sizes.data,
             stack: sizes.stack,

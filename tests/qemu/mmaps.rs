@@ -10,6 +10,7 @@ use crate::trial;
 pub fn trials() -> Vec<Trial> {
     let judge = linux::available();
     let mut trials = vec![trial("mmaps::linux", under_linux).with_ignored_flag(!judge)];
+    trials.push(trial("mmaps::larger_than_memory", larger_than_memory));
     for block_size in [1024, 4096] {
         trials.push(trial(format!("mmaps::quill::{block_size}"), move || quill(block_size)));
         trials.push(trial(format!("mmaps::fsx::{block_size}"), move || fsx(block_size)));
@@ -27,9 +28,15 @@ fn quill(block_size: u32) -> Verdict {
     let outcome = program(block_size)?;
     let disk = outcome.disk().ok_or("no disk")?;
     let kept = debugfs(disk, "cat /kept");
-    ensure!(kept.contains("..stored and never synced.."), "kept: {kept}");
-    ensure!(kept.trim_end().ends_with('!'), "kept: {kept}");
+    let told = |what: &str| kept.contains(what);
+    ensure!(told("..stored and never synced..") && told("..!"), "kept: {} bytes", kept.len());
     outcome.disk_is_clean()
+}
+
+/// Pages that are mapped go when memory is short, and come back.
+fn larger_than_memory() -> Verdict {
+    let run = Run::user("mmaps").options(["--size", "96M", "--memory", "32M"]).limit(200);
+    run.args(["/", "large"]).go().ends_with(0)?.says(" 0 did not")?.disk_is_clean()
 }
 
 /// Both programs run under Linux too; it keeps what was stored behind the end of a file.

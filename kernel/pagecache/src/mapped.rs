@@ -7,7 +7,7 @@
 //! ```text
 //!   writeback begins, the journal copies    write_protect   the next store asks ops.page_mkwrite again
 //!   truncate                                unmap_from      copies of private mappings too
-//!   punch, direct writes                    unmap_page      this page and no copy of it
+//!   punch, direct writes, reclaim           unmap_page      this page and no copy of it
 //! ```
 //! A page table entry that allows writing is there only while its page is dirty, every block of it below
 //! i_size. So nothing need be looked at when a mapping goes away, and a page whose writing begins is
@@ -25,7 +25,7 @@
 //! # Cost
 //! A file that nobody has mapped costs one load where pages go away, and one where their writing begins.
 
-use alloc::sync::Weak;
+use alloc::sync::{Arc, Weak};
 use alloc::vec::Vec;
 use core::sync::atomic::{AtomicUsize, Ordering};
 
@@ -173,6 +173,17 @@ impl AddressSpace {
         if self.is_mapped() && has_handles(page) {
             self.each_place(page, |by, at| by.unmap_page(at, page.frame()));
         }
+    }
+
+    /// Takes a page out of the page tables if that can be done without waiting for its lock. Whether it was
+    /// in one and is nobody's now but the cache's.
+    pub(crate) fn try_unmap(&self, page: &Arc<Page>) -> bool {
+        if !self.is_mapped() || !has_handles(page) {
+            return false;
+        }
+        let Some(page) = page.try_lock().filter(|page| page.is_attached()) else { return false };
+        self.unmap_page(&page);
+        !has_handles(&page)
     }
 
     #[cold]

@@ -242,8 +242,15 @@ fn deactivate() -> usize {
 }
 
 /// A page that was taken out of the inactive list: freed, or put back where it belongs. Whether it was freed.
+///
+/// A page table does not tell whether a page was used. So one that a program has mapped is taken out of the
+/// page table and stays in the list: if it is used, a fault says so before its turn comes again.
 fn shrink_page(page: &Arc<Page>) -> bool {
     let state = page.state().load(Ordering::Acquire);
+    if state & page::USED_AGAIN == 0 && page.mapping().is_some_and(|mapping| mapping.try_unmap(page)) {
+        lru::add(page, List::Inactive);
+        return false;
+    }
     if state & page::USED_AGAIN != 0 || is_shared(page) {
         page.state().fetch_and(!(page::USED_AGAIN | page::REFERENCED), Ordering::Relaxed);
         stats::count(Count::Activate, 1);

@@ -349,6 +349,8 @@ pub struct Sizes {
     pub total: u64,
     /// The most there ever was.
     pub peak_total: u64,
+    /// Locked in memory.
+    pub locked: u64,
     /// In memory.
     pub resident: u64,
     /// The most there ever was.

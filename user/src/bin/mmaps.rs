@@ -1,6 +1,7 @@
 //! Shared mappings of files: stores, the end of the file, truncation, holes, who may write, moves.
 //! Needs a folder as its argument, which it leaves with `kept`: a file stored to and never synced; and
-//! `zeros` where what was stored behind the end is gone when the file grows, as under Linux since 6.13.
+//! `zeros` where what was stored behind the end is gone when the file grows, as under Linux since 6.13;
+//! or `large`: a mapping larger than memory and nothing else.
 #![no_std]
 #![no_main]
 
@@ -37,6 +38,10 @@ const ZERO_RANGE: i32 = 16;
 fn main(args: Args) -> i32 {
     catch_bus();
     equal("chdir", sys::chdir(args.get(1).as_ptr() as usize), 0);
+    if args.get(2) == c"large" {
+        larger_than_memory();
+        return verdict();
+    }
     ZEROS.store(args.get(2) == c"zeros", Ordering::Relaxed);
     stores();
     beyond_the_end();
@@ -489,6 +494,23 @@ fn locking() {
     let mut limit = [0u64; 2];
     equal("a limit", sys::prlimit64(0, RLIMIT_MEMLOCK, 0, limit.as_mut_ptr() as usize), 0);
     unmap(at, 4 * PAGE);
+    sys::close(fd);
+}
+
+/// A mapping that is larger than the machine's memory, stored to and looked at from front to back.
+fn larger_than_memory() {
+    const LARGE: usize = 48 << 20;
+    let fd = file(c"large", 0, 0);
+    equal("ftruncate", sys::ftruncate(fd, LARGE as i64), 0);
+    let at = map(fd, LARGE, RW, SHARED);
+    let value = |page: usize| (page * 7 + page / 256) as u8;
+    (0..LARGE / PAGE).for_each(|page| poke(at + page * PAGE + page % PAGE, value(page)));
+    for round in 0..2 {
+        let wrong =
+            (0..LARGE / PAGE).filter(|&page| peek(at + page * PAGE + page % PAGE) != value(page)).count();
+        equal("pages that lost what was stored", (round, wrong), (round, 0));
+    }
+    unmap(at, LARGE);
     sys::close(fd);
 }
 

@@ -2,7 +2,7 @@
 use std::sync::atomic::Ordering;
 use std::thread;
 
-use base::{Errno, FsBlock};
+use base::{Errno, FsBlock, PageIndex};
 
 use super::support::*;
 use super::table::Table;
@@ -130,4 +130,20 @@ fn stores_race_with_writeback() {
         assert!(fs.on_disk()[..4 * 4096] == cached[..], "the disk has what was stored");
         assert_eq!(fs.size() / 4096, 4);
     }
+}
+
+#[test]
+fn memory_that_is_short_takes_pages_out() {
+    let fs = TestFs::with_content(12, false, &pattern(2 * 4096, 1));
+    let table = Table::map(&fs);
+    table.store(&fs, 0, 9).unwrap();
+    table.load(&fs, 4096).unwrap();
+    let pages = [0, 1].map(|n| fs.mapping.find_get_page(PageIndex(n)).unwrap());
+    let locked = pages[1].clone().lock();
+    assert!(fs.mapping.try_unmap(&pages[0]) && !fs.mapping.try_unmap(&pages[1]));
+    drop(locked);
+    assert_eq!(table.count(), (1, 0));
+    assert!(pages[0].is_dirty(), "what was stored is still to be written");
+    assert!(fs.mapping.try_unmap(&pages[1]) && !fs.mapping.try_unmap(&pages[1]));
+    assert_eq!(table.load(&fs, 0), Ok(9));
 }

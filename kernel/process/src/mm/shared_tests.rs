@@ -6,6 +6,7 @@ use pagecache::MappedBy;
 
 use super::fake::{FakeFile, FakeMachine};
 use super::*;
+use crate::limits::Resource;
 use crate::signal::Signal;
 
 const R: u32 = 1;
@@ -183,4 +184,41 @@ fn a_file_knows_where_it_is_mapped() {
     assert!(mapping(&f));
     drop(mm);
     assert!(!mapping(&f), "nobody is left when the program ends");
+}
+
+#[test]
+fn what_is_locked_is_counted() {
+    const LOCKED: u32 = 0x2000;
+    let machine = FakeMachine::leak();
+    let limits = Arc::new(Limits::new(1 << 20));
+    let mm = Mm::new(machine, limits.clone(), 1 << 20).unwrap();
+    let limit = |pages: u64| {
+        let both = crate::limits::Limit { soft: pages * PAGE, hard: pages * PAGE };
+        limits.set(Resource::LockedMemory, both, true).unwrap();
+    };
+    let anonymous = |flags| MapRequest { len: 4 * PAGE, prot: RW, flags: 0x22 | flags, ..Default::default() };
+    let at = mm.mmap(&anonymous(0)).unwrap();
+    mm.set_may_lock_all(false);
+    limit(3);
+    assert_eq!(mm.mlock(at, 4 * PAGE, 0), Err(Errno::ENOMEM));
+    assert_eq!(mm.mlock(at, 2 * PAGE, 0), Ok(()));
+    assert_eq!((mm.sizes().locked, mm.sizes().resident), (2 * PAGE, 2 * PAGE));
+    assert_eq!(mm.mlock(UserAddr(at.0 + PAGE), 2 * PAGE, 1), Ok(()), "a page that is locked is counted once");
+    assert_eq!((mm.sizes().locked, mm.sizes().resident), (3 * PAGE, 2 * PAGE));
+    assert_eq!(mm.mmap(&anonymous(LOCKED)), Err(Errno::EAGAIN));
+    assert_eq!(mm.mremap(at, PAGE, 4 * PAGE, 1, UserAddr(0)), Err(Errno::EAGAIN));
+    assert_eq!(mm.madvise(at, PAGE, 4), Err(Errno::EINVAL));
+    assert_eq!(mm.mlockall(1), Err(Errno::ENOMEM));
+    assert_eq!(mm.munlock(at, PAGE), Ok(()));
+    assert_eq!(mm.sizes().locked, 2 * PAGE);
+    limit(0);
+    assert_eq!(mm.mlock(at, PAGE, 0), Err(Errno::EPERM));
+    assert_eq!(mm.mmap(&anonymous(LOCKED)), Err(Errno::EPERM));
+    mm.set_may_lock_all(true);
+    assert_eq!(mm.mlockall(3), Ok(()));
+    let later = mm.mmap(&anonymous(0)).unwrap();
+    assert_eq!(mm.sizes().locked, 8 * PAGE);
+    assert!(machine.page(later.0).is_some(), "what is locked is brought in");
+    mm.munlockall();
+    assert_eq!(mm.sizes().locked, 0);
 }

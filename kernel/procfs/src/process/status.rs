@@ -61,7 +61,7 @@ fn memory(s: &Sizes, text: &mut Text) {
     for (label, bytes) in [
         ("VmPeak:\t", s.peak_total.max(s.total)),
         ("VmSize:\t", s.total),
-        ("VmLck:\t", 0),
+        ("VmLck:\t", s.locked),
         ("VmPin:\t", 0),
         ("VmHWM:\t", s.peak_resident.max(s.resident)),
         ("VmRSS:\t", s.resident),

@@ -219,6 +219,7 @@ impl ProcessView for FakeProcess {
         Sizes {
             total: 5 * MIB,
             peak_total: 6 * MIB,
+            locked: 0,
             resident: 2 * MIB,
             peak_resident: 3 * MIB,
             resident_file: MIB,
