@@ -3,6 +3,7 @@ mod accounting;
 mod buffers;
 mod direct;
 mod errors;
+mod faults;
 mod mapped;
 mod model;
 mod reading;
