@@ -23,7 +23,8 @@ use crate::head;
 use crate::mapping::AddressSpace;
 use crate::ops::AddressSpaceOperations;
 use crate::page::{LockedPage, Page};
-use crate::read::read_mapping_page;
+use crate::read::filemap_fault;
+use crate::readahead::{FileRa, Pattern};
 use crate::write;
 
 /// Looks at a page before it gives up: each vain one was another thread's writeback or truncate.
@@ -37,7 +38,7 @@ pub fn generic_page_mkwrite(
     index: PageIndex,
 ) -> Result<LockedPage> {
     for _ in 0..TRIES {
-        let page = lock_mapped_page(mapping, ops, index)?;
+        let page = lock_mapped_page(mapping, ops, mapping.ra(), index)?;
         page.wait_writeback();
         let len = within(ops, index);
         if is_kept(&page, len, mapping.journals_data()) {
@@ -57,15 +58,16 @@ pub fn generic_page_mkwrite(
     Err(Errno::EIO)
 }
 
-/// The page, read in, locked, and still the file's: to be put into a page table. EINVAL past i_size, EIO,
-/// ENOMEM.
+/// The page, read in, with those around it as `ra` of the open file says, locked, and still the file's: to be
+/// put into a page table. EINVAL past i_size, EIO, ENOMEM.
 pub fn lock_mapped_page(
     mapping: &AddressSpace,
     ops: &dyn AddressSpaceOperations,
+    ra: &FileRa,
     index: PageIndex,
 ) -> Result<LockedPage> {
     loop {
-        let page: Arc<Page> = read_mapping_page(mapping, ops, index)?;
+        let page: Arc<Page> = filemap_fault(mapping, ops, ra, index, Pattern::Normal)?;
         let page = page.lock();
         if !page.is_attached() || !page.is_uptodate() {
             continue;

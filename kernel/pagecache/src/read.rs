@@ -174,8 +174,12 @@ pub fn filemap_fault(
     if index.0 >= ops.size().div_ceil(PAGE_SIZE as u64) {
         return Err(Errno::EINVAL);
     }
-    if mapping.find_get_page(index).is_some() {
+    if let Some(page) = mapping.find_get_page(index) {
         ra.fault_hit();
+        if page.state().load(Ordering::Acquire) & (page::UPTODATE | page::READAHEAD) == page::UPTODATE {
+            page.mark_accessed();
+            return Ok(page);
+        }
     } else if pattern != Pattern::Sequential
         && let Some(window) = ra.on_fault(index.0, pattern, ops.disk())
     {

@@ -30,7 +30,7 @@ struct FilePages {
 
 impl PageSource for FilePages {
     fn page(&self, index: PageIndex) -> Result<SourcePage> {
-        lock_mapped_page(&self.mapping, &*self.ops, index).map(SourcePage::locked)
+        lock_mapped_page(&self.mapping, &*self.ops, self.file.ra(), index).map(SourcePage::locked)
     }
 
     fn may_map_writable(&self) -> bool {
