@@ -1,5 +1,6 @@
 //! Waiting for bios: the one place where this crate turns a completion into a sleep.
 
+use alloc::boxed::Box;
 use alloc::sync::Arc;
 
 use base::Result;
@@ -30,12 +31,17 @@ struct Shared {
 struct State {
     left: usize,
     result: Result<()>,
+    /// Called by the last one to end, when nobody waits ([`Completion::then`]).
+    then: Option<Then>,
 }
+
+/// What to do when all is over.
+type Then = Box<dyn FnOnce(Result<()>) + Send>;
 
 impl Completion {
     /// With nothing to wait for yet.
     pub fn new() -> Completion {
-        let state = SpinLock::new(State { left: 0, result: Ok(()) });
+        let state = SpinLock::new(State { left: 0, result: Ok(()), then: None });
         Completion(Arc::new(Shared { state, queue: WaitQueue::new() }))
     }
 
@@ -50,6 +56,19 @@ impl Completion {
     pub fn wait(&self) -> Result<()> {
         self.0.queue.wait_until(|| self.0.state.lock().left == 0);
         core::mem::replace(&mut self.0.state.lock().result, Ok(()))
+    }
+
+    /// Instead of waiting: `then` is called once with the first error, when every tracked bio has ended.
+    /// At once if they have; else in an interrupt, perhaps, so the rules of [`Bio::end_io`] hold for it.
+    pub fn then(self, then: impl FnOnce(Result<()>) + Send + 'static) {
+        let mut state = self.0.state.lock();
+        if state.left > 0 {
+            state.then = Some(Box::new(then));
+            return;
+        }
+        let result = state.result;
+        drop(state);
+        then(result);
     }
 }
 
@@ -70,16 +89,53 @@ impl Counter {
 
 impl Shared {
     fn ended(&self, result: Result<()>) {
-        let last = {
+        let (last, then, result) = {
             let mut state = self.state.lock();
             state.left -= 1;
             if state.result.is_ok() {
                 state.result = result;
             }
-            state.left == 0
+            let last = state.left == 0;
+            (last, if last { state.then.take() } else { None }, state.result)
         };
-        if last {
+        if let Some(then) = then {
+            then(result);
+        } else if last {
             self.queue.wake_all();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use base::{Errno, Sector};
+    use std::sync::Mutex;
+
+    use crate::bio::BioOp;
+
+    #[test]
+    fn the_last_one_calls() {
+        let told: Arc<Mutex<Option<Result<()>>>> = Arc::default();
+        let bios = || {
+            let done = Completion::new();
+            let [a, b] = [(); 2].map(|()| done.track(Bio::new(BioOp::Flush, Sector(0))));
+            (done, a, b)
+        };
+        let tell = || {
+            let told = told.clone();
+            move |result| *told.lock().unwrap() = Some(result)
+        };
+        let (done, a, b) = bios();
+        a.complete(Err(Errno::ENOSPC));
+        done.then(tell());
+        assert_eq!(*told.lock().unwrap(), None);
+        b.complete(Err(Errno::EIO));
+        assert_eq!(told.lock().unwrap().take(), Some(Err(Errno::ENOSPC)));
+        let (done, a, b) = bios();
+        a.complete(Ok(()));
+        b.complete(Ok(()));
+        done.then(tell());
+        assert_eq!(*told.lock().unwrap(), Some(Ok(())));
     }
 }

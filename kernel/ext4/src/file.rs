@@ -3,14 +3,15 @@
 //! # Locking
 //! Writes take `rwsem` alone, from the checks (O_APPEND's position among them) to the last byte;
 //! reads take no lock of the inode, as in Linux: a page's own lock orders a reader with a writer of
-//! the same page. fsync takes none.
+//! the same page. fsync takes none. What goes around the cache is in [`crate::direct`].
 
 use alloc::sync::Arc;
+use core::ops::Range;
 
 use base::{Errno, IovIter, Result};
 use pagecache::{AddressSpace, filemap_splice_read, generic_file_read, generic_perform_write};
 use vfs::{
-    Caller, FMode, File, FileOperations, Kiocb, KiocbFlags, Mmap, MountFlags, Pages, S_IALLUGO, SpliceSink,
+    Caller, FMode, File, FileOperations, IoEnd, Kiocb, KiocbFlags, Mmap, MountFlags, Pages, S_IALLUGO, SpliceSink,
     Whence,
 };
 
@@ -31,6 +32,94 @@ impl RegularFile {
     pub fn new(inode: Arc<Ext4Inode>) -> Arc<RegularFile> {
         Arc::new(RegularFile { inode })
     }
+
+    /// The inode's memory.
+    pub(crate) fn node(&self) -> &Node {
+        &self.inode
+    }
+
+    /// Through the page cache.
+    #[inline]
+    pub(crate) fn read_cached(&self, file: &File, iocb: &mut Kiocb, to: &mut IovIter<'_>) -> Result<usize> {
+        let node = self.node();
+        if iocb.flags.contains(KiocbFlags::NOWAIT) {
+            pagecache::truncate_to_cached(node.mapping(), node, iocb.pos, to)?;
+        }
+        let done = generic_file_read(node.mapping(), node, file.ra(), iocb.pos, to)?;
+        iocb.pos += done as u64;
+        if !iocb.flags.contains(KiocbFlags::NOATIME) {
+            node.accessed(file.path().mount.flags());
+        }
+        Ok(done)
+    }
+
+    /// Through the page cache. EOPNOTSUPP with RWF_NOWAIT, as in Linux.
+    #[inline]
+    pub(crate) fn write_cached(
+        &self,
+        file: &File,
+        iocb: &mut Kiocb,
+        from: &mut IovIter<'_>,
+    ) -> Result<usize> {
+        if iocb.flags.contains(KiocbFlags::NOWAIT) {
+            return Err(Errno::EOPNOTSUPP);
+        }
+        let start;
+        let done = {
+            let _alone = self.inode.rwsem().write();
+            self.inode.write_checks(self.inode.flags(), iocb, from)?;
+            if from.count() == 0 {
+                return Ok(0);
+            }
+            start = iocb.pos;
+            self.inode.write_locked(iocb, from)?
+        };
+        iocb.pos = start + done as u64;
+        if done > 0 {
+            self.write_sync(iocb).run(file, start..iocb.pos)?;
+        }
+        Ok(done)
+    }
+
+    /// What a write has to bring to the medium before it returns.
+    #[inline]
+    pub(crate) fn write_sync(&self, iocb: &Kiocb) -> WriteSync {
+        let inode = &self.inode;
+        let always = inode.flags().contains(InodeFlags::SYNC) || inode.fs().flags_on().contains(Flag::SYNC);
+        match iocb.flags.intersects(KiocbFlags::DSYNC.union(KiocbFlags::SYNC)) || always {
+            false => WriteSync::None,
+            true if iocb.flags.contains(KiocbFlags::SYNC) => WriteSync::All,
+            true => WriteSync::Data,
+        }
+    }
+}
+
+/// What is on the medium when a write returns.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum WriteSync {
+    /// Nothing need be.
+    None,
+    /// The bytes, and what is needed to read them.
+    Data,
+    /// All of the inode besides.
+    All,
+}
+
+impl WriteSync {
+    /// Brings it there (`generic_write_sync`). The bytes are not empty.
+    #[inline]
+    pub fn run(self, file: &File, bytes: Range<u64>) -> Result<()> {
+        match self {
+            WriteSync::None => Ok(()),
+            _ => vfs::fsync::fsync_range(file, bytes.start, bytes.end - 1, self == WriteSync::Data),
+        }
+    }
+}
+
+/// Whether a call goes around the cache. The kernel's own memory (sendfile) does not.
+#[inline]
+fn goes_around(flags: KiocbFlags, iter: &IovIter<'_>) -> bool {
+    flags.contains(KiocbFlags::DIRECT) && iter.is_user()
 }
 
 impl FileOperations for RegularFile {
@@ -42,18 +131,20 @@ impl FileOperations for RegularFile {
         true
     }
 
+    fn direct(&self) -> bool {
+        true
+    }
+
     fn read_iter(&self, file: &File, iocb: &mut Kiocb, to: &mut IovIter<'_>) -> Result<usize> {
         if to.count() == 0 {
             return Ok(0);
         }
-        let node: &Node = &self.inode;
-        node.fs().check_running()?;
-        let done = generic_file_read(node.mapping(), node, file.ra(), iocb.pos, to)?;
-        iocb.pos += done as u64;
-        if !iocb.flags.contains(KiocbFlags::NOATIME) {
-            node.accessed(file.path().mount.flags());
+        self.inode.fs().check_running()?;
+        if goes_around(iocb.flags, to) {
+            self.read_direct(file, iocb, to)
+        } else {
+            self.read_cached(file, iocb, to)
         }
-        Ok(done)
     }
 
     fn splice_read(
@@ -77,26 +168,28 @@ impl FileOperations for RegularFile {
     }
 
     fn write_iter(&self, file: &File, iocb: &mut Kiocb, from: &mut IovIter<'_>) -> Result<usize> {
-        let start;
-        let flags;
-        let done = {
-            let _alone = self.inode.rwsem().write();
-            flags = self.inode.flags();
-            self.inode.write_checks(flags, iocb, from)?;
-            if from.count() == 0 {
-                return Ok(0);
-            }
-            start = iocb.pos;
-            self.inode.write_locked(iocb, from)?
-        };
-        iocb.pos = start + done as u64;
-        let synchronous = iocb.flags.intersects(KiocbFlags::DSYNC.union(KiocbFlags::SYNC));
-        let asked = flags.contains(InodeFlags::SYNC) || self.inode.fs().flags_on().contains(Flag::SYNC);
-        if done > 0 && (synchronous || asked) {
-            let datasync = !iocb.flags.contains(KiocbFlags::SYNC);
-            vfs::fsync::fsync_range(file, start, iocb.pos - 1, datasync)?;
+        if goes_around(iocb.flags, from) {
+            return self.write_direct(file, iocb, from);
         }
-        Ok(done)
+        self.write_cached(file, iocb, from)
+    }
+
+    fn start_read(&self, file: &Arc<File>, iocb: &mut Kiocb, to: &mut IovIter<'_>, end: IoEnd) {
+        if to.count() == 0 || !goes_around(iocb.flags, to) {
+            return end(self.read_iter(file, iocb, to));
+        }
+        match self.inode.fs().check_running() {
+            Ok(()) => self.start_read_direct(file, iocb, to, end),
+            Err(error) => end(Err(error)),
+        }
+    }
+
+    fn start_write(&self, file: &Arc<File>, iocb: &mut Kiocb, from: &mut IovIter<'_>, end: IoEnd) {
+        if goes_around(iocb.flags, from) {
+            self.start_write_direct(file, iocb, from, end);
+        } else {
+            end(self.write_cached(file, iocb, from));
+        }
     }
 
     fn llseek(&self, file: &File, pos: u64, offset: i64, whence: Whence) -> Result<u64> {
@@ -160,7 +253,12 @@ impl FileOperations for RegularFile {
 impl Node {
     /// What a write must pass before its first byte: O_APPEND's position and the limits on size. Cuts
     /// `from` to what may be written.
-    fn write_checks(&self, flags: InodeFlags, iocb: &mut Kiocb, from: &mut IovIter<'_>) -> Result<()> {
+    pub(crate) fn write_checks(
+        &self,
+        flags: InodeFlags,
+        iocb: &mut Kiocb,
+        from: &mut IovIter<'_>,
+    ) -> Result<()> {
         self.fs().check_running()?;
         self.fs().check_writable()?;
         if flags.contains(InodeFlags::IMMUTABLE) {
@@ -185,7 +283,9 @@ impl Node {
         done
     }
 
-    fn write_bytes(&self, iocb: &Kiocb, from: &mut IovIter<'_>) -> Result<usize> {
+    /// Privileges and times, before the content changes (`file_modified`).
+    #[inline]
+    pub(crate) fn file_modified(&self, iocb: &Kiocb) -> Result<()> {
         if iocb.flags.contains(KiocbFlags::KILL_PRIV) {
             self.remove_privileges();
         }
@@ -193,6 +293,18 @@ impl Node {
         if self.touch_lazily(Touch::Modified) {
             self.set_stale();
         }
+        Ok(())
+    }
+
+    /// Whether a write has no privileges to take away, as far as is known without a look at the attributes
+    /// (IS_NOSEC).
+    pub(crate) fn is_nosec(&self, iocb: &Kiocb) -> bool {
+        let kills = iocb.flags.contains(KiocbFlags::KILL_PRIV);
+        self.no_capability() && !(kills && vfs::attr_ops::mode_after_write(&self.ownership()).is_some())
+    }
+
+    fn write_bytes(&self, iocb: &Kiocb, from: &mut IovIter<'_>) -> Result<usize> {
+        self.file_modified(iocb)?;
         if let Some(done) = self.write_inline(iocb.pos, from)? {
             return Ok(done);
         }

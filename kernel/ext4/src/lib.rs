@@ -59,6 +59,7 @@ pub mod checksum;
 mod dead;
 mod delayed;
 mod dir;
+mod direct;
 mod disk;
 mod error;
 mod extent;

@@ -17,7 +17,8 @@
 //! leaf for every round. A run that is too long for the rest of the chunk is cut.
 //!
 //! # Locking
-//! The caller holds `rwsem` alone and no handle; steps 2 to 4 hold the mapping's `invalidate_lock` alone. `data_sem` is taken alone for step 4, anew for every chunk.
+//! The caller holds `rwsem` alone and no handle. Direct I/O that nobody waits for is waited for first; steps 2
+//! to 4 hold the mapping's `invalidate_lock` alone. `data_sem` is taken alone for step 4, anew for every chunk.
 
 use base::units::SECTOR_SHIFT;
 use base::{Errno, FsBlock, Result};
@@ -41,6 +42,7 @@ impl Node {
         if size > self.max_bytes() {
             return Err(Errno::EFBIG);
         }
+        self.dio.wait();
         let inline = self.truncate_inline(size)?;
         let old = self.size();
         if !inline && size < old {

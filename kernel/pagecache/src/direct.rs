@@ -6,6 +6,11 @@
 //!                                meanwhile, read again what is mapped
 //!   transfer                     map an extent ─ pin the program's pages ─ bio ─ … ─ wait for all
 //! ```
+//! A device's file uses these two. A file system has more to say (locks, blocks that are yet to be found,
+//! a size that follows the data), and puts its own call together from the parts: [`make_room`] before a write,
+//! [`DirectIo::submit`], then [`Submitted::wait`] or, where nobody waits, [`Submitted::then`], and
+//! [`AddressSpace::agree_with_disk`] after a write.
+//!
 //! Place, length and memory must be aligned ([`check_aligned`], EINVAL). A pin that ends early makes
 //! the call short; so does, for a write, a range that is not allocated. The caller does the rest
 //! through the cache, as Linux does, and learns there of the bad address: a device's file and a file
@@ -20,16 +25,20 @@
 //! 1 MiB from a page boundary on, a device that takes 254 segments and 1280 KiB: two bios of 128 pages,
 //! both sent before either is waited for.
 
+use core::ops::Range;
+
 use base::arch::Access;
 use base::units::{SECTOR_SHIFT, SECTOR_SIZE};
-use base::{Errno, FileBlock, IovIter, PAGE_SIZE, Result, Sector};
+use base::{Errno, FileBlock, IovIter, PAGE_SIZE, Result, Sector, frame};
 use block::{Bio, BioFlags, BioOp, Completion, Disk, task_io};
 
 use crate::filemap::filemap_write_and_wait_range;
-use crate::mapping::AddressSpace;
-use crate::ops::{AddressSpaceOperations, ExtentKind, MapMode};
+use crate::mapping::{AddressSpace, page_range};
+use crate::ops::{AddressSpaceOperations, Extent, ExtentKind, MapMode};
+use crate::tree::Tag;
 
 /// What the program's memory must be aligned to (Linux's default `dma_alignment`).
+pub const MEMORY_ALIGN: u32 = SECTOR_SIZE as u32;
 const MEMORY_MASK: u64 = SECTOR_SIZE as u64 - 1;
 /// Most bytes in a bio: its list of pieces is kept in one allocation.
 const MAX_BYTES: u64 = 1 << 20;
@@ -48,7 +57,7 @@ pub fn generic_file_direct_read(
         filemap_write_and_wait_range(mapping, ops, pos..end)?;
     }
     check_aligned(ops.disk(), pos, iter)?;
-    Transfer::new(ops, BioOp::Read, BioFlags::SYNC).run(pos, iter)
+    run(ops, BioOp::Read, BioFlags::empty(), pos, iter)
 }
 
 /// Writes from byte `pos` on over what is allocated. Bytes written: short, perhaps 0, where the rest
@@ -62,15 +71,11 @@ pub fn generic_file_direct_write(
     flags: BioFlags,
 ) -> Result<usize> {
     let range = pos..pos.saturating_add(iter.count() as u64);
-    if mapping.nrpages() > 0 {
-        filemap_write_and_wait_range(mapping, ops, range.clone())?;
-        if mapping.invalidate_for_direct(range.clone()).is_err() {
-            // Somebody writes there at this moment: then through the cache, after him.
-            return Ok(0);
-        }
+    if !make_room(mapping, ops, range.clone())? {
+        return Ok(0);
     }
     check_aligned(ops.disk(), pos, iter)?;
-    let done = Transfer::new(ops, BioOp::Write, flags | BioFlags::SYNC).run(pos, iter);
+    let done = run(ops, BioOp::Write, flags, pos, iter);
     if mapping.nrpages() > 0 {
         // Also when it failed: a part of it may be on the disk.
         mapping.agree_with_disk(ops.disk(), range);
@@ -78,86 +83,201 @@ pub fn generic_file_direct_write(
     done
 }
 
+/// Before a direct write of a byte range: what is dirty of it goes to the disk, and what is cached goes.
+/// False when that cannot be, for somebody writes there at this moment: then through the cache, after him.
+pub fn make_room(
+    mapping: &AddressSpace,
+    ops: &dyn AddressSpaceOperations,
+    range: Range<u64>,
+) -> Result<bool> {
+    if mapping.nrpages() == 0 {
+        return Ok(true);
+    }
+    filemap_write_and_wait_range(mapping, ops, range.clone())?;
+    Ok(mapping.invalidate_for_direct(range).is_ok())
+}
+
+impl AddressSpace {
+    /// Whether any page of a byte range is cached.
+    pub fn has_page(&self, range: Range<u64>) -> bool {
+        page_range(&range).is_some_and(|(first, last)| self.first_from(first, last).is_some())
+    }
+
+    /// Whether any page of a byte range is dirty or on its way to the disk.
+    pub fn needs_writeback(&self, range: Range<u64>) -> bool {
+        page_range(&range).is_some_and(|(first, last)| {
+            [Tag::Dirty, Tag::Writeback].into_iter().any(|tag| !self.batch(first, last, Some(tag)).is_empty())
+        })
+    }
+}
+
+/// A call over what is allocated, from its first bio to its last.
+fn run(
+    ops: &dyn AddressSpaceOperations,
+    op: BioOp,
+    mut flags: BioFlags,
+    pos: u64,
+    iter: &mut IovIter<'_>,
+) -> Result<usize> {
+    let disk = ops.disk();
+    // One bio flushes the device's cache behind itself; of several each would, so once at the end.
+    let flush = flags.contains(BioFlags::FUA) && !disk.limits().fua;
+    if flush {
+        flags -= BioFlags::FUA;
+    }
+    let map = |first, count| ops.map(first, count, MapMode::Read);
+    let io =
+        DirectIo { disk, block_bits: ops.block_bits(), op, flags, map: &map, size: u64::MAX, aligned: true };
+    let done = io.submit(pos, iter).wait()?;
+    if flush && done > 0 {
+        disk.flush()?;
+    }
+    Ok(done)
+}
+
 /// Place and length in whole logical blocks, each segment by itself; memory on a boundary of 512 bytes.
 /// EINVAL.
 fn check_aligned(disk: &Disk, pos: u64, iter: &IovIter<'_>) -> Result<()> {
-    let block = disk.logical_block_size();
-    // A power of two up to 64 KiB.
-    let aligned = pos.is_multiple_of(u64::from(block)) && iter.is_aligned(MEMORY_MASK, block as usize - 1);
-    if aligned { Ok(()) } else { Err(Errno::EINVAL) }
+    if is_aligned(disk, pos, iter) { Ok(()) } else { Err(Errno::EINVAL) }
 }
 
-/// One call's bios.
-struct Transfer<'a> {
-    ops: &'a dyn AddressSpaceOperations,
-    op: BioOp,
-    flags: BioFlags,
+/// Whether place, length and memory are as a direct transfer wants them.
+pub fn is_aligned(disk: &Disk, pos: u64, iter: &IovIter<'_>) -> bool {
+    let block = disk.logical_block_size();
+    // A power of two up to 64 KiB.
+    pos.is_multiple_of(u64::from(block)) && iter.is_aligned(MEMORY_MASK, block as usize - 1)
+}
+
+/// One call's transfer, and where its blocks lie.
+pub struct DirectIo<'a> {
+    /// The disk below.
+    pub disk: &'a Disk,
+    /// log2 of the file's block size.
+    pub block_bits: u32,
+    /// Read or Write.
+    pub op: BioOp,
+    /// [`BioFlags::SYNC`] goes without saying.
+    pub flags: BioFlags,
+    /// Where the blocks from one on lie, asked for so many: as [`AddressSpaceOperations::map`]. An extent of a
+    /// write that is `new` holds nothing of the file's: what the write leaves of its first and last
+    /// block is zeroed. A hole ends a write and reads as zeros.
+    pub map: &'a dyn Fn(FileBlock, u64) -> Result<Extent>,
+    /// i_size: a write that ends behind it zeroes the rest of its last block.
+    pub size: u64,
+    /// What [`is_aligned`] said: a call that is not may read holes and nothing else (EINVAL), as in Linux.
+    pub aligned: bool,
+}
+
+/// Bios on their way.
+pub struct Submitted {
+    /// The bytes that they and the holes between them are.
+    pub bytes: usize,
+    /// Some went to blocks that are `new`.
+    pub fresh: bool,
+    /// Why there are no more.
+    status: Result<()>,
     done: Completion,
 }
 
-impl<'a> Transfer<'a> {
-    fn new(ops: &'a dyn AddressSpaceOperations, op: BioOp, flags: BioFlags) -> Transfer<'a> {
-        Transfer { ops, op, flags, done: Completion::new() }
+impl Submitted {
+    /// Sleeps until all is over: the bytes, or EIO if any part of it failed.
+    pub fn wait(self) -> Result<usize> {
+        self.done.wait()?;
+        outcome(self.bytes, self.status)
     }
 
-    /// Sends all bios, then waits for all.
-    fn run(mut self, pos: u64, iter: &mut IovIter<'_>) -> Result<usize> {
-        let disk = self.ops.disk();
-        // One bio flushes the device's cache behind itself; of several each would, so once at the end.
-        let flush = self.flags.contains(BioFlags::FUA) && !disk.limits().fua;
-        if flush {
-            self.flags -= BioFlags::FUA;
-        }
-        let mut moved = 0;
+    /// The same for `then`, which runs as that of [`Completion::then`].
+    pub fn then(self, then: impl FnOnce(Result<usize>) + Send + 'static) {
+        let (bytes, status) = (self.bytes, self.status);
+        self.done.then(move |result| then(result.and_then(|()| outcome(bytes, status))));
+    }
+}
+
+fn outcome(bytes: usize, status: Result<()>) -> Result<usize> {
+    if bytes > 0 { Ok(bytes) } else { status.map(|()| 0) }
+}
+
+impl DirectIo<'_> {
+    /// Sends all bios, moving `iter` on. Short where the program's memory cannot be pinned, a write's block is
+    /// a hole, or `map` fails; the reason is told where that is at the very start.
+    pub fn submit(self, pos: u64, iter: &mut IovIter<'_>) -> Submitted {
+        let plug = self.disk.plug();
+        let mut all = Transfer { io: &self, done: Completion::new(), fresh: false, rest: None };
+        let mut bytes = 0;
         let mut status = Ok(());
-        let plug = disk.plug();
         while iter.count() > 0 {
-            match self.extent(pos + moved as u64, iter) {
+            match all.extent(pos.saturating_add(bytes as u64), iter) {
                 Ok(0) => break,
-                Ok(n) => moved += n,
+                Ok(n) => bytes += n,
                 Err(error) => {
                     status = Err(error);
                     break;
                 }
             }
         }
-        drop(plug);
-        self.done.wait()?;
-        if flush && moved > 0 {
-            disk.flush()?;
+        if let Some((sector, len)) = all.rest
+            && let Err(error) = all.zeros(sector, len)
+        {
+            (bytes, status) = (0, Err(error));
         }
-        if moved > 0 { Ok(moved) } else { status.map(|()| 0) }
+        drop(plug);
+        Submitted { bytes, fresh: all.fresh, status, done: all.done }
     }
+}
 
+/// The state of a submission.
+struct Transfer<'a> {
+    io: &'a DirectIo<'a>,
+    done: Completion,
+    fresh: bool,
+    /// What is to be zeroed should the transfer end here: behind the last byte that was sent.
+    rest: Option<(Sector, u64)>,
+}
+
+impl Transfer<'_> {
     /// The bytes from `pos` on that one extent holds, or the first of them. 0: the rest is not for this
     /// way.
-    fn extent(&self, pos: u64, iter: &mut IovIter<'_>) -> Result<usize> {
-        let bits = self.ops.block_bits();
-        let within = pos & ((1 << bits) - 1);
-        let blocks = (within + iter.count() as u64).div_ceil(1 << bits);
-        let extent = self.ops.map(FileBlock(pos >> bits), blocks, MapMode::Read)?;
-        let bytes = extent.len.saturating_mul(1 << bits) - within;
+    fn extent(&mut self, pos: u64, iter: &mut IovIter<'_>) -> Result<usize> {
+        let io = self.io;
+        let block_size = 1u64 << io.block_bits;
+        let within = pos & (block_size - 1);
+        let blocks = (within + iter.count() as u64).div_ceil(block_size);
+        let extent = (io.map)(FileBlock(pos >> io.block_bits), blocks)?;
+        let bytes = extent.len.saturating_mul(block_size) - within;
         let len = usize::try_from(bytes).unwrap_or(usize::MAX).min(iter.count());
-        match extent.kind {
-            ExtentKind::Mapped { block } => {
-                let start = block.sector(bits).ok_or(Errno::EIO)?;
-                let sector = start.checked_add(within >> SECTOR_SHIFT).ok_or(Errno::EIO)?;
-                self.bio(sector, len, iter)
+        let ExtentKind::Mapped { block } = extent.kind else {
+            if io.op == BioOp::Write {
+                return Ok(0);
             }
-            _ if self.op == BioOp::Write => Ok(0),
-            _ => match iter.zero(len) {
-                0 => Err(Errno::EFAULT),
-                n => Ok(n),
-            },
+            let zeroed = iter.zero(len);
+            return if zeroed == 0 { Err(Errno::EFAULT) } else { Ok(zeroed) };
+        };
+        if !io.aligned {
+            return Err(Errno::EINVAL);
         }
+        let start = block.sector(io.block_bits).ok_or(Errno::EIO)?;
+        let sector = start.checked_add(within >> SECTOR_SHIFT).ok_or(Errno::EIO)?;
+        if extent.new && within > 0 && self.rest.is_none() {
+            self.zeros(start, within)?;
+        }
+        let done = self.bio(sector, len, iter)?;
+        if io.op == BioOp::Write {
+            self.fresh |= extent.new;
+            let end = pos.saturating_add(done as u64);
+            let left = end.wrapping_neg() & (block_size - 1);
+            // In whole sectors: place and length are.
+            let behind = Sector(sector.0.saturating_add(done as u64 >> SECTOR_SHIFT));
+            self.rest = (left > 0 && (extent.new || end >= io.size)).then_some((behind, left));
+        }
+        Ok(done)
     }
 
     /// Pins and sends the next bio of `len` bytes that lie from `sector` on.
     fn bio(&self, sector: Sector, len: usize, iter: &mut IovIter<'_>) -> Result<usize> {
-        let disk = self.ops.disk();
-        let mut bio = Bio::new(self.op, sector);
-        bio.flags = self.flags;
-        let access = if self.op == BioOp::Read { Access::Write } else { Access::Read };
+        let disk = self.io.disk;
+        let mut bio = Bio::new(self.io.op, sector);
+        bio.flags = self.io.flags | BioFlags::SYNC;
+        let access = if self.io.op == BioOp::Read { Access::Write } else { Access::Read };
         // Pieces of a page: they fit.
         let mut add = |frame: &base::Frame, at: usize, n: usize| bio.add(frame, at as u32, n as u32);
         let pinned = iter.pin(share(disk, len), access, &mut add);
@@ -168,11 +288,22 @@ impl<'a> Transfer<'a> {
             return Err(Errno::EFAULT);
         }
         bio.truncate(whole as u64);
-        if self.op == BioOp::Write {
+        if self.io.op == BioOp::Write {
             task_io::account_write(whole as u64);
         }
         disk.submit_bio(self.done.track(bio));
         Ok(whole)
+    }
+
+    /// Zeros for a part of a block: `len` bytes, whole sectors.
+    fn zeros(&self, sector: Sector, len: u64) -> Result<()> {
+        let zeros = frame::alloc_zeroed()?;
+        let mut bio = Bio::new(BioOp::Write, sector);
+        bio.flags = self.io.flags | BioFlags::SYNC;
+        // Less than a block, which is at most a page.
+        bio.add(&zeros, 0, len as u32);
+        self.io.disk.submit_bio(self.done.track(bio));
+        Ok(())
     }
 }
 

@@ -61,6 +61,7 @@ mod lru;
 mod mapped;
 mod mapping;
 mod mkwrite;
+mod nowait;
 mod ops;
 mod page;
 mod read;
@@ -74,7 +75,10 @@ mod writepages;
 
 pub use bdev::{BlockDevice, Claim, nr_blockdev_pages};
 pub use buffer::{Buffer, BufferRead, BufferWrite};
-pub use direct::{generic_file_direct_read, generic_file_direct_write};
+pub use direct::{
+    DirectIo, MEMORY_ALIGN, Submitted, generic_file_direct_read, generic_file_direct_write, is_aligned,
+    make_room,
+};
 pub use errseq::{ErrSeq, ErrSeqCursor, ErrSeqMark};
 pub use filemap::{
     filemap_fdatawait_range, filemap_fdatawrite_range, filemap_flush, filemap_write_and_wait_range,
@@ -85,6 +89,7 @@ pub use journal_data::{forget_unfilled, journal_cached, journal_page_range, writ
 pub use mapped::MappedBy;
 pub use mapping::AddressSpace;
 pub use mkwrite::{generic_page_mkwrite, lock_mapped_page};
+pub use nowait::truncate_to_cached;
 pub use ops::{AddressSpaceOperations, Extent, ExtentKind, MapMode, SyncMode, WritebackControl};
 pub use page::{LockedPage, Page};
 pub use read::{filemap_fault, filemap_splice_read, force_readahead, generic_file_read, read_mapping_page};

@@ -28,6 +28,7 @@
 //! Everything here runs on the host only and may panic with a message: it is a tool of tests.
 #![forbid(unsafe_code)]
 
+mod around;
 mod clock;
 mod control;
 pub mod crash;
@@ -46,6 +47,7 @@ mod tools;
 mod tracer;
 mod tree;
 
+pub use around::{Started, read_direct, write_direct};
 pub use clock::set_time;
 pub use faults::{Fault, FaultDisk};
 pub use file_disk::FileDisk;

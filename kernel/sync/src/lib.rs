@@ -6,6 +6,7 @@
 //! * [`WaitQueue`]: where a thread waits for a condition. All sleeping of the kernel happens here.
 //! * [`ByteLock`]: the bytes of one block of a [`base::Frame`], as a slice, behind a sleeping lock.
 //! * [`thread`]: spawn, join, sleep, yield; [`PerThread`]: a value for each thread.
+//! * [`WorkQueue`]: a thread for what interrupts leave to do.
 //! * [`Once`], [`Lazy`]: set once, read often. A thread that finds one half-made spins, so the maker
 //!   must not sleep.
 //!
@@ -51,6 +52,7 @@ mod spinlock;
 mod tcb;
 pub mod thread;
 mod wait;
+mod work;
 
 #[cfg(not(target_os = "none"))]
 #[path = "host.rs"]
@@ -68,3 +70,4 @@ pub use rwlock::{ReadGuard, RwLock, WriteGuard};
 pub use spin::{LazyLock as Lazy, Once};
 pub use spinlock::{SpinGuard, SpinLock};
 pub use wait::WaitQueue;
+pub use work::{Work, WorkQueue};

@@ -3,6 +3,7 @@
 //! The vfs has checked access, position and length before `read_iter` and `write_iter`
 //! (`read_write.rs`). A method left out answers what Linux answers for a null pointer there.
 
+use alloc::boxed::Box;
 use alloc::sync::Arc;
 
 use base::{Errno, Frame, IovIter, Result, UserAddr, UserMemory};
@@ -54,6 +55,10 @@ impl Kiocb {
         Kiocb { pos, flags: KiocbFlags::empty(), fsize_limit: u64::MAX }
     }
 }
+
+/// What is called when a read or write that nobody waits for is over (`ki_complete`): once, with what it
+/// would have returned, perhaps in an interrupt.
+pub type IoEnd = Box<dyn FnOnce(Result<usize>) + Send>;
 
 /// `whence` of lseek(2).
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -174,6 +179,18 @@ pub trait FileOperations: Send + Sync {
     /// Writes at `iocb.pos` and moves it.
     fn write_iter(&self, _file: &File, _iocb: &mut Kiocb, _from: &mut IovIter<'_>) -> Result<usize> {
         Err(Errno::EINVAL)
+    }
+
+    /// Begins what `read_iter` does and returns; `end` is called when it is over, before this returns where
+    /// the file must be waited for. `iocb.pos` does not tell where it ended. The caller keeps `file`
+    /// until `end` was called.
+    fn start_read(&self, file: &Arc<File>, iocb: &mut Kiocb, to: &mut IovIter<'_>, end: IoEnd) {
+        end(self.read_iter(file, iocb, to));
+    }
+
+    /// The same for `write_iter`.
+    fn start_write(&self, file: &Arc<File>, iocb: &mut Kiocb, from: &mut IovIter<'_>, end: IoEnd) {
+        end(self.write_iter(file, iocb, from));
     }
 
     /// Where a seek leads; the vfs stores it. `pos` is where the file is. Most file systems want

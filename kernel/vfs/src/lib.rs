@@ -71,7 +71,7 @@ pub use dentry::Dentry;
 pub use dir_sink::{DirContext, DirEntry, DirSink, iterate_dir};
 pub use fd_table::{AT_FDCWD, FdTable, Reserved};
 pub use file::{File, PosGuard};
-pub use file_ops::{Caller, FileOperations, Kiocb, KiocbFlags, Mmap, Pages, SpliceSink, Whence};
+pub use file_ops::{Caller, FileOperations, IoEnd, Kiocb, KiocbFlags, Mmap, Pages, SpliceSink, Whence};
 pub use flags::{FMode, OpenFlags};
 pub use freeze::WriteAccess;
 pub use inode::{Directory, Fixed, Inode, RenameFlags, Symlink, same_inode};

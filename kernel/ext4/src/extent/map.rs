@@ -70,7 +70,7 @@ impl Node {
     }
 
     /// A look into the tree; what is found is remembered.
-    fn look(&self, block: u32) -> Result<Extent> {
+    pub(super) fn look(&self, block: u32) -> Result<Extent> {
         match Tree::of(self).lookup(block)? {
             Lookup::Found(entry) => {
                 self.extents.put(entry);
@@ -161,7 +161,7 @@ impl Node {
 
     /// How many blocks to keep behind those for `block` because the file seems to grow: the write goes on
     /// right at its end.
-    fn growth(&self, block: u32, before: Option<Entry>) -> u32 {
+    pub(super) fn growth(&self, block: u32, before: Option<Entry>) -> u32 {
         let appends = before.is_some_and(|e| e.end() == u64::from(block))
             && u64::from(block) >= self.disk_block_count();
         if self.kind() == FileType::Regular && appends { window::size(self.fs()) } else { 0 }
@@ -204,7 +204,7 @@ impl Node {
     }
 
     /// A look into the blocks of pointers; what is found is remembered.
-    fn look_indirect(&self, block: u32, count: u64) -> Result<Extent> {
+    pub(super) fn look_indirect(&self, block: u32, count: u64) -> Result<Extent> {
         let found = indirect::lookup(self, block, count)?;
         if let (ExtentKind::Mapped { block: start }, Ok(len)) = (found.kind, u32::try_from(found.len)) {
             self.extents.put(Entry { block, len, start: start.0, unwritten: false });

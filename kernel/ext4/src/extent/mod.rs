@@ -3,6 +3,7 @@
 //! * [`node`]: one node's bytes. * [`tree`]: walking, inserting, converting; `split.rs`, `remove.rs`,
 //!   `shift.rs`: the tree's other changes.
 //! * [`map`]: what the page cache and directories ask: [`crate::inode::Node::map_blocks`].
+//! * `direct.rs`: the same for direct writes.
 //! * [`cache`], [`verified`]: what makes the common case cheap.
 //!
 //! # Worked example
@@ -14,6 +15,7 @@
 //! `data_sem` around everything in [`tree`] and its parts; inside it one buffer guard at a time.
 
 pub mod cache;
+mod direct;
 mod list;
 pub mod map;
 pub mod node;

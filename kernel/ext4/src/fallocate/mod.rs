@@ -70,6 +70,7 @@ impl Node {
         let bytes = Bytes { start: offset, end };
         let _alone = self.rwsem().write();
         self.fs().check_writable()?;
+        self.dio.wait();
         if self.is_inline() {
             self.convert_inline()?;
         }

@@ -316,6 +316,7 @@ impl Made {
             modified: AtomicU64::new(0),
             no_capability: AtomicBool::new(false),
             handles_kept: AtomicU32::new(0),
+            dio: Default::default(),
             tids: SyncTids::new(fs),
             journalled: AtomicU64::new(0),
             last_ordered: Default::default(),

@@ -56,6 +56,7 @@ use writeback::{DirtyFlags, DirtyState};
 
 use crate::acl::AclCache;
 use crate::delayed::Delayed;
+use crate::direct::DioCount;
 use crate::disk::inode::InodeFlags;
 use crate::error::Site;
 use crate::extent::cache::ExtentCache;
@@ -118,6 +119,8 @@ pub struct Node {
     pub(crate) journalled: AtomicU64,
     /// Which transaction waits for its data.
     pub(crate) last_ordered: LastOrdered,
+    /// Direct I/O under way.
+    pub(crate) dio: DioCount,
 }
 
 /// A use of an inode: what everybody but the flusher holds.

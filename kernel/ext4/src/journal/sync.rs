@@ -93,6 +93,12 @@ impl Node {
         if flushed || journalled { Ok(()) } else { fs.flush_if_wanted() }
     }
 
+    /// Whether the way to its data is not on the medium yet.
+    pub(crate) fn is_datasync_dirty(&self) -> bool {
+        let tid = Tid(self.tids.datasync.load(Ordering::Acquire));
+        self.is_stale() || self.fs().journal().is_none_or(|journal| !journal.is_committed(tid))
+    }
+
     fn fsync_without_journal(&self, start: u64, end: u64, datasync: bool) -> Result<()> {
         let fs = self.fs();
         if !fs.has_begun() {

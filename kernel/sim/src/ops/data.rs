@@ -5,6 +5,7 @@ use std::sync::Arc;
 use base::{Errno, Result};
 use vfs::{File, OpenFlags};
 
+use crate::around::{read_direct, write_direct_all};
 use crate::machine;
 use crate::model::Id;
 use crate::run::{Run, brief};
@@ -78,10 +79,24 @@ impl Run {
         }
     }
 
+    /// A place and a length as a direct write wants them: in whole sectors.
+    fn aligned(&mut self, pos: u64, count: usize) -> (u64, usize) {
+        const SECTOR: u64 = 512;
+        self.note("… around the cache".into());
+        let unit = if self.rng.one_in(3) { SECTOR } else { self.model.abilities().block.max(SECTOR) };
+        // The budget is far below a usize.
+        (pos / unit * unit, (count as u64).next_multiple_of(unit) as usize)
+    }
+
     /// Writes; what there is no room for is not there.
     fn write(&mut self, file: &File, id: Id, pos: u64, count: usize) {
+        let direct = self.rng.one_in(4);
+        let (pos, count) = if direct { self.aligned(pos, count) } else { (pos, count) };
         let bytes = self.rng.bytes(count);
-        let (done, real) = machine::write_some(file, &bytes, pos);
+        let (done, real) = match direct {
+            true => write_direct_all(file, &bytes, pos),
+            false => machine::write_some(file, &bytes, pos),
+        };
         if self.crowded && real == Err(Errno::ENOSPC) {
             self.no_room();
             self.model.write_without_room(id);
@@ -109,7 +124,13 @@ impl Run {
         let Some(path) = self.existing("f") else { return };
         let Ok(id) = self.model.find(&path) else { return };
         self.note(format!("read {}", brief(&path)));
-        let real = self.machine().read_file(&path);
+        let real = match self.rng.one_in(4) {
+            true => self
+                .machine()
+                .open(&path, OpenFlags::empty(), 0)
+                .and_then(|file| read_direct(&file, 0, self.len(id).next_multiple_of(512))),
+            false => self.machine().read_file(&path),
+        };
         self.has_read(id, real);
     }
 
