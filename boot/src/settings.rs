@@ -20,6 +20,7 @@ static DROPPED_NAMES: AtomicU64 = AtomicU64::new(0);
 pub fn get(which: Setting) -> i64 {
     let bytes = |bytes: u64| i64::try_from(bytes).unwrap_or(i64::MAX);
     match which {
+        Setting::AioMaxNr => bytes(vfs::aio::max_nr()),
         Setting::CtrlAltDel => reboot::ctrl_alt_del().into(),
         Setting::DirtyBackgroundBytes => bytes(params::dirty_background().1),
         Setting::DirtyBackgroundRatio => params::dirty_background().0.into(),
@@ -38,6 +39,7 @@ pub fn set(which: Setting, value: i64) {
     let bytes = value.cast_unsigned();
     let number = value as u32;
     match which {
+        Setting::AioMaxNr => vfs::aio::set_max_nr(bytes),
         Setting::CtrlAltDel => reboot::set_ctrl_alt_del(value as i32),
         Setting::DirtyBackgroundBytes => params::set_dirty_background_bytes(bytes),
         Setting::DirtyBackgroundRatio => params::set_dirty_background_ratio(number),

@@ -8,6 +8,7 @@ mod busybox;
 mod corners;
 mod crash;
 mod crowd;
+mod direct;
 mod disk_events;
 mod disks;
 mod elevators;
@@ -49,6 +50,7 @@ fn main() {
         accounting::trials(),
         selftest::trials(),
         programs::trials(),
+        direct::trials(),
         pipes::trials(),
         power::trials(),
         pressure::trials(),

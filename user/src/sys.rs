@@ -109,6 +109,11 @@ impl Word for &CStr {
 }
 
 calls! {
+    io_setup(count: u32, at: usize) = 0;
+    io_destroy(context: usize) = 1;
+    io_submit(context: usize, count: i64, iocbs: usize) = 2;
+    io_cancel(context: usize, iocb: usize, result: usize) = 3;
+    io_getevents(context: usize, least: i64, most: i64, events: usize, timeout: usize) = 4;
     setxattr(path: &CStr, name: &CStr, value: usize, size: usize, flags: i32) = 5;
     lsetxattr(path: &CStr, name: &CStr, value: usize, size: usize, flags: i32) = 6;
     fsetxattr(fd: i32, name: &CStr, value: usize, size: usize, flags: i32) = 7;
@@ -122,6 +127,7 @@ calls! {
     lremovexattr(path: &CStr, name: &CStr) = 15;
     fremovexattr(fd: i32, name: &CStr) = 16;
     getcwd(buf: usize, size: usize) = 17;
+    eventfd2(count: u32, flags: i32) = 19;
     dup(fd: i32) = 23;
     dup3(old: i32, new: i32, flags: i32) = 24;
     fcntl(fd: i32, cmd: i32, arg: usize) = 25;
@@ -219,6 +225,7 @@ calls! {
     preadv2(fd: i32, iov: usize, count: usize, pos: i64, pos_high: usize, flags: i32) = 286;
     pwritev2(fd: i32, iov: usize, count: usize, pos: i64, pos_high: usize, flags: i32) = 287;
     statx(fd: i32, path: usize, flags: i32, mask: u32, buf: usize) = 291;
+    io_pgetevents(context: usize, least: i64, most: i64, events: usize, timeout: usize, mask: usize) = 292;
 }
 
 /// `struct iovec`.

@@ -135,6 +135,10 @@ impl FileOperations for RegularFile {
         true
     }
 
+    fn nowait(&self) -> bool {
+        true
+    }
+
     fn read_iter(&self, file: &File, iocb: &mut Kiocb, to: &mut IovIter<'_>) -> Result<usize> {
         if to.count() == 0 {
             return Ok(0);

@@ -4,6 +4,7 @@
 //! * [`mm`]: what is mapped, page faults, mmap and its kin, the kernel's access to user memory.
 //! * [`exec`]: from an ELF file to a running program.
 //! * [`signal`]: dispositions, delivery, frames.
+//! * [`aio`]: contexts and requests of io_submit(2).
 //! * [`alarm`]: the timer of setitimer(2).
 //! * [`limits`]: what getrlimit(2) tells, and who may change it.
 #![no_std]
@@ -13,6 +14,7 @@ extern crate alloc;
 #[cfg(test)]
 extern crate std;
 
+pub mod aio;
 pub mod alarm;
 pub mod exec;
 pub mod fs;

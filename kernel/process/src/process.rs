@@ -15,6 +15,7 @@ use sync::SpinLock;
 use vfs::read_write::{Io, IoAccounting};
 use vfs::{Cred, FdTable, Mount, Path, Running};
 
+use crate::aio::Contexts;
 use crate::alarm::{Alarm, Timer};
 use crate::fs::FsContext;
 use crate::limits::{Limit, Limits, Resource};
@@ -44,6 +45,7 @@ pub struct Process {
     restorer: u64,
     nice: AtomicI32,
     alarm: Alarm,
+    aio: Contexts,
 }
 
 /// What a process is made of.
@@ -78,6 +80,7 @@ impl Process {
             restorer: parts.restorer,
             nice: AtomicI32::new(0),
             alarm: Alarm::default(),
+            aio: Contexts::default(),
         };
         process.set_comm(&parts.comm);
         process
@@ -224,6 +227,11 @@ impl Process {
     /// Changes it, within its bounds.
     pub fn set_nice(&self, nice: i32) {
         self.nice.store(nice.clamp(-20, 19), Ordering::Relaxed);
+    }
+
+    /// Its contexts of asynchronous I/O.
+    pub fn aio(&self) -> &Contexts {
+        &self.aio
     }
 
     /// The timer of setitimer(2).

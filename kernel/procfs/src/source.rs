@@ -288,6 +288,8 @@ pub struct ReclaimStat {
 /// A number below /proc/sys that can be set.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Setting {
+    /// fs/aio-max-nr
+    AioMaxNr,
     /// kernel/ctrl-alt-del
     CtrlAltDel,
     /// vm/dirty_background_bytes
@@ -313,6 +315,7 @@ impl Setting {
         const INT_MAX: i64 = i32::MAX as i64;
         match self {
             Setting::CtrlAltDel | Setting::DirtyWritebackCentisecs => INT_MIN..=INT_MAX,
+            Setting::AioMaxNr => 0..=i64::MAX,
             Setting::DirtyBackgroundBytes => 1..=i64::MAX,
             Setting::DirtyBytes => 2 * PAGE_SIZE as i64..=i64::MAX,
             Setting::DirtyBackgroundRatio | Setting::DirtyRatio => 0..=100,

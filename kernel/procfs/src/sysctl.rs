@@ -14,6 +14,10 @@ const PID_MAX: u32 = 32768;
 /// The most descriptors a process may be allowed (`FdTable`'s ceiling).
 const NR_OPEN: u32 = 1 << 20;
 
+pub(crate) fn aio_nr(_fs: &ProcFs, text: &mut Text) {
+    writeln!(text, "{}", vfs::aio::nr());
+}
+
 pub(crate) fn file_max(_fs: &ProcFs, text: &mut Text) {
     // Memory alone limits how many files are open in all.
     writeln!(text, "{}", i64::MAX);

@@ -92,6 +92,8 @@ static SYSTEM: &[Row] = &[
     row("version",     0o444, System(kernel::version)),
     row("sys",         0o555, Directory),
     row("sys/fs",      0o555, Directory),
+    setting("sys/fs/aio-max-nr", Setting::AioMaxNr),
+    row("sys/fs/aio-nr",   0o444, Sysctl(sysctl::aio_nr)),
     row("sys/fs/file-max", 0o444, Sysctl(sysctl::file_max)),
     row("sys/fs/nr_open",  0o444, Sysctl(sysctl::nr_open)),
     row("sys/kernel",            0o555, Directory),

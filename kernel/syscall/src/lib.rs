@@ -20,10 +20,12 @@ extern crate alloc;
 extern crate std;
 
 pub mod abi;
+mod aio;
 pub mod args;
 pub mod attr;
 pub mod context;
 pub mod dir;
+mod eventfd;
 pub mod fd;
 pub mod ids;
 pub mod ioprio;

@@ -59,6 +59,7 @@ pub fn run(process: &Arc<Process>, cpu: &mut dyn UserCpu, system: &dyn System) -
     vfs::current::set_current(process.cred());
     process.signals().adopt_thread();
     let end = run_on(process, cpu, system);
+    process.aio().exit();
     process.signals().forget_thread();
     vfs::current::set_current(Arc::new(Cred::ROOT));
     trace::forget_task();

@@ -60,11 +60,13 @@ pub fn newfstatat(cx: &mut Cx<'_>, args: Args) -> Result<u64> {
 const STATX_BASIC_STATS: u32 = 0x7ff;
 const STATX_BTIME: u32 = 0x800;
 const STATX_MNT_ID: u32 = 0x1000;
+const STATX_DIOALIGN: u32 = 0x2000;
 const STATX_RESERVED: u32 = 0x8000_0000;
 const STATX_ATTR_MOUNT_ROOT: u64 = 0x2000;
 const AT_STATX_SYNC_TYPE: u32 = 0x6000;
 
-/// statx(2). What is asked for is a hint: all that is known is told.
+/// statx(2). What is asked for is a hint: all that is known is told, but for the alignment of direct I/O, as in
+/// Linux.
 pub fn statx(cx: &mut Cx<'_>, args: Args) -> Result<u64> {
     let (flags, mask) = (args.uint(2), args.uint(3));
     let known = AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT | AT_EMPTY_PATH | AT_STATX_SYNC_TYPE;
@@ -72,16 +74,20 @@ pub fn statx(cx: &mut Cx<'_>, args: Args) -> Result<u64> {
         return Err(Errno::EINVAL);
     }
     let place = UserPath::get(cx, args.int(0), args.addr(1))?.lookup(lookup_flags(flags))?;
-    abi::put(cx.memory(), args.addr(4), &kernel_statx(&place)?)?;
+    abi::put(cx.memory(), args.addr(4), &kernel_statx(&place, mask)?)?;
     Ok(0)
 }
 
-fn kernel_statx(place: &Path) -> Result<abi::Statx> {
+fn kernel_statx(place: &Path, asked: u32) -> Result<abi::Statx> {
     let Stat { attr, dev } = attr_ops::stat(&**place.inode()?);
     let DevId { major, minor } = dev;
     let is_root = place.same(&place.mount.root());
+    let dio = if asked & STATX_DIOALIGN != 0 { place.inode()?.dio_align() } else { None };
+    let told = |is: bool, bit: u32| if is { bit } else { 0 };
+    let more = told(attr.btime.is_some(), STATX_BTIME) | told(dio.is_some(), STATX_DIOALIGN);
+    let dio = dio.unwrap_or_default();
     Ok(abi::Statx {
-        stx_mask: STATX_BASIC_STATS | STATX_MNT_ID | if attr.btime.is_some() { STATX_BTIME } else { 0 },
+        stx_mask: STATX_BASIC_STATS | STATX_MNT_ID | more,
         stx_blksize: attr.blksize,
         stx_attributes: attr.attributes | if is_root { STATX_ATTR_MOUNT_ROOT } else { 0 },
         stx_nlink: attr.nlink,
@@ -102,8 +108,8 @@ fn kernel_statx(place: &Path) -> Result<abi::Statx> {
         stx_dev_major: major,
         stx_dev_minor: minor,
         stx_mnt_id: place.mount.id(),
-        stx_dio_mem_align: 0,
-        stx_dio_offset_align: 0,
+        stx_dio_mem_align: dio.memory,
+        stx_dio_offset_align: dio.offset,
         spare: [0; 12],
     })
 }

@@ -14,8 +14,8 @@ use base::{Errno, Result};
 use crate::args::Args;
 use crate::context::Cx;
 use crate::{
-    attr, dir, fd, ids, ioprio, memory, open, pipe, poll, read, reboot, signal, sigwait, stat, sync, system,
-    task, time, write, xattr,
+    aio, attr, dir, eventfd, fd, ids, ioprio, memory, open, pipe, poll, read, reboot, signal, sigwait, stat,
+    sync, system, task, time, write, xattr,
 };
 
 /// What answers a call: the value for x0, or the error.
@@ -43,7 +43,11 @@ macro_rules! table {
 }
 
 static TABLE: [Row; ROWS] = table! {
-    0 io_setup; 1 io_destroy; 2 io_submit; 3 io_cancel; 4 io_getevents;
+    0 io_setup => aio::io_setup;
+    1 io_destroy => aio::io_destroy;
+    2 io_submit => aio::io_submit;
+    3 io_cancel => aio::io_cancel;
+    4 io_getevents => aio::io_getevents;
     5 setxattr => xattr::setxattr;
     6 lsetxattr => xattr::lsetxattr;
     7 fsetxattr => xattr::fsetxattr;
@@ -57,7 +61,9 @@ static TABLE: [Row; ROWS] = table! {
     15 lremovexattr => xattr::lremovexattr;
     16 fremovexattr => xattr::fremovexattr;
     17 getcwd => dir::getcwd;
-    18 lookup_dcookie; 19 eventfd2; 20 epoll_create1; 21 epoll_ctl; 22 epoll_pwait;
+    18 lookup_dcookie;
+    19 eventfd2 => eventfd::eventfd2;
+    20 epoll_create1; 21 epoll_ctl; 22 epoll_pwait;
     23 dup => fd::dup;
     24 dup3 => fd::dup3;
     25 fcntl => fd::fcntl;
@@ -234,7 +240,8 @@ static TABLE: [Row; ROWS] = table! {
     287 pwritev2 => write::pwritev2;
     288 pkey_mprotect; 289 pkey_alloc; 290 pkey_free;
     291 statx => stat::statx;
-    292 io_pgetevents; 293 rseq; 294 kexec_file_load; 424 pidfd_send_signal; 425 io_uring_setup;
+    292 io_pgetevents => aio::io_pgetevents;
+    293 rseq; 294 kexec_file_load; 424 pidfd_send_signal; 425 io_uring_setup;
     426 io_uring_enter; 427 io_uring_register; 428 open_tree; 429 move_mount; 430 fsopen; 431 fsconfig;
     432 fsmount; 433 fspick; 434 pidfd_open; 435 clone3;
     436 close_range => open::close_range;

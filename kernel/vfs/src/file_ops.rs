@@ -11,6 +11,7 @@ use bitflags::bitflags;
 use pagecache::{AddressSpace, AddressSpaceOperations};
 
 use crate::dir_sink::DirContext;
+use crate::eventfd::EventFd;
 use crate::file::File;
 use crate::pipe::Pipe;
 
@@ -244,6 +245,16 @@ pub trait FileOperations: Send + Sync {
     /// Whether O_DIRECT is honoured; else open refuses it with EINVAL.
     fn direct(&self) -> bool {
         false
+    }
+
+    /// Whether RWF_NOWAIT is honoured (FMODE_NOWAIT); else it is EOPNOTSUPP.
+    fn nowait(&self) -> bool {
+        false
+    }
+
+    /// The counter, where it is an eventfd.
+    fn as_eventfd(&self) -> Option<&Arc<EventFd>> {
+        None
     }
 
     /// The pipe, where it is one.

@@ -40,6 +40,15 @@ use crate::superblock::{MountFlags, SuperBlock};
 use crate::write_count::WriteCount;
 use crate::xattr::Xattrs;
 
+/// What direct I/O must be aligned to, in bytes; 0 where there is none.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct DioAlign {
+    /// The program's memory.
+    pub memory: u32,
+    /// Place and length.
+    pub offset: u32,
+}
+
 /// One object of a file system.
 pub trait Inode: Send + Sync + Any {
     /// Its number, unique within the superblock.
@@ -106,6 +115,11 @@ pub trait Inode: Send + Sync + Any {
     /// held exclusively. The vfs has checked all of it.
     fn set_acl(&self, _kind: AclKind, _acl: Option<Acl>, _mode: Option<u32>) -> Result<()> {
         Err(Errno::EOPNOTSUPP)
+    }
+
+    /// What direct I/O must be aligned to (STATX_DIOALIGN). None where that is not told.
+    fn dio_align(&self) -> Option<DioAlign> {
+        None
     }
 
     /// What chattr(1) forbids to change here.

@@ -29,6 +29,8 @@ extern crate alloc;
 extern crate std;
 
 pub mod acl;
+pub mod aio;
+mod anon;
 mod attr;
 pub mod attr_ops;
 pub mod copy_range;
@@ -38,6 +40,7 @@ mod d_path;
 pub mod dentry;
 pub mod device;
 mod dir_sink;
+pub mod eventfd;
 pub mod fadvise;
 mod fd_table;
 mod file;
@@ -74,7 +77,7 @@ pub use file::{File, PosGuard};
 pub use file_ops::{Caller, FileOperations, IoEnd, Kiocb, KiocbFlags, Mmap, Pages, SpliceSink, Whence};
 pub use flags::{FMode, OpenFlags};
 pub use freeze::WriteAccess;
-pub use inode::{Directory, Fixed, Inode, RenameFlags, Symlink, same_inode};
+pub use inode::{DioAlign, Directory, Fixed, Inode, RenameFlags, Symlink, same_inode};
 pub use mount::{Mount, Path, mount_at, unmount, unmount_all};
 pub use superblock::{
     FileSystemType, MountFlags, SuperBlock, anonymous_dev, filesystems, find_filesystem, register_filesystem,

@@ -169,7 +169,7 @@ pub fn preadv2(io: &Io<'_>, file: &File, vec: UserVec, pos: i64, rwf: u32) -> Re
             return Ok((0, pos));
         }
         verify_area(file, pos, segments.total())?;
-        let mut iocb = Kiocb { pos, flags: file.kiocb_flags() | rw_flags(rwf)?, fsize_limit: u64::MAX };
+        let mut iocb = Kiocb { pos, flags: file.kiocb_flags() | rw_flags(file, rwf)?, fsize_limit: u64::MAX };
         let mut to = IovIter::user_vec(io.memory, segments.as_slice());
         let done = do_read(file, &mut iocb, &mut to);
         io.account.read(&done);
@@ -187,7 +187,7 @@ pub fn pwritev2(io: &Io<'_>, file: &File, vec: UserVec, pos: i64, rwf: u32) -> R
         }
         verify_area(file, pos, segments.total())?;
         let mut iocb = write_iocb(io, file, pos);
-        iocb.flags |= rw_flags(rwf)?;
+        iocb.flags |= rw_flags(file, rwf)?;
         let mut from = IovIter::user_vec(io.memory, segments.as_slice());
         let done = do_write(file, &mut iocb, &mut from);
         io.account.written(&done);
@@ -391,7 +391,7 @@ fn do_write(file: &File, iocb: &mut Kiocb, from: &mut IovIter<'_>) -> Result<usi
 }
 
 #[inline]
-fn write_iocb(io: &Io<'_>, file: &File, pos: u64) -> Kiocb {
+pub(crate) fn write_iocb(io: &Io<'_>, file: &File, pos: u64) -> Kiocb {
     let mut flags = file.kiocb_flags();
     if !io.capable {
         flags |= KiocbFlags::KILL_PRIV;
@@ -420,7 +420,7 @@ fn refuse_mode(file: &File, opened: FMode) -> Result<()> {
 /// `rw_verify_area`: the length fits a signed size, and position plus length a signed position.
 /// Streams have no position.
 #[inline]
-fn verify_area(file: &File, pos: u64, count: usize) -> Result<()> {
+pub(crate) fn verify_area(file: &File, pos: u64, count: usize) -> Result<()> {
     let count = count as u64;
     if count > i64::MAX as u64 {
         return Err(Errno::EINVAL);
@@ -453,18 +453,20 @@ fn at_position(
 }
 
 /// RWF_* to what the file system is asked for. RWF_HIPRI asks for polling, which changes nothing of
-/// the result. RWF_NOWAIT could not be promised, so it is refused like flags nobody knows.
-fn rw_flags(rwf: u32) -> Result<KiocbFlags> {
+/// the result. EOPNOTSUPP for flags nobody knows, and for RWF_NOWAIT where a file cannot promise it.
+pub(crate) fn rw_flags(file: &File, rwf: u32) -> Result<KiocbFlags> {
     const HIPRI: u32 = 1;
     const DSYNC: u32 = 2;
     const SYNC: u32 = 4;
+    const NOWAIT: u32 = 8;
     const APPEND: u32 = 16;
-    if rwf & !(HIPRI | DSYNC | SYNC | APPEND) != 0 {
+    if rwf & !(HIPRI | DSYNC | SYNC | NOWAIT | APPEND) != 0 || (rwf & NOWAIT != 0 && !file.ops().nowait()) {
         return Err(Errno::EOPNOTSUPP);
     }
     let mut flags = KiocbFlags::empty();
     flags.set(KiocbFlags::DSYNC, rwf & (DSYNC | SYNC) != 0);
     flags.set(KiocbFlags::SYNC, rwf & SYNC != 0);
+    flags.set(KiocbFlags::NOWAIT, rwf & NOWAIT != 0);
     flags.set(KiocbFlags::APPEND, rwf & APPEND != 0);
     Ok(flags)
 }

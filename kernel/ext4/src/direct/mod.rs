@@ -32,7 +32,9 @@ use alloc::sync::Arc;
 use core::sync::atomic::{AtomicUsize, Ordering};
 
 use base::{Errno, Result};
+use pagecache::MEMORY_ALIGN;
 use sync::WaitQueue;
+use vfs::DioAlign;
 
 use crate::inode::Node;
 
@@ -75,5 +77,13 @@ impl Node {
     /// Whether its data can go around the cache at all (`ext4_should_use_dio`).
     pub(crate) fn can_direct(&self) -> bool {
         !self.is_inline() && !self.mapping().journals_data()
+    }
+
+    /// What it must be aligned to; nothing where it goes through the cache.
+    pub(crate) fn dio_align(&self) -> DioAlign {
+        match self.can_direct() {
+            true => DioAlign { memory: MEMORY_ALIGN, offset: self.fs().device().disk().logical_block_size() },
+            false => DioAlign::default(),
+        }
     }
 }

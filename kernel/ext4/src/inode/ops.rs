@@ -10,8 +10,8 @@ use sync::RwLock;
 use vfs::acl::{Acl, AclKind};
 use vfs::xattr::Xattrs;
 use vfs::{
-    Attr, Directory, FileOperations, FileType, Fixed, Inode, OpenFlags, Ownership, SetAttr, SuperBlock,
-    Symlink, WriteCount,
+    Attr, DioAlign, Directory, FileOperations, FileType, Fixed, Inode, OpenFlags, Ownership, SetAttr,
+    SuperBlock, Symlink, WriteCount,
 };
 use writeback::{DirtyInode, DirtyState};
 
@@ -79,6 +79,10 @@ impl Inode for Ext4Inode {
 
     fn set_acl(&self, kind: AclKind, acl: Option<Acl>, mode: Option<u32>) -> Result<()> {
         Node::set_acl(self, kind, acl, mode)
+    }
+
+    fn dio_align(&self) -> Option<DioAlign> {
+        (self.kind() == FileType::Regular).then(|| Node::dio_align(self))
     }
 
     fn fixed(&self) -> Fixed {

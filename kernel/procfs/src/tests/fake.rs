@@ -16,7 +16,7 @@ pub struct FakeSource {
     pub process: Mutex<Option<Arc<FakeProcess>>>,
     next_random: AtomicU8,
     /// By place in [`Setting`].
-    settings: Mutex<[i64; 8]>,
+    settings: Mutex<[i64; 9]>,
 }
 
 impl FakeSource {
@@ -30,7 +30,7 @@ impl FakeSource {
 }
 
 /// What Linux begins with.
-const SETTINGS: [i64; 8] = [1, 0, 10, 0, 3000, 20, 500, 0];
+const SETTINGS: [i64; 9] = [65536, 1, 0, 10, 0, 3000, 20, 500, 0];
 
 const MIB: u64 = 1 << 20;
 pub const SEC: u64 = 1_000_000_000;

@@ -9,6 +9,8 @@ fn one_liners() {
         ("/proc/version", "Linux version 6.1.0-quill (a@b) (rustc) #1 Quill\n"),
         ("/proc/cmdline", "root=/dev/vda rw -- -v\n"),
         ("/proc/loadavg", "0.05 1.23 0.00 1/4 1\n"),
+        ("/proc/sys/fs/aio-max-nr", "65536\n"),
+        ("/proc/sys/fs/aio-nr", "0\n"),
         ("/proc/sys/fs/file-max", "9223372036854775807\n"),
         ("/proc/sys/fs/nr_open", "1048576\n"),
         ("/proc/sys/fs/pipe-max-size", "1048576\n"),
