@@ -11,8 +11,8 @@ use core::ops::Range;
 use base::{Errno, IovIter, Result};
 use pagecache::{AddressSpace, filemap_splice_read, generic_file_read, generic_perform_write};
 use vfs::{
-    Caller, FMode, File, FileOperations, IoEnd, Kiocb, KiocbFlags, Mmap, MountFlags, Pages, S_IALLUGO, SpliceSink,
-    Whence,
+    Caller, FMode, File, FileOperations, IoEnd, Kiocb, KiocbFlags, Mmap, MountFlags, Pages, S_IALLUGO,
+    SpliceSink, Whence,
 };
 
 use crate::balloc::window;

@@ -23,7 +23,7 @@ pub fn truncate_to_cached(
     while at < end {
         let index = PageIndex::of(at);
         let there = mapping.find_get_page(index);
-        if !there.is_some_and(|page| page.state().load(Ordering::Acquire) & page::UPTODATE != 0) {
+        if there.is_none_or(|page| page.state().load(Ordering::Acquire) & page::UPTODATE == 0) {
             break;
         }
         at = index.byte().saturating_add(PAGE_SIZE as u64);

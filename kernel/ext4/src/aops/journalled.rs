@@ -224,6 +224,7 @@ impl Node {
         if journal.is_aborted() {
             return Err(Errno::EROFS);
         }
+        self.dio.wait();
         if on {
             // From now on the log may have blocks of it, and a replay writes over what lies at home.
             filemap_write_and_wait_range(self.mapping(), self, 0..u64::MAX)?;
