@@ -44,7 +44,7 @@ impl Node {
             return self.fs().transact(credits::map(self, 1), || self.place_unwritten(block, count));
         }
         let bits = self.fs().geometry().block_bits;
-        if seen.kind == ExtentKind::Hole && first.0 << bits < self.size() {
+        if first.0 << bits < self.size() {
             return Ok(seen);
         }
         self.fs().transact(credits::map(self, 1), || {
@@ -86,6 +86,8 @@ impl Node {
             blocks::free(self.fs(), self.ino32(), start, u64::from(len))?;
             return Err(e);
         }
+        // A store to a mapped page may have delayed them since the range was written back.
+        self.delayed_are_allocated(block.into(), entry.end(), Claimant::File);
         self.add_blocks(i64::from(len));
         Ok(entry)
     }
@@ -120,6 +122,7 @@ impl Node {
         if entry.unwritten {
             self.extents.forget(entry.block, entry.end());
             tree.convert(block, len, false)?;
+            self.delayed_are_placed(block, len, MapMode::Read, Claimant::File);
             self.extents.put(Entry { unwritten: false, ..entry.part(block, len) });
         }
         Ok(u64::from(len))
