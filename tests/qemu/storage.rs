@@ -177,7 +177,8 @@ fn unreadable() -> Verdict {
          file.inject-error.0.iotype=read,file.inject-error.0.sector={}",
         block * 8
     );
-    let outcome = disk.run(&disk.debugged(&layers), "dd if=/dev/zero of=/new bs=64k count=4");
+    // The blocks come with the fsync.
+    let outcome = disk.run(&disk.debugged(&layers), "dd if=/dev/zero of=/new bs=64k count=4 conv=fsync");
     ended(&outcome, 1, "Input/output error")?;
     e2fsck_clean(&disk.path())
 }
