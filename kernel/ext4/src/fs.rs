@@ -35,7 +35,7 @@ use crate::geometry::{ErrorPolicy, Geometry, super_checksum};
 use crate::group::Groups;
 use crate::inode::cache::InodeCache;
 use crate::inode::{Ext4Inode, Node};
-use crate::journal::Later;
+use crate::journal::{Later, Tracker};
 use crate::lazyinit::LazyInit;
 use crate::options::{self, DataMode, Flag, Flavor, Options};
 use crate::orphan::Orphans;
@@ -77,6 +77,8 @@ pub struct Ext4Fs {
     pub(crate) freed: Freed,
     /// Uses of inodes that outlive a handle.
     pub(crate) later: Later,
+    /// What the next fast commit has to tell.
+    pub(crate) tracker: Tracker,
     /// The journal, if it is mounted with one.
     pub(crate) journal: Once<Arc<Journal>>,
     /// Freed blocks that wait for a commit.
@@ -142,6 +144,7 @@ impl Ext4Fs {
             freed: Freed::default(),
             lazy_init: LazyInit::default(),
             later: Later::default(),
+            tracker: Tracker::default(),
             journal: Once::new(),
             pending: Pending::default(),
             log_claim: SpinLock::new(None),
@@ -378,6 +381,7 @@ impl Ext4Fs {
 
     /// Changes the superblock and renews its checksum; the buffer becomes dirty.
     pub(crate) fn with_superblock(&self, change: impl FnOnce(&mut Superblock)) {
+        self.mark_ineligible();
         let mut block = self.superblock.write();
         let at = self.geometry.super_offset();
         let Some(bytes) = block.get_mut(at..at + SIZE) else { return };

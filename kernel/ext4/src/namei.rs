@@ -37,6 +37,7 @@ use base::{DevId, Errno, Ino, Result};
 use vfs::{Cred, Directory, FileType, Inode, Ownership, RenameFlags};
 
 use crate::dir::{self, Found};
+use crate::disk::fast_commit::NameChange;
 use crate::disk::feature::{Compat, RoCompat};
 use crate::disk::inode::InodeFlags;
 use crate::inode::{Ext4Inode, LINK_MAX, Touch};
@@ -56,7 +57,7 @@ impl Directory for Ext4Inode {
 
     fn create(&self, name: &[u8], mode: u32, cred: &Cred) -> Result<Arc<dyn Inode>> {
         self.fs()
-            .transact(credits::create(self), || {
+            .transact_tracked(credits::create(self), || {
                 let inode = self.new_child(name, FileType::Regular, mode, cred)?;
                 self.name_it(name, inode)
             })
@@ -132,10 +133,11 @@ impl Directory for Ext4Inode {
         }
         self.check_project(inode)?;
         self.fs()
-            .transact(credits::link(self), || {
+            .transact_tracked(credits::link(self), || {
                 inode.inc_nlink()?;
                 let added = self.add_entry(name, inode);
                 if added.is_ok() {
+                    self.fs().track_name(NameChange::Link, self.ino32(), inode.ino32(), name);
                     inode.touch(Touch::Changed);
                 } else {
                     inode.drop_nlink();
@@ -155,8 +157,9 @@ impl Directory for Ext4Inode {
         let inode = self.target(&found)?;
         self.check_may_remove(&inode)?;
         {
-            let _handle = self.fs().start(credits::unlink())?;
+            let _handle = self.fs().start_tracked(credits::unlink())?;
             self.remove_entry(&found)?;
+            self.fs().track_name(NameChange::Unlink, self.ino32(), found.ino, name);
             inode.drop_name()?;
         }
         self.commit_if_sync();
@@ -254,7 +257,10 @@ impl Ext4Inode {
     fn name_it(&self, name: &[u8], inode: Arc<Ext4Inode>) -> Result<Arc<dyn Inode>> {
         inode.mark_dirty();
         match self.add_entry(name, &inode) {
-            Ok(()) => Ok(inode),
+            Ok(()) => {
+                self.fs().track_name(NameChange::Create, self.ino32(), inode.ino32(), name);
+                Ok(inode)
+            }
             Err(error) => Err(discard(&inode, error)),
         }
     }

@@ -79,6 +79,7 @@ impl Node {
         if chain.contains(&self.ino32()) {
             return Ok(false);
         }
+        fs.mark_ineligible();
         if let Some(file) = file
             && fs.geometry().has_compat(Compat::HAS_JOURNAL)
             && (file.contains(self.ino32()) || file.add(self.ino32()))
@@ -113,9 +114,11 @@ impl Node {
         let fs = self.fs();
         let Known { chain, file } = known;
         if file.as_mut().is_some_and(|file| file.remove(self.ino32())) {
+            fs.mark_ineligible();
             return Ok(());
         }
         let Some(at) = chain.iter().position(|&n| n == self.ino32()) else { return Ok(()) };
+        fs.mark_ineligible();
         let older = at.checked_sub(1).and_then(|i| chain.get(i)).copied().unwrap_or(0);
         match chain.get(at + 1) {
             Some(&newer) => link(fs, newer, older)?,

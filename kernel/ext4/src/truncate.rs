@@ -55,7 +55,7 @@ impl Node {
             self.zero_behind(old)?;
         }
         {
-            let _handle = self.fs().start(credits::orphan())?;
+            let _handle = self.fs().start_tracked(credits::orphan())?;
             if !inline && size < old {
                 self.end_orphan()?;
             }

@@ -209,6 +209,7 @@ impl Role<'_> {
         drop(log);
         let buffers = core::mem::take(&mut commit.buffers);
         self.finish(commit, buffers, used);
+        journal.void_fast_commits(commit.tid);
         tail.map_or(Ok(()), |mark| journal.move_tail(mark))?;
         trace::end_commit(journal, commit.tid, journal.tail_mark().tid);
         Ok(())

@@ -13,6 +13,7 @@ use sync::{Mutex, SpinLock, WaitQueue};
 
 use crate::checksum::Crc32c;
 use crate::disk::Checksums;
+use crate::fast_commit::FastArea;
 use crate::handle::Spent;
 use crate::log::{Log, LogMap};
 use crate::registry;
@@ -45,6 +46,8 @@ pub struct Options {
     pub wide: bool,
     /// A failed write of ordered data gives the journal up (`data_err=abort`).
     pub abort_on_data_error: bool,
+    /// The log gets an area of fast commits, if that leaves room enough, and they are written there.
+    pub fast_commit: bool,
     /// Whether a thread (`jbd2`) commits what grows old. Without it a test decides itself.
     pub thread: bool,
 }
@@ -60,6 +63,7 @@ impl Default for Options {
             checksums: None,
             wide: false,
             abort_on_data_error: false,
+            fast_commit: false,
             thread: true,
         }
     }
@@ -102,6 +106,7 @@ pub struct Journal {
     state: SpinLock<State>,
     lists: Mutex<Lists>,
     tail: Mutex<Tail>,
+    fast: SpinLock<FastArea>,
     /// Pages for copies of blocks.
     pages: Mutex<Vec<Frame>>,
     /// Whether `state.aborted` is: asked at each handle's start.
@@ -122,7 +127,9 @@ impl Journal {
         let log = Log::new(setup.device.disk(), setup.map.clone(), setup.block_bits)?;
         let block = log.read_superblock()?;
         let superblock = LogSuperblock::load(&block, setup.map.blocks(), setup.crc32c)?;
-        let limits = Limits::of(&superblock);
+        // As the log will be when it begins.
+        let planned = if setup.options.fast_commit { superblock.with_fast_commits() } else { None };
+        let limits = Limits::of(planned.as_ref().unwrap_or(&superblock));
         let state = State::new(superblock.sequence(), superblock.ring().blocks(), (&setup.options).into());
         let tail = Tail::new(superblock);
         let journal = Arc::new(Journal {
@@ -132,6 +139,7 @@ impl Journal {
             state: SpinLock::new(state),
             lists: Mutex::default(),
             tail: Mutex::new(tail),
+            fast: SpinLock::default(),
             pages: Mutex::default(),
             dead: AtomicBool::new(false),
             thread: Mutex::default(),
@@ -171,6 +179,10 @@ impl Journal {
 
     pub(crate) fn tail(&self) -> &Mutex<Tail> {
         &self.tail
+    }
+
+    pub(crate) fn fast_area(&self) -> &SpinLock<FastArea> {
+        &self.fast
     }
 
     pub(crate) fn pages(&self) -> &Mutex<Vec<Frame>> {

@@ -75,6 +75,7 @@ mod checkpoint;
 pub mod checksum;
 mod commit;
 pub mod disk;
+mod fast_commit;
 mod handle;
 mod journal;
 pub mod log;
@@ -94,6 +95,7 @@ mod tuning;
 pub mod units;
 mod wait;
 
+pub use fast_commit::{FastPlace, Told};
 pub use handle::Handle;
 pub use journal::{Journal, JournalError, OnAbort, Options, Setup};
 pub use recovery::{RecoveryError, Report};

@@ -41,6 +41,8 @@ pub(crate) struct Running {
     pub expires: u64,
     /// The longest that one of its handles waited to get in.
     pub max_wait_ns: u64,
+    /// Something in it cannot be told by a fast commit.
+    pub ineligible: bool,
     /// When its commit was asked for.
     pub requested: Option<u64>,
 }
@@ -214,6 +216,7 @@ impl State {
                 started,
                 expires,
                 max_wait_ns: 0,
+                ineligible: false,
                 requested: None,
             }
         })

@@ -63,6 +63,10 @@ counters! {
     checkpoints,
     /// Blocks that a checkpoint wrote home.
     checkpointed,
+    /// Fast commits that were written.
+    fast_commits,
+    /// Their blocks.
+    fast_commit_blocks,
     /// Times the journal's superblock was written.
     superblocks,
     /// Nanoseconds that handles waited for a place, the longest wait of each transaction.

@@ -20,6 +20,7 @@ use base::{Errno, Result};
 use block::BioFlags;
 
 use crate::disk::{Checksums, Compat, Incompat};
+use crate::fast_commit::FastArea;
 use crate::journal::Journal;
 use crate::state::State;
 use crate::superblock::{LogSuperblock, Ring};
@@ -61,7 +62,7 @@ impl Journal {
         }
         let (tid, block) = (tail.tail_tid, tail.tail);
         tail.superblock.set_tail(tid, Some(block));
-        self.write_superblock(&tail, BioFlags::empty())
+        self.write_superblock(&tail.superblock, BioFlags::empty())
     }
 
     /// Blocks that the log would gain if it began here.
@@ -79,7 +80,7 @@ impl Journal {
         (tail.tail, tail.tail_tid) = (mark.block, mark.tid);
         if tail.superblock.start().is_some() {
             tail.superblock.set_tail(mark.tid, Some(mark.block));
-            self.write_superblock(&tail, self.fua())?;
+            self.write_superblock(&tail.superblock, self.fua())?;
         }
         drop(tail);
         self.state().lock().free += gained;
@@ -132,6 +133,14 @@ impl Journal {
             log::error!("{self}: the journal's superblock is too old for a journal with {incompat:?}");
             return Err(Errno::EINVAL);
         }
+        if options.fast_commit {
+            match tail.superblock.with_fast_commits() {
+                Some(superblock) => tail.superblock = superblock,
+                None => log::warn!("{self}: the log has no room for fast commits"),
+            }
+        }
+        let area = if options.fast_commit { tail.superblock.fast_commits() } else { 0..0 };
+        *self.fast_area().lock() = FastArea::new(area);
         *tail = Tail::new(tail.superblock.clone());
         let (next, free) = (tail.tail_tid, tail.ring.blocks());
         drop(tail);
@@ -148,20 +157,22 @@ impl Journal {
             return Ok(());
         }
         tail.superblock.set_tail(next, None);
-        self.write_superblock(&tail, self.fua())
+        // Who does not know fast commits may have the disk: there are none, as there is no log.
+        let clean = tail.superblock.without_fast_commits();
+        self.write_superblock(&clean, self.fua())
     }
 
     /// Makes the error known to whoever mounts the file system next.
     pub(crate) fn record_errno(&self, errno: i32) -> Result<()> {
         let mut tail = self.tail().lock();
         tail.superblock.set_errno(errno);
-        self.write_superblock(&tail, self.fua())
+        self.write_superblock(&tail.superblock, self.fua())
     }
 
-    fn write_superblock(&self, tail: &Tail, flags: BioFlags) -> Result<()> {
+    fn write_superblock(&self, superblock: &LogSuperblock, flags: BioFlags) -> Result<()> {
         self.counters().superblocks.add(1);
         trace::write_superblock(self, flags.bits().into());
-        self.log().write_superblock(tail.superblock.block(), flags)
+        self.log().write_superblock(superblock.block(), flags)
     }
 
     /// Makes durable what was taken home.

@@ -40,6 +40,7 @@ mod logger;
 mod machine;
 mod matrix;
 mod model;
+mod old_fast_commits;
 mod ops;
 mod random;
 mod run;

@@ -147,7 +147,7 @@ impl Node {
                 self.tell_lost(error);
                 return Err(error);
             }
-            handle = Some(fs.start(credits::map(self, 1))?);
+            handle = Some(fs.start_tracked(credits::map(self, 1))?);
             Ok(())
         };
         pagecache::mpage_writepages_with(mapping, self, control, &mut remedy)

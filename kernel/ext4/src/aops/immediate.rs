@@ -32,7 +32,7 @@ impl Node {
     ) -> Result<LockedPage> {
         let mut tries = 0;
         loop {
-            let handle = self.fs().start(credits::write_page(self))?;
+            let handle = self.fs().start_tracked(credits::write_page(self))?;
             let page = pagecache::block_write_begin(mapping, self, pos, len, rest);
             match page {
                 Ok(page) => {

@@ -15,7 +15,7 @@
 //! cut off.
 //!
 //! # How to use it
-//! [`read`] gives all changes of all whole fast commits.
+//! [`read`] gives all changes of all whole fast commits; a [`Writer`] makes the blocks of one.
 //!
 //! Source: the kernel's ext4 documentation, "Journal (jbd2)", fast commits.
 
@@ -51,6 +51,8 @@ const TAIL_SUMMED: usize = 4;
 const NAME_LEN: usize = 255;
 /// The least bytes of an inode.
 const INODE_LEAST: usize = 128;
+
+pub(crate) use writer::Writer;
 
 /// `struct ext4_fc_head`.
 #[derive(Clone, Copy, FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned)]
@@ -262,7 +264,6 @@ fn entry(raw: &Extent) -> Option<Entry> {
     (len > 0).then_some(Entry { block: raw.ee_block.get(), len, start, unwritten })
 }
 
-#[cfg(test)]
 #[path = "fast_commit_writer.rs"]
 mod writer;
 

@@ -4,7 +4,6 @@ use std::vec::Vec;
 
 use proptest::prelude::*;
 
-use super::writer::Writer;
 use super::*;
 
 const SIZE: usize = 1024;

@@ -1,4 +1,4 @@
-//! Makes the blocks of fast commits, for tests.
+//! Makes the blocks of a fast commit.
 
 use alloc::vec::Vec;
 

@@ -33,7 +33,10 @@ impl Node {
         let bits = self.fs().geometry().block_bits;
         let mut at = first;
         while at < end {
-            at += self.fs().transact(credits::map(self, 1), || {
+            at += self.fs().transact_tracked(credits::map(self, 1), || {
+                if zero {
+                    self.fs().mark_ineligible();
+                }
                 // The vfs has checked the range against the largest file: below 2^32.
                 let done = self.reserve_run(at as u32, end - at, zero).map(u64::from);
                 if let (Some(size), Ok(done)) = (new_size, &done) {

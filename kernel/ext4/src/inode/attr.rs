@@ -1,7 +1,7 @@
 //! What stat and statx tell of an inode, and what chmod, chown, utimensat and truncate change.
 
 use base::{DevId, Errno, Result};
-use vfs::{Attr, Ownership, S_IALLUGO, SetAttr};
+use vfs::{Attr, FileType, Ownership, S_IALLUGO, SetAttr};
 
 use super::{Node, raw};
 use crate::disk::inode::InodeFlags;
@@ -55,7 +55,11 @@ impl Node {
         if let Some(size) = new.size {
             self.truncate(size)?;
         }
-        let handle = self.fs.start(credits::setattr())?;
+        let handle = self.fs.start_tracked(credits::setattr())?;
+        if self.kind() == FileType::Directory {
+            // No fast commit tells of it.
+            self.fs.mark_ineligible();
+        }
         self.grow_extra_isize()?;
         let geometry = self.fs.geometry();
         let time = |t| geometry.timestamp(t);

@@ -179,6 +179,14 @@ impl InodeCache {
         }
     }
 
+    /// The Node of this number, if it is in memory. Waits for nothing.
+    pub(crate) fn find(&self, number: u32) -> Option<Arc<Node>> {
+        match self.slots.lock().get(&number) {
+            Some(Slot::There(node)) => node.upgrade(),
+            _ => None,
+        }
+    }
+
     /// The Nodes in memory, for sync and unmount.
     pub(crate) fn all(&self) -> alloc::vec::Vec<Arc<Node>> {
         let slots = self.slots.lock();

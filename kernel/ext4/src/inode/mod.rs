@@ -315,6 +315,7 @@ impl Node {
             true
         });
         self.tids.note_stored(&self.fs);
+        self.track_stored();
     }
 
     /// Changes the inode's bytes in the table's buffer; their checksum too if `change` says that it did.
@@ -346,7 +347,7 @@ impl Node {
 
     #[cold]
     fn store_now(&self) {
-        if let Ok(_handle) = self.fs.start(credits::inode()) {
+        if let Ok(_handle) = self.fs.start_tracked(credits::inode()) {
             self.mark_dirty();
         }
     }
@@ -369,6 +370,7 @@ impl Node {
 
     /// Writes the last bytes of the inode's slot, which belong to the attributes, and its checksum.
     pub(crate) fn write_inode_tail(&self, tail: &[u8]) {
+        self.fs.mark_ineligible();
         self.edit_slot(|slot| {
             raw::set_tail(tail, slot);
             true

@@ -40,7 +40,7 @@ use crate::fs::Ext4Fs;
 use crate::geometry::Geometry;
 use crate::inode::cache::InodeCache;
 use crate::journal::fast_commit;
-use crate::options::{Flag, Options};
+use crate::options::{DataMode, Flag, Options};
 
 /// Why there is no journal to be had.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -212,7 +212,10 @@ pub(crate) fn attach(fs: &Arc<Ext4Fs>) -> Result<()> {
 impl Ext4Fs {
     /// The disk says that the journal is in use, and then it is.
     pub(crate) fn begin_journal(&self) -> Result<()> {
-        self.journal().map_or(Ok(()), |journal| journal.begin())
+        let Some(journal) = self.journal() else { return Ok(()) };
+        journal.begin()?;
+        self.tracker.set(journal.has_fast_commits());
+        Ok(())
     }
 
     /// Everything is at home and the log is empty. EIO after an abort; then the log is left as it is.
@@ -303,6 +306,8 @@ fn options(fs: &Ext4Fs) -> jbd2::Options {
         checksums: Some(checksums),
         wide: fs.geometry().has_incompat(Incompat::BIT64),
         abort_on_data_error: fs.is_on(Flag::DATA_ERR_ABORT),
+        // Data that go through the journal are told by nothing else.
+        fast_commit: fs.geometry().has_compat(Compat::FAST_COMMIT) && fs.data_mode() != DataMode::Journal,
         thread: true,
     }
 }

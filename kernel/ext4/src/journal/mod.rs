@@ -49,6 +49,7 @@ use base::{Errno, Result};
 use jbd2::{Journal, Tid};
 
 use crate::fs::Ext4Fs;
+pub(crate) use fast_commit::Tracker;
 pub(crate) use later::Later;
 pub(crate) use ordered::LastOrdered;
 pub(crate) use sync::SyncTids;
@@ -76,8 +77,19 @@ impl Ext4Fs {
 
     /// Begins a change of at most so many blocks ([`credits`]). Inside another handle it is a part of that.
     /// EROFS when nothing may be written, EIO after a shutdown; ENOMEM, ENOSPC (the journal is too small).
+    ///
+    /// All that the transaction changes is committed whole; see [`Ext4Fs::start_tracked`].
     #[inline]
     pub(crate) fn start(&self, credits: u32) -> Result<Handle<'_>> {
+        let handle = self.start_tracked(credits)?;
+        self.mark_ineligible();
+        Ok(handle)
+    }
+
+    /// [`Ext4Fs::start`] for who sees to it that a fast commit can tell all of the change
+    /// ([`fast_commit::Tracker`]).
+    #[inline]
+    pub(crate) fn start_tracked(&self, credits: u32) -> Result<Handle<'_>> {
         self.check_running()?;
         self.check_writable()?;
         let open = match self.journal() {
@@ -104,10 +116,22 @@ impl Ext4Fs {
     /// Does `change` inside a handle; again, when it finds no room and there are blocks that a commit sets
     /// free. Nothing that a handle must not meet is held by the caller.
     pub(crate) fn transact<R>(&self, credits: u32, mut change: impl FnMut() -> Result<R>) -> Result<R> {
+        self.transact_tracked(credits, || {
+            self.mark_ineligible();
+            change()
+        })
+    }
+
+    /// [`Ext4Fs::transact`] as [`Ext4Fs::start_tracked`] is to [`Ext4Fs::start`].
+    pub(crate) fn transact_tracked<R>(
+        &self,
+        credits: u32,
+        mut change: impl FnMut() -> Result<R>,
+    ) -> Result<R> {
         let mut tries = 0;
         loop {
             let done = {
-                let _handle = self.start(credits)?;
+                let _handle = self.start_tracked(credits)?;
                 change()
             };
             match done {

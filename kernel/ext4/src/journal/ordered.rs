@@ -5,7 +5,8 @@
 //!   pages dropped   ──▶ settle_ordered first: a transaction that commits meanwhile still wants them
 //! ```
 //! Without the second, a file that grew in one transaction and is cut or deleted in the next would show, after
-//! a crash between the two, what its blocks held before.
+//! a crash between the two, what its blocks held before. A fast commit does not wait for
+//! them: there is none of a transaction in which pages are dropped.
 //!
 //! # Locking
 //! [`OrderedInode`] is called by the thread that commits. It takes page locks and `data_sem` shared, and
@@ -96,6 +97,7 @@ impl Node {
     /// for is written first. Inside the handle that makes the bytes unreachable.
     pub(crate) fn settle_ordered(&self, bytes: Range<u64>) -> Result<()> {
         let Some(journal) = self.fs().journal() else { return Ok(()) };
+        self.fs().mark_ineligible();
         let ours = journal.newest_tid();
         let waits = self.last_ordered.any(|tid| tid != ours && !journal.is_committed(tid));
         if !waits || !self.mapping().has_dirty() {

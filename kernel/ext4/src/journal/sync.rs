@@ -2,6 +2,7 @@
 //!
 //! # What fsync costs
 //! ```text
+//!   the disk has fast_commit, and all of the transaction can be told    one write, which flushes the device too
 //!   the inode changed in a transaction that is not committed   its commit, which flushes the device too
 //!   its data were written, its transaction is committed         one FLUSH
 //! ```
@@ -22,6 +23,7 @@ use vfs::FileType;
 use crate::balloc::trim;
 use crate::fs::Ext4Fs;
 use crate::inode::Node;
+use crate::journal::fast_commit::tell;
 use crate::options::Flag;
 
 /// The transactions that last changed an inode (`i_sync_tid`, `i_datasync_tid`).
@@ -88,7 +90,12 @@ impl Node {
         let tids = &self.tids;
         let only_data = datasync && self.kind() == FileType::Regular;
         let tid = if only_data { &tids.datasync } else { &tids.sync };
-        let flushed = journal.complete_transaction(Tid(tid.load(Ordering::Acquire)))?;
+        let tid = Tid(tid.load(Ordering::Acquire));
+        let fast = if fs.tracker.is_on() { journal.fast_commit(tid, |place| tell(fs, place)) } else { None };
+        let flushed = match fast {
+            Some(flushed) => flushed,
+            None => journal.complete_transaction(tid)?,
+        };
         // What is in the log is durable.
         if flushed || journalled { Ok(()) } else { fs.flush_if_wanted() }
     }

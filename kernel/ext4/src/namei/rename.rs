@@ -21,6 +21,7 @@ use super::blocks::NodeDir;
 use super::discard;
 use super::readdir::file_type;
 use crate::dir::{self, Found};
+use crate::disk::fast_commit::NameChange;
 use crate::inode::{Ext4Inode, Touch};
 use crate::journal::credits;
 use crate::options::Flag;
@@ -64,7 +65,11 @@ pub(super) fn rename(
         // As Linux: who replaces a file means its bytes to be there. What fails is told by fsync.
         let _ = inode.alloc_delayed();
     }
-    old_dir.fs().transact(credits, || step.take(whiteout))
+    if is_dir || whiteout.is_some() {
+        old_dir.fs().transact(credits, || step.take(whiteout))
+    } else {
+        old_dir.fs().transact_tracked(credits, || step.take(None))
+    }
 }
 
 /// A rename of which everything was looked at.
@@ -108,9 +113,21 @@ impl Step<'_> {
                 new_dir.mark_dirty();
             }
         }
+        self.track();
         inode.touch(Touch::Changed);
         inode.mark_dirty();
         victim.map_or(Ok(()), Ext4Inode::drop_name)
+    }
+
+    /// Tells of the names, in the order that is Linux's too.
+    fn track(&self) {
+        let (fs, ino) = (self.old_dir.fs(), self.inode.ino32());
+        let (old, new) = (self.old_dir.ino32(), self.new_dir.ino32());
+        if let Some(victim) = self.victim {
+            fs.track_name(NameChange::Unlink, new, victim.ino32(), self.new_name);
+        }
+        fs.track_name(NameChange::Link, new, ino, self.new_name);
+        fs.track_name(NameChange::Unlink, old, ino, self.old_name);
     }
 }
 

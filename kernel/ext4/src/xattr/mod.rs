@@ -92,6 +92,7 @@ impl Node {
         value: Option<&[u8]>,
         flags: XattrFlags,
     ) -> Result<()> {
+        self.fs().mark_ineligible();
         let _alone = self.xattr_sem().write();
         let body = self.body_bytes();
         let block = self.xattr_block()?;

@@ -65,6 +65,7 @@ impl Journal {
         // The features are on the disk before a block is that has them.
         let superblock = self.tail().lock().superblock.clone();
         self.log().write_superblock(superblock.block(), BioFlags::FUA)?;
+        self.fast_area().lock().take_over(superblock.sequence());
         self.open()
     }
 

@@ -1,12 +1,13 @@
-//! The replay of fast commits: what was promised between two commits, told in few words.
+//! Fast commits: what is promised between two commits, told in few words.
 //!
 //! ```text
 //!   disk/fast_commit.rs   the words: blocks of the journal's area → changes
 //!   outcome.rs            what the changes come to: inodes and names as they are in the end
 //!   apply.rs              the file system made so
 //!   runs.rs               sets of blocks
+//!   track.rs  tell.rs     and the other way: what the running transaction changes, in words for an fsync
 //! ```
-//! # When
+//! # When they are replayed
 //! After the log was replayed, on a file system that was put together for this alone and whose journal takes
 //! handles. All of it is one handle, and so one transaction, whose number is the fast commits' own: once it is
 //! in the log they are of no use, and before that they are all there is. So a crash at any moment finds one or
@@ -19,8 +20,10 @@
 mod apply;
 mod outcome;
 mod runs;
+mod tell;
 #[cfg(test)]
 mod tests;
+mod track;
 
 use alloc::vec::Vec;
 
@@ -30,6 +33,8 @@ use jbd2::Journal;
 use crate::disk::fast_commit::{self as disk, Change};
 use crate::fs::Ext4Fs;
 pub(crate) use apply::replay;
+pub(crate) use tell::tell;
+pub(crate) use track::Tracker;
 
 /// What fast commits of transaction `tid` say, if there are any.
 pub(crate) fn told(fs: &Ext4Fs, journal: &Journal, tid: u32) -> Result<Vec<Change>> {
