@@ -4,10 +4,13 @@
 //! The same under Linux proves the laboratory: what it holds against Quill it must not hold against Linux's
 //! own ext4. And what one of the two has left, the other must recover.
 //!
+//! Requests that fail are the affair of [`errors`]; `QUILL_CRASH_ERRORS` says how many are tried.
+//!
 //! `QUILL_CRASH_IMAGES` says how many images of each recording are judged (a few dozen), and
 //! `QUILL_CRASH_KILLS` how often QEMU is killed; `make test-crash` sets both.
 
 mod bench;
+mod errors;
 mod kills;
 mod sqlite;
 
@@ -31,6 +34,7 @@ pub fn trials() -> Vec<Trial> {
         trial("crash::of_quill", of_quill),
         trial("crash::sqlite_with_a_rollback_journal", run("delete")).with_ignored_flag(!sqlite),
         trial("crash::sqlite_with_a_write_ahead_log", run("wal")).with_ignored_flag(!sqlite),
+        trial("crash::requests_fail", || errors::failed(number("QUILL_CRASH_ERRORS", 6))),
         trial("crash::killed_quill", || kills::killed(number("QUILL_CRASH_KILLS", 3))),
         trial("crash::killed_quill_replayed_by_linux", || kills::exchanged(number("QUILL_CRASH_KILLS", 2)))
             .with_ignored_flag(!judge),
@@ -91,7 +95,8 @@ fn judged(bench: &Bench, script: &Script, disk: &[u8], way: Way) -> Verdict {
 /// Linux writes; e2fsck, or our mount, replays. With delayed allocation sizes come later than names.
 fn of_linux(way: Way) -> Verdict {
     for (seed, profile) in WORKLOADS {
-        let setup = Setup { profile, ..setup(seed, Data::Ordered) };
+        let data = if seed == 3 { Data::Journal } else { Data::Ordered };
+        let setup = Setup { profile, ..setup(seed, data) };
         let bench = Bench::new()?;
         let script = Script::new(seed, &setup);
         let disk = prepare(&bench, &script)?;

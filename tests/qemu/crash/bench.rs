@@ -3,7 +3,7 @@
 use std::fs;
 use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -74,7 +74,26 @@ impl Bench {
 
     /// Boots Quill on the logged disk's first partition; the program must end with 0.
     pub fn boot_logged(&self, setup: &Setup, words: &str) -> Verdict {
-        let mut child = self.start(&self.logged_disk()?, setup, words)?;
+        let child = self.start(&self.logged_disk()?, setup, words)?;
+        let (status, output) = self.end(child)?;
+        ensure!(status.code() == Some(0), "{status:?}\n{output}");
+        Ok(())
+    }
+
+    /// The same on a disk that fails by this rule of `blkdebug`; what was said. The program may end as it will.
+    pub fn boot_failing(&self, rule: &str, setup: &Setup, words: &str) -> Result<String, String> {
+        let node = format!(
+            "driver=blkdebug,node-name=disk0,inject-error.0.event=none,inject-error.0.errno=5,{rule},\
+             image.driver=file,image.filename={}",
+            self.path("disk").display()
+        );
+        let (status, output) = self.end(self.start(&node, setup, words)?)?;
+        ensure!(status.code().is_some(), "{status:?}\n{output}");
+        Ok(output)
+    }
+
+    /// Waits for QEMU, as long as it may take; how it ended, and what was said.
+    fn end(&self, mut child: Child) -> Result<(ExitStatus, String), String> {
         let begin = Instant::now();
         let status = loop {
             if let Some(status) = child.try_wait().map_err(text)? {
@@ -85,9 +104,7 @@ impl Bench {
             }
             thread::sleep(Duration::from_millis(5));
         };
-        let output = self.get("output")?;
-        ensure!(status.code() == Some(0), "{status:?}\n{}", String::from_utf8_lossy(&output));
-        Ok(())
+        Ok((status, String::from_utf8_lossy(&self.get("output")?).into_owned()))
     }
 
     /// Boots Quill on the plain disk, to be killed.

@@ -62,7 +62,8 @@ pub fn killed(times: u64) -> Verdict {
 /// Killed, mounted by Linux, which replays and unmounts; what it leaves must be as promised too.
 pub fn exchanged(times: u64) -> Verdict {
     for number in 0..times {
-        let setup = Setup { data: Data::Ordered, ..setup(number) };
+        let data = if number.is_multiple_of(2) { Data::Ordered } else { Data::Journal };
+        let setup = Setup { data, ..setup(number) };
         let bench = Bench::new()?;
         let script = Script::new(number, &setup);
         super::prepare(&bench, &script)?;
