@@ -54,7 +54,7 @@ impl RegularFile {
     }
 
     /// Through the page cache. EOPNOTSUPP with RWF_NOWAIT, as in Linux.
-    #[inline]
+    #[cold]
     pub(crate) fn write_cached(
         &self,
         file: &File,
@@ -64,28 +64,30 @@ impl RegularFile {
         if iocb.flags.contains(KiocbFlags::NOWAIT) {
             return Err(Errno::EOPNOTSUPP);
         }
-        let start;
-        let done = {
-            let _alone = self.inode.rwsem().write();
-            self.inode.write_checks(self.inode.flags(), iocb, from)?;
-            if from.count() == 0 {
-                return Ok(0);
-            }
-            start = iocb.pos;
-            self.inode.write_locked(iocb, from)?
-        };
-        iocb.pos = start + done as u64;
-        if done > 0 {
-            self.write_sync(iocb).run(file, start..iocb.pos)?;
+        // There is one place for the hot way, so that all of it is inlined there.
+        iocb.flags -= KiocbFlags::DIRECT;
+        self.write_iter(file, iocb, from)
+    }
+
+    /// A write with flags that few have: kept out of the way of those that have none.
+    #[cold]
+    fn write_rarely(&self, file: &File, iocb: &mut Kiocb, from: &mut IovIter<'_>) -> Result<usize> {
+        match goes_around(iocb.flags, from) {
+            true => self.write_direct(file, iocb, from),
+            false => self.write_cached(file, iocb, from),
         }
-        Ok(done)
+    }
+
+    /// Whether all writes are durable, by `chattr +S` or the mount.
+    #[inline(always)]
+    fn always_syncs(&self, flags: InodeFlags) -> bool {
+        flags.contains(InodeFlags::SYNC) || self.inode.fs().flags_on().contains(Flag::SYNC)
     }
 
     /// What a write has to bring to the medium before it returns.
-    #[inline]
+    #[cold]
     pub(crate) fn write_sync(&self, iocb: &Kiocb) -> WriteSync {
-        let inode = &self.inode;
-        let always = inode.flags().contains(InodeFlags::SYNC) || inode.fs().flags_on().contains(Flag::SYNC);
+        let always = self.always_syncs(self.inode.flags());
         match iocb.flags.intersects(KiocbFlags::DSYNC.union(KiocbFlags::SYNC)) || always {
             false => WriteSync::None,
             true if iocb.flags.contains(KiocbFlags::SYNC) => WriteSync::All,
@@ -107,7 +109,7 @@ pub(crate) enum WriteSync {
 
 impl WriteSync {
     /// Brings it there (`generic_write_sync`). The bytes are not empty.
-    #[inline]
+    #[cold]
     pub fn run(self, file: &File, bytes: Range<u64>) -> Result<()> {
         match self {
             WriteSync::None => Ok(()),
@@ -145,10 +147,9 @@ impl FileOperations for RegularFile {
         }
         self.inode.fs().check_running()?;
         if goes_around(iocb.flags, to) {
-            self.read_direct(file, iocb, to)
-        } else {
-            self.read_cached(file, iocb, to)
+            return self.read_direct(file, iocb, to);
         }
+        self.read_cached(file, iocb, to)
     }
 
     fn splice_read(
@@ -172,10 +173,27 @@ impl FileOperations for RegularFile {
     }
 
     fn write_iter(&self, file: &File, iocb: &mut Kiocb, from: &mut IovIter<'_>) -> Result<usize> {
-        if goes_around(iocb.flags, from) {
-            return self.write_direct(file, iocb, from);
+        if iocb.flags.intersects(KiocbFlags::DIRECT.union(KiocbFlags::NOWAIT)) {
+            return self.write_rarely(file, iocb, from);
         }
-        self.write_cached(file, iocb, from)
+        let start;
+        let flags;
+        let done = {
+            let _alone = self.inode.rwsem().write();
+            flags = self.inode.flags();
+            self.inode.write_checks(flags, iocb, from)?;
+            if from.count() == 0 {
+                return Ok(0);
+            }
+            start = iocb.pos;
+            self.inode.write_locked(iocb, from)?
+        };
+        iocb.pos = start + done as u64;
+        let synchronous = iocb.flags.intersects(KiocbFlags::DSYNC.union(KiocbFlags::SYNC));
+        if done > 0 && (synchronous || self.always_syncs(flags)) {
+            self.write_sync(iocb).run(file, start..iocb.pos)?;
+        }
+        Ok(done)
     }
 
     fn start_read(&self, file: &Arc<File>, iocb: &mut Kiocb, to: &mut IovIter<'_>, end: IoEnd) {
@@ -257,6 +275,7 @@ impl FileOperations for RegularFile {
 impl Node {
     /// What a write must pass before its first byte: O_APPEND's position and the limits on size. Cuts
     /// `from` to what may be written.
+    #[inline(always)]
     pub(crate) fn write_checks(
         &self,
         flags: InodeFlags,
@@ -288,7 +307,7 @@ impl Node {
     }
 
     /// Privileges and times, before the content changes (`file_modified`).
-    #[inline]
+    #[inline(always)]
     pub(crate) fn file_modified(&self, iocb: &Kiocb) -> Result<()> {
         if iocb.flags.contains(KiocbFlags::KILL_PRIV) {
             self.remove_privileges();

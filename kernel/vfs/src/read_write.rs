@@ -390,7 +390,7 @@ fn do_write(file: &File, iocb: &mut Kiocb, from: &mut IovIter<'_>) -> Result<usi
     file.ops().write_iter(file, iocb, from)
 }
 
-#[inline]
+#[inline(always)]
 pub(crate) fn write_iocb(io: &Io<'_>, file: &File, pos: u64) -> Kiocb {
     let mut flags = file.kiocb_flags();
     if !io.capable {
@@ -419,7 +419,7 @@ fn refuse_mode(file: &File, opened: FMode) -> Result<()> {
 
 /// `rw_verify_area`: the length fits a signed size, and position plus length a signed position.
 /// Streams have no position.
-#[inline]
+#[inline(always)]
 pub(crate) fn verify_area(file: &File, pos: u64, count: usize) -> Result<()> {
     let count = count as u64;
     if count > i64::MAX as u64 {
