@@ -181,12 +181,12 @@ impl FileOperations for RegularFile {
         let done = {
             let _alone = self.inode.rwsem().write();
             flags = self.inode.flags();
-            self.inode.write_checks(flags, iocb, from)?;
+            let size = self.inode.write_checks(flags, iocb, from)?;
             if from.count() == 0 {
                 return Ok(0);
             }
             start = iocb.pos;
-            self.inode.write_locked(iocb, from)?
+            self.inode.write_locked(size, iocb, from)?
         };
         iocb.pos = start + done as u64;
         let synchronous = iocb.flags.intersects(KiocbFlags::DSYNC.union(KiocbFlags::SYNC));
@@ -274,28 +274,28 @@ impl FileOperations for RegularFile {
 
 impl Node {
     /// What a write must pass before its first byte: O_APPEND's position and the limits on size. Cuts
-    /// `from` to what may be written.
+    /// `from` to what may be written. The answer: i_size.
     #[inline(always)]
     pub(crate) fn write_checks(
         &self,
         flags: InodeFlags,
         iocb: &mut Kiocb,
         from: &mut IovIter<'_>,
-    ) -> Result<()> {
+    ) -> Result<u64> {
         self.fs().check_running()?;
         self.fs().check_writable()?;
         if flags.contains(InodeFlags::IMMUTABLE) {
             return Err(Errno::EPERM);
         }
-        let count = vfs::generic_write_checks(iocb, from.count(), self.size(), self.max_bytes())?;
+        let size = self.size();
+        let count = vfs::generic_write_checks(iocb, from.count(), size, self.max_bytes_by(flags))?;
         from.truncate(count);
-        Ok(())
+        Ok(size)
     }
 
-    /// The write itself, `rwsem` held alone: privileges, times, bytes, and the inode to its table,
+    /// The write itself to a file of `old` bytes, `rwsem` held alone: privileges, times, bytes, and the inode to its table,
     /// however it ends.
-    fn write_locked(&self, iocb: &Kiocb, from: &mut IovIter<'_>) -> Result<usize> {
-        let old = self.size();
+    fn write_locked(&self, old: u64, iocb: &Kiocb, from: &mut IovIter<'_>) -> Result<usize> {
         if iocb.pos > old {
             // The gap reads as zeros, whatever stores to a mapped page have left behind the end.
             self.zero_behind(old)?;

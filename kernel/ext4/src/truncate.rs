@@ -92,6 +92,7 @@ impl Node {
     }
 
     /// The file may have grown from `old` bytes: see [`pagecache::AddressSpace::after_growth`].
+    #[inline(always)]
     pub(crate) fn grown_from(&self, old: u64) {
         if self.size() > old {
             self.mapping().after_growth(old);
@@ -227,8 +228,14 @@ impl Node {
     /// reach without.
     #[inline]
     pub fn max_bytes(&self) -> u64 {
+        self.max_bytes_by(self.flags())
+    }
+
+    /// The same, with its flags.
+    #[inline]
+    pub fn max_bytes_by(&self, flags: InodeFlags) -> u64 {
         let geometry = self.fs().geometry();
-        if self.flags().contains(InodeFlags::EXTENTS) {
+        if flags.contains(InodeFlags::EXTENTS) {
             return geometry.max_bytes();
         }
         indirect::limit::max_bytes(geometry.block_bits, geometry.has_ro_compat(RoCompat::HUGE_FILE))
