@@ -41,6 +41,6 @@ fn instructions() -> Verdict {
 fn image_size() -> Verdict {
     let image = qemu_tests::required("QUILL_IMAGE");
     let bytes = std::fs::metadata(&image).map_err(|e| format!("{image:?}: {e}"))?.len();
-    ensure!(bytes <= 15 << 17, "the Image has {bytes} bytes");
+    ensure!(bytes <= 2 << 20, "the Image has {bytes} bytes");
     Ok(())
 }

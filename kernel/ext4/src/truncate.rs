@@ -86,7 +86,7 @@ impl Node {
 
     /// Publishes a new i_size. When it grows, what stores to the last page have left behind the old end is
     /// zeros from then on.
-    fn grow_to(&self, old: u64, size: u64) {
+    pub(crate) fn grow_to(&self, old: u64, size: u64) {
         let _last = if size > old { self.mapping().before_growth(old) } else { None };
         self.set_size(size);
     }

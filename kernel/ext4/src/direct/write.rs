@@ -334,8 +334,9 @@ impl Node {
         let whole = reached == range.end;
         {
             let _handle = self.fs().start(credits::orphan())?;
-            if done > 0 && reached > self.size() {
-                self.set_size(reached);
+            let old = self.size();
+            if done > 0 && reached > old {
+                self.grow_to(old, reached);
             }
             if whole {
                 self.end_orphan()?;
