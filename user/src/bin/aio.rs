@@ -98,7 +98,7 @@ fn setup() {
     equal("for more than there may be", sys::io_setup(70_000, at), EAGAIN);
     equal("for one", sys::io_setup(1, at), 0);
     equal("again", sys::io_setup(1, at), EINVAL);
-    holds("it is an address", context != 0 && context % 4096 == 0);
+    holds("it is an address", context != 0 && context.is_multiple_of(4096));
     // SAFETY: the kernel mapped a ring there.
     let header = unsafe { read_volatile(context as *const [u32; 8]) };
     equal("nr, head, tail", (header[1], header[2], header[3]), (127, 0, 0));
