@@ -7,26 +7,35 @@
 //! QUILL_SEED=0x51 cargo test -p sim --test hostile inode                      that one alone
 //! ```
 
+use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use sim::hostile::{Subject, Target, VARIANTS, Variant, exercise};
 use sim::{Image, Machine, Options, Rng};
 
-/// Ends the process when one image takes a minute: that is endless.
+/// One image's share of the processor; one that spins or sleeps without end is given both.
+const ENDLESS: Duration = Duration::from_secs(60);
+const ASLEEP: Duration = Duration::from_secs(600);
+
+/// Ends the process when one image takes a minute of the processor, or ten by the clock: that is endless.
 fn watch(current: &Arc<AtomicU64>) {
     let current = current.clone();
+    let attacker = std::fs::read_link("/proc/thread-self").unwrap();
     std::thread::spawn(move || {
-        let mut last = u64::MAX;
+        let used = || (processor_time(&attacker), Instant::now());
+        let (mut last, mut since) = (0, used());
         loop {
-            std::thread::sleep(Duration::from_secs(60));
-            let now = current.load(Ordering::Relaxed);
-            if now == last && now != 0 {
-                eprintln!("the image of seed {now:#x} is endless");
+            std::thread::sleep(Duration::from_secs(1));
+            let seed = current.load(Ordering::Relaxed);
+            let now = used();
+            if seed != last {
+                (last, since) = (seed, now);
+            } else if seed != 0 && (now.0 - since.0 > ENDLESS || now.1 - since.1 > ASLEEP) {
+                eprintln!("the image of seed {seed:#x} is endless");
                 std::process::abort();
             }
-            last = now;
         }
     });
 }
@@ -62,8 +71,10 @@ fn attack(target: Target) {
     let first = number("QUILL_SEED").or(number("QUILL_FIRST_SEED")).unwrap_or(1);
     let count = if number("QUILL_SEED").is_some() { 1 } else { number("QUILL_MUTATIONS").unwrap_or(100) };
     let long = number("QUILL_FUZZ_SECONDS").map(Duration::from_secs);
-    let begin = processor_time();
-    let more = |done: u64| long.map_or(done < count, |long| processor_time() - begin < long);
+    let me = std::fs::read_link("/proc/thread-self").unwrap();
+    let begin = processor_time(&me);
+    let used = || processor_time(&me) - begin;
+    let more = |done: u64| long.map_or(done < count, |long| used() < long);
     let mut runs = 0;
     for seed in (first..).take_while(|seed| more(seed - first)) {
         for (name, subject) in &subjects {
@@ -72,14 +83,14 @@ fn attack(target: Target) {
             runs += 1;
         }
     }
-    println!("{target:?}: {runs} images in {:?} of the processor", processor_time() - begin);
+    println!("{target:?}: {runs} images in {:?} of the processor", used());
     current.store(0, Ordering::Relaxed);
 }
 
-/// What this thread has used of it, by Linux's count.
-fn processor_time() -> Duration {
-    let text = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap();
-    Duration::from_nanos(text.split(' ').next().unwrap().parse().unwrap())
+/// What a thread (`PID/task/TID`) has used of it, by Linux's count.
+fn processor_time(thread: &Path) -> Duration {
+    let text = std::fs::read_to_string(Path::new("/proc").join(thread).join("schedstat")).unwrap_or_default();
+    Duration::from_nanos(text.split(' ').next().and_then(|t| t.parse().ok()).unwrap_or(0))
 }
 
 #[test]
