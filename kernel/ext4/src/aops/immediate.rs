@@ -30,11 +30,23 @@ impl Node {
         len: usize,
         rest: usize,
     ) -> Result<LockedPage> {
+        let start = || self.fs().start_tracked(credits::write_page(self));
+        self.begin_in_handle(pos, len, start, |_| pagecache::block_write_begin(mapping, self, pos, len, rest))
+    }
+
+    /// Begins a handle and readies the page of `pos` in it; the handle lasts until `take_kept`. Once more
+    /// while a commit may free the blocks that were missing.
+    pub(super) fn begin_in_handle<'a>(
+        &'a self,
+        pos: u64,
+        len: usize,
+        start: impl Fn() -> Result<Handle<'a>>,
+        ready: impl Fn(&Handle<'a>) -> Result<LockedPage>,
+    ) -> Result<LockedPage> {
         let mut tries = 0;
         loop {
-            let handle = self.fs().start_tracked(credits::write_page(self))?;
-            let page = pagecache::block_write_begin(mapping, self, pos, len, rest);
-            match page {
+            let handle = start()?;
+            match ready(&handle) {
                 Ok(page) => {
                     if tries > 0 {
                         // What was taken in vain has its bytes after all.
@@ -87,7 +99,7 @@ impl Node {
     }
 
     /// The handle that this thread's `write_begin` has kept, if it has kept one.
-    fn take_kept(&self) -> Option<Handle<'_>> {
+    pub(super) fn take_kept(&self) -> Option<Handle<'_>> {
         let kept = self.fs().kept();
         if kept.is_some() {
             self.handles_kept.fetch_sub(1, Ordering::Relaxed);

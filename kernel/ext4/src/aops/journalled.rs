@@ -69,35 +69,19 @@ impl Node {
         len: usize,
         rest: usize,
     ) -> Result<LockedPage> {
-        let mut tries = 0;
-        loop {
-            let handle = self.fs().start(credits::write_page(self))?;
-            let ready = pagecache::block_write_begin(mapping, self, pos, len, rest).and_then(|page| {
+        let start = || self.fs().start(credits::write_page(self));
+        self.begin_in_handle(pos, len, start, |handle| {
+            let page = pagecache::block_write_begin(mapping, self, pos, len, rest).and_then(|page| {
                 journal_page_range(self.fs().device(), &page, within_page(pos, len))?;
                 Ok(page)
             });
-            match ready {
-                Ok(page) => {
-                    if tries > 0 {
-                        // What was taken in vain has its bytes after all.
-                        self.end_orphan()?;
-                    }
-                    self.note_journalled(&handle);
-                    handle.keep();
-                    return Ok(page);
-                }
-                Err(e) => {
-                    let end = pos.saturating_add(len as u64);
-                    // What was given blocks before it failed are zeros, past the journal.
-                    self.note_written_first(pos..end);
-                    self.note_lost(end)?;
-                    drop(handle);
-                    if e != Errno::ENOSPC || !self.fs().should_retry(&mut tries) {
-                        return Err(e);
-                    }
-                }
+            match page {
+                Ok(_) => self.note_journalled(handle),
+                // What was given blocks before it failed are zeros, past the journal.
+                Err(_) => self.note_written_first(pos..pos.saturating_add(len as u64)),
             }
-        }
+            page
+        })
     }
 
     /// The bytes are in; see [`AddressSpaceOperations::write_end`](pagecache::AddressSpaceOperations::write_end).
@@ -109,7 +93,7 @@ impl Node {
         len: usize,
         copied: usize,
     ) -> Result<usize> {
-        let _handle = self.fs().kept();
+        let _handle = self.take_kept();
         let done = pagecache::block_write_end(mapping, &page, pos, len, copied);
         if done < len {
             pagecache::forget_unfilled(&page, within_page(pos, len));
