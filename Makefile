@@ -20,7 +20,7 @@ TRACE ?= raw_syscalls,vfs,ext4,writeback,block,virtio
 OPTIONS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help run trace test build image user test-host test-qemu test-big test-crash test-routes bench bench-direct bench-fsync gdb check fmt doc setup clean
+.PHONY: help run trace test build image user test-host test-qemu test-big test-crash test-routes bench bench-direct bench-files bench-fsync gdb check fmt doc setup clean
 .PHONY: setup-run setup-test setup-check
 
 help: ## list the targets
@@ -72,6 +72,9 @@ bench: setup-run build user ## hot paths in guest instructions
 
 bench-direct: setup-run build user ## O_DIRECT and cold reads of a disk, beside Linux in the same QEMU
 	scripts/bench-direct.sh $(ARGS)
+
+bench-files: setup-run build user ## a file written and read, by the cache and by O_DIRECT, beside Linux in the same QEMU
+	scripts/bench-files.sh $(ARGS)
 
 bench-fsync: setup-run build user ## fsync and fdatasync: time and operations of the disk, beside Linux in the same QEMU
 	scripts/bench-fsync.sh $(ARGS)

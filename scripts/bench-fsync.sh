@@ -5,20 +5,13 @@
 # on its own copy. Exit status 77: Linux could not be had. `make build user` comes before.
 set -eu
 . "$(dirname "$0")/lib.sh"
-"$ROOT/scripts/linux.sh" --have || exit 77
-work=$(mktemp -d -p /dev/shm)
-trap 'rm -rf "$work"' EXIT
-mkdir -p "$work/tree/dev" "$work/tree/proc" "$work/tree/sys" "$work/tree/bin" "$work/tree/data"
-cp "$TARGET_DIR/aarch64-unknown-none-softfloat/release/syncbench" "$work/tree/bin/"
-truncate -s 256M "$work/one"
-mke2fs -q -F -t ext4 ${MKFS:-} -d "$work/tree" "$work/one"
+bench_begin
+bench_disk "$work/one" 256M syncbench
 cp --sparse=always "$work/one" "$work/two"
 run="/bin/syncbench /data vda ${1:-25}"
-echo "$run" >"$work/commands"
 
-# shellcheck disable=SC2086
-"$TARGET_DIR/release/quill" run --disk "$work/one" --memory 512M ":${run%% *}" ${run#* } >"$work/quill"
-"$ROOT/scripts/linux.sh" "$work/two" "$work/commands" >"$work/linux"
+bench_quill "$work/one" "$run" >"$work/quill"
+bench_linux "$work/two" "$run" >"$work/linux"
 e2fsck -fn "$work/one" >/dev/null 2>&1 || { echo "e2fsck: Quill's disk is not clean" >&2; exit 1; }
 
 awk '

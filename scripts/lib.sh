@@ -53,3 +53,54 @@ route() {
         die "no toolchain is set up yet; run \`make setup\`"
     fi
 }
+
+# --- for the bench-*.sh, which run one program under Quill and under Debian's Linux in the same QEMU
+
+# Linux can be had; else exit status 77. Then $work is a folder that goes when the script does. It lies in
+# memory, so that the host's own disk is not what is measured.
+bench_begin() {
+    "$ROOT/scripts/linux.sh" --have || exit 77
+    work=$(mktemp -d -p /dev/shm)
+    trap 'rm -rf "$work"' EXIT
+}
+
+# bench_disk FILE SIZE PROGRAM: an ext4 disk of mke2fs's defaults (MKFS: its options) with /bin/PROGRAM of
+# user/ and what Linux mounts on.
+bench_disk() {
+    mkdir -p "$work/tree/dev" "$work/tree/proc" "$work/tree/sys" "$work/tree/bin" "$work/tree/data"
+    cp "$TARGET_DIR/$BARE_TARGET/release/$3" "$work/tree/bin/"
+    truncate -s "$2" "$1"
+    # shellcheck disable=SC2086
+    mke2fs -q -F -t ext4 ${MKFS:-} -d "$work/tree" "$1"
+}
+
+# bench_quill DISK "COMMAND" [OPTION...], bench_linux DISK "COMMAND" [QEMU ARGUMENT...]: what the command
+# prints. Its words are split at spaces.
+bench_quill() {
+    disk=$1 command=$2
+    shift 2
+    # shellcheck disable=SC2086
+    "$TARGET_DIR/release/quill" run --disk "$disk" --memory 512M "$@" ":${command%% *}" ${command#* }
+}
+bench_linux() {
+    disk=$1
+    echo "$2" >"$work/commands"
+    shift 2
+    "$ROOT/scripts/linux.sh" "$disk" "$work/commands" "$@"
+}
+
+# bench_table QUILL LINUX: lines "WHAT: N us, ..." of both, the best of each, side by side.
+bench_table() {
+    awk -F': | us, ' '
+        function best(table) { if (!($1 in table) || $2 + 0 < table[$1]) table[$1] = $2 + 0 }
+        /us, / && FNR == NR { if (!($1 in quill)) order[++n] = $1; best(quill); next }
+        /us, / { best(linux) }
+        END {
+            printf "%-28s %10s %10s %8s\n", "", "Quill us", "Linux us", "ratio"
+            for (i = 1; i <= n; i++) {
+                k = order[i]
+                if (linux[k] > 0)
+                    printf "%-28s %10.1f %10.1f %8.2f\n", k, quill[k], linux[k], quill[k] / linux[k]
+            }
+        }' "$1" "$2"
+}

@@ -18,6 +18,7 @@
 #![no_std]
 
 pub mod check;
+pub mod clock;
 pub mod print;
 pub mod start;
 pub mod sys;

@@ -4,9 +4,9 @@
 #![no_std]
 #![no_main]
 
-use core::arch::asm;
 use core::ffi::CStr;
 
+use user::clock::Moment;
 use user::sys;
 use user::{Args, println, program};
 
@@ -43,9 +43,33 @@ fn main(args: Args) -> i32 {
     });
     sys::close(fd);
     sys::unlink(path);
+    growing_file(path, rounds);
     many_files(path, rounds);
     0
 }
+
+/// What 4 KiB cost that go behind the end of a new file, one call after the other: the calls alone, and with
+/// their share of the writeback, as far as it is begun (blocks allocated, requests with the disk): what
+/// follows is waiting.
+fn growing_file(path: &CStr, rounds: u64) {
+    let fd = sys::open(path, sys::O_WRONLY | sys::O_CREAT | sys::O_EXCL, 0o644) as i32;
+    if fd < 0 {
+        println!("cannot make {path:?}");
+        return;
+    }
+    let page = [3u8; 4096];
+    let pages = rounds.min(PAGES);
+    let begin = Moment::now();
+    measure_cold(pages, "write 4 KiB, growing file", &mut || sys::write(fd, &page));
+    let failed = u64::from(sys::sync_file_range(fd, 0, 0, SYNC_FILE_RANGE_WRITE) < 0);
+    print_cost("write 4 KiB, growing file, with writeback", begin.elapsed_ns(), pages, failed);
+    sys::close(fd);
+    sys::unlink(path);
+}
+
+/// Pages of the growing file: less than makes the flusher begin by itself.
+const PAGES: u64 = 4096;
+const SYNC_FILE_RANGE_WRITE: u32 = 2;
 
 /// What a file costs from its making to its end: `open` with O_CREAT, 1 KiB, `close`; `stat` of each;
 /// `unlink` of each. In a directory of their own, so that it grows and shrinks as they do.
@@ -123,26 +147,14 @@ fn measure(rounds: u64, what: &str, call: &mut dyn FnMut() -> isize) {
 
 /// The same without calls beforehand, where each call is made only once.
 fn measure_cold(rounds: u64, what: &str, call: &mut dyn FnMut() -> isize) {
-    let begin = counter();
+    let begin = Moment::now();
     let mut failed = 0;
     for _ in 0..rounds {
         failed += u64::from(call() < 0);
     }
-    let ticks = counter() - begin;
-    let ns = ticks * 1_000_000_000 / frequency();
+    print_cost(what, begin.elapsed_ns(), rounds, failed);
+}
+
+fn print_cost(what: &str, ns: u64, rounds: u64, failed: u64) {
     println!("{what}: {} per call, {failed} failed", ns / rounds.max(1));
-}
-
-fn counter() -> u64 {
-    let ticks: u64;
-    // SAFETY: reads a counter that EL0 may read.
-    unsafe { asm!("isb", "mrs {0}, cntvct_el0", out(reg) ticks) };
-    ticks
-}
-
-fn frequency() -> u64 {
-    let hz: u64;
-    // SAFETY: as above.
-    unsafe { asm!("mrs {0}, cntfrq_el0", out(reg) hz) };
-    hz
 }

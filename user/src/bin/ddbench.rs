@@ -7,9 +7,9 @@
 #![no_std]
 #![no_main]
 
-use core::arch::asm;
 use core::ffi::CStr;
 
+use user::clock::Moment;
 use user::sys;
 use user::{Args, println, program};
 
@@ -76,7 +76,7 @@ fn once(path: &CStr, kind: Kind, buffer: &mut [u8], total: usize) -> Result<u64,
         return Err(fd);
     }
     let fd = fd as i32;
-    let begin = counter();
+    let begin = Moment::now();
     let mut at = 0;
     let mut done = Ok(());
     while at < total && done.is_ok() {
@@ -85,9 +85,9 @@ fn once(path: &CStr, kind: Kind, buffer: &mut [u8], total: usize) -> Result<u64,
         done = if n == buffer.len() as isize { Ok(()) } else { Err(n) };
         at += buffer.len();
     }
-    let ticks = counter() - begin;
+    let ns = begin.elapsed_ns();
     sys::close(fd);
-    done.map(|()| ticks * 1_000_000_000 / frequency())
+    done.map(|()| ns)
 }
 
 /// The columns that `scripts/bench-direct.sh` reads: kind, KiB, then the figures.
@@ -96,18 +96,4 @@ fn report(what: &str, size: usize, total: usize, ns: u64) {
     let tenths_of_us = ns / 100 / ops.max(1);
     let mb_per_s = total as u64 * 1000 / ns.max(1);
     println!("{what}, {} KiB: {}.{} us, {mb_per_s} MB/s", size / KIB, tenths_of_us / 10, tenths_of_us % 10);
-}
-
-fn counter() -> u64 {
-    let ticks: u64;
-    // SAFETY: reads a counter that EL0 may read.
-    unsafe { asm!("isb", "mrs {0}, cntvct_el0", out(reg) ticks) };
-    ticks
-}
-
-fn frequency() -> u64 {
-    let hz: u64;
-    // SAFETY: as above.
-    unsafe { asm!("mrs {0}, cntfrq_el0", out(reg) hz) };
-    hz
 }

@@ -7,9 +7,9 @@
 #![no_std]
 #![no_main]
 
-use core::arch::asm;
 use core::ffi::CStr;
 
+use user::clock::Moment;
 use user::sys;
 use user::{Args, println, program};
 
@@ -68,13 +68,13 @@ fn main(args: Args) -> i32 {
 /// So many steps, from counters to counters. None when one fails.
 fn once(stat: &CStr, rounds: u32, step: &mut dyn FnMut(u32) -> bool) -> Option<Run> {
     let before = counts(stat)?;
-    let begin = counter();
+    let begin = Moment::now();
     for n in 0..rounds {
         if !step(n) {
             return None;
         }
     }
-    let ns = (counter() - begin) * 1_000_000_000 / frequency();
+    let ns = begin.elapsed_ns();
     let after = counts(stat)?;
     let did = Counts {
         reads: after.reads - before.reads,
@@ -153,18 +153,4 @@ impl Name {
     fn text(&self) -> &CStr {
         CStr::from_bytes_until_nul(&self.bytes).unwrap_or(c"/")
     }
-}
-
-fn counter() -> u64 {
-    let ticks: u64;
-    // SAFETY: reads a counter that EL0 may read.
-    unsafe { asm!("isb", "mrs {0}, cntvct_el0", out(reg) ticks) };
-    ticks
-}
-
-fn frequency() -> u64 {
-    let hz: u64;
-    // SAFETY: as above.
-    unsafe { asm!("mrs {0}, cntfrq_el0", out(reg) hz) };
-    hz
 }
