@@ -4,10 +4,10 @@ use alloc::boxed::Box;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::fmt;
-use core::sync::atomic::{AtomicBool, Ordering};
 
 use base::{Errno, Frame, Ino, Result, time::NSEC_PER_SEC};
 use pagecache::{BlockDevice, Buffer, MetadataJournal};
+use sync::atomic::{AtomicBool, Ordering};
 use sync::thread::Thread;
 use sync::{Mutex, SpinLock, WaitQueue};
 

@@ -8,9 +8,9 @@
 //! Sleeps on [`Bell`], which it owns in part; with none of the journal's locks.
 
 use alloc::sync::{Arc, Weak};
-use core::sync::atomic::{AtomicBool, Ordering};
 
 use base::{Result, time};
+use sync::atomic::{AtomicBool, Ordering};
 use sync::{WaitQueue, thread};
 
 use crate::journal::Journal;

@@ -23,12 +23,12 @@
 
 use alloc::sync::{Arc, Weak};
 use alloc::vec::Vec;
-use core::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 use base::units::SECTOR_SHIFT;
 use base::{Errno, FileBlock, FsBlock, PAGE_SHIFT, PageIndex, Result};
 use block::{BioFlags, Disk};
 use sync::Mutex;
+use sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 use crate::buffer::Buffer;
 use crate::filemap::{filemap_fdatawrite_range, filemap_write_and_wait_range};

@@ -28,9 +28,8 @@
 //! # Locking
 //! None: one atomic word each. `set` may be called from an interrupt handler.
 
-use core::sync::atomic::{AtomicU32, Ordering};
-
 use base::{Errno, Result};
+use sync::atomic::{AtomicU32, Ordering};
 
 const ERRNO: u32 = 0xfff;
 const SEEN: u32 = 1 << 12;

@@ -24,9 +24,8 @@
 //! are the journal's: set with the block's bytes locked for writing, changed by its commit under its own lock.
 //! Where JOURNALLED is set, DIRTY is not.
 
-use core::sync::atomic::{AtomicU64, Ordering};
-
 use base::FsBlock;
+use sync::atomic::{AtomicU64, Ordering};
 
 const PLACE_BITS: u32 = 48;
 const PLACE: u64 = (1 << PLACE_BITS) - 1;

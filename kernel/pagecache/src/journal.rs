@@ -20,9 +20,9 @@
 //! It must not wait for a transaction there.
 
 use alloc::sync::{Arc, Weak};
-use core::sync::atomic::{AtomicBool, Ordering};
 
 use sync::SpinLock;
+use sync::atomic::{AtomicBool, Ordering};
 
 use crate::buffer::Buffer;
 use crate::head;

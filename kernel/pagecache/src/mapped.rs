@@ -27,9 +27,9 @@
 
 use alloc::sync::{Arc, Weak};
 use alloc::vec::Vec;
-use core::sync::atomic::{AtomicUsize, Ordering};
 
 use base::{Frame, PAGE_SHIFT, PAGE_SIZE, UserAddr};
+use sync::atomic::{AtomicUsize, Ordering};
 use sync::{Mutex, ReadGuard, RwLock, WriteGuard};
 
 use crate::mapping::AddressSpace;

@@ -15,13 +15,14 @@
 
 use alloc::sync::{Arc, Weak};
 use core::ops::Range;
-use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering, fence};
+use core::sync::atomic::fence;
 
 use arrayvec::ArrayVec;
 use base::trace::kdev;
 use base::{DevId, Errno, PAGE_SHIFT, PAGE_SIZE, PageIndex, Result};
 use block::task_io;
 use sync::SpinLock;
+use sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 
 use crate::errseq::ErrSeq;
 use crate::mapped::Mapped;

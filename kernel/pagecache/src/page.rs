@@ -29,10 +29,10 @@
 
 use alloc::sync::{Arc, Weak};
 use core::ops::Deref;
-use core::sync::atomic::{AtomicU32, Ordering};
 
 use base::units::SECTOR_SHIFT;
 use base::{Errno, FileBlock, Frame, IovIter, PAGE_SHIFT, PAGE_SIZE, PageIndex, Result};
+use sync::atomic::{AtomicU32, Ordering};
 use sync::{ByteLock, ByteLocks, ByteReadGuard, ByteWriteGuard, WaitQueue};
 
 use crate::head::{self, BufferHead};

@@ -16,9 +16,9 @@
 //! the caller may hold page locks that the flusher or kswapd wants.
 
 use alloc::sync::Arc;
-use core::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use base::{Frame, Result, frame};
+use sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use sync::{Once, WaitQueue, thread};
 
 use crate::lru::{self, List};

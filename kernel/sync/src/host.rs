@@ -5,6 +5,7 @@
 
 use alloc::boxed::Box;
 use core::cell::Cell;
+use core::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread_local;
 use std::time::Duration;
@@ -12,12 +13,15 @@ use std::vec::Vec;
 
 use base::{Errno, Result};
 
+use crate::explore;
 use crate::tcb::Tcb;
 
 /// A wake that has come (true), and where its thread waits for it.
 pub struct Parker {
     token: Mutex<bool>,
     wake: Condvar,
+    /// The number of a scheduler's thread ([`explore`]), or 0.
+    pub explored: AtomicU64,
 }
 
 const LOOK_AT_CLOCK: Duration = Duration::from_millis(5);
@@ -40,16 +44,27 @@ impl Drop for Mine {
         if let Some(tcb) = self.0.take() {
             // SAFETY: the block stands for this thread, which is past its last line.
             unsafe { tcb.reset() };
-            unused().push(tcb);
+            give_back(tcb);
         }
     }
 }
 
-fn fresh(name: &'static str) -> &'static Tcb {
+impl Parker {
+    const fn new() -> Parker {
+        Parker { token: Mutex::new(false), wake: Condvar::new(), explored: AtomicU64::new(0) }
+    }
+}
+
+/// The block's thread is no more.
+pub fn give_back(tcb: &'static Tcb) {
+    tcb.parker.explored.store(0, Ordering::Relaxed);
+    unused().push(tcb);
+}
+
+/// A block for a new thread.
+pub fn fresh(name: &'static str) -> &'static Tcb {
     let kept = unused().pop();
-    let tcb = kept.unwrap_or_else(|| {
-        Box::leak(Box::new(Tcb::new(Parker { token: Mutex::new(false), wake: Condvar::new() })))
-    });
+    let tcb = kept.unwrap_or_else(|| Box::leak(Box::new(Tcb::new(Parker::new()))));
     tcb.assign(name);
     tcb
 }
@@ -60,6 +75,9 @@ pub fn current() -> &'static Tcb {
 
 /// The thread's block; if it has none yet, one with this name.
 fn named(name: &'static str) -> &'static Tcb {
+    if let Some((_, number)) = explore::mine() {
+        return explore::block(number, name);
+    }
     MINE.try_with(|mine| {
         mine.0.get().unwrap_or_else(|| {
             let tcb = fresh(name);
@@ -73,6 +91,9 @@ fn named(name: &'static str) -> &'static Tcb {
 
 /// Sleeps until [`unpark`], the deadline, or for no reason at all.
 pub fn park(deadline: Option<u64>) {
+    if let Some((scheduler, _)) = explore::mine() {
+        return if deadline.is_some() { scheduler.yield_now() } else { scheduler.park() };
+    }
     let parker = &current().parker;
     let mut token = parker.token.lock().unwrap_or_else(PoisonError::into_inner);
     while !*token {
@@ -92,6 +113,9 @@ pub fn park(deadline: Option<u64>) {
 }
 
 pub fn unpark(thread: &'static Tcb) {
+    if explore::unpark(thread) {
+        return;
+    }
     *thread.parker.token.lock().unwrap_or_else(PoisonError::into_inner) = true;
     thread.parker.wake.notify_one();
 }
@@ -100,7 +124,12 @@ pub fn spawn(name: &'static str, f: Box<dyn FnOnce() + Send>) -> Result<()> {
     let begin = move || {
         named(name);
         f();
+        explore::end_of_thread();
     };
+    if let Some((scheduler, _)) = explore::mine() {
+        scheduler.spawn(Box::new(begin));
+        return Ok(());
+    }
     let thread = std::thread::Builder::new().name(name.into()).spawn(begin);
     thread.map(drop).map_err(|_| Errno::ENOMEM)
 }
@@ -112,7 +141,10 @@ pub fn end_of_thread() {
 }
 
 pub fn yield_now() {
-    std::thread::yield_now();
+    match explore::mine() {
+        Some((scheduler, _)) => scheduler.yield_now(),
+        None => std::thread::yield_now(),
+    }
 }
 
 pub fn tick(_now_ns: u64) -> bool {
@@ -129,11 +161,15 @@ pub fn is_idle() -> bool {
 
 /// While a spinning lock is held by another: its holder may need our CPU.
 pub fn spin_wait() {
-    std::thread::yield_now();
+    yield_now();
 }
 
 /// Something that is never zero and another on each thread.
 pub fn cpu_mark() -> usize {
     thread_local!(static MARK: u8 = const { 0 });
-    MARK.with(|mark| mark as *const u8 as usize)
+    match explore::mine() {
+        // Numbers are small; addresses are not.
+        Some((_, number)) => number as usize,
+        None => MARK.with(|mark| mark as *const u8 as usize),
+    }
 }

@@ -7,6 +7,7 @@
 //! * [`ByteLock`]: the bytes of one block of a [`base::Frame`], as a slice, behind a sleeping lock.
 //! * [`thread`]: spawn, join, sleep, yield; [`PerThread`]: a value for each thread.
 //! * [`WorkQueue`]: a thread for what interrupts leave to do.
+//! * [`atomic`]: `core`'s atomic words, which on a host an explorer of thread orders may watch.
 //! * [`Once`], [`Lazy`]: set once, read often. A thread that finds one half-made spins, so the maker
 //!   must not sleep.
 //!
@@ -41,7 +42,10 @@ extern crate alloc;
 #[cfg(not(target_os = "none"))]
 extern crate std;
 
+pub mod atomic;
 mod byte_lock;
+#[cfg(not(target_os = "none"))]
+pub mod explore;
 pub mod irq;
 mod local;
 mod mutex;

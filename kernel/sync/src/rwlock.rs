@@ -20,8 +20,8 @@ use core::cell::UnsafeCell;
 use core::fmt;
 use core::marker::PhantomData;
 use core::ops::{Deref, DerefMut};
-use core::sync::atomic::{AtomicU32, Ordering};
 
+use crate::atomic::{AtomicU32, Ordering};
 use crate::wait::WaitQueue;
 
 const WRITER: u32 = 1 << 31;

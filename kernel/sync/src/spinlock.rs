@@ -13,8 +13,8 @@ use core::cell::UnsafeCell;
 use core::fmt;
 use core::marker::PhantomData;
 use core::ops::{Deref, DerefMut};
-use core::sync::atomic::{AtomicUsize, Ordering};
 
+use crate::atomic::{AtomicUsize, Ordering};
 use crate::{backend, irq};
 
 const FREE: usize = 0;

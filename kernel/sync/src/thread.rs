@@ -11,12 +11,12 @@
 
 use alloc::boxed::Box;
 use alloc::sync::Arc;
-use core::sync::atomic::{AtomicBool, Ordering};
 
 use base::Result;
 use base::trace::{Context, RecordFlags};
 use spin::Once;
 
+use crate::atomic::{AtomicBool, Ordering};
 use crate::backend;
 use crate::tcb::Tcb;
 use crate::wait::WaitQueue;

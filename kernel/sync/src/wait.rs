@@ -37,8 +37,9 @@ use core::fmt;
 use core::marker::PhantomPinned;
 use core::pin::{Pin, pin};
 use core::ptr;
-use core::sync::atomic::{AtomicBool, AtomicUsize, Ordering, fence};
+use core::sync::atomic::fence;
 
+use crate::atomic::{AtomicBool, AtomicUsize, Ordering};
 use crate::spinlock::SpinLock;
 use crate::tcb::Tcb;
 use crate::{backend, thread};

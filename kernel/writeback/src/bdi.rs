@@ -15,11 +15,11 @@
 use alloc::sync::{Arc, Weak};
 use alloc::vec::Vec;
 use core::ops::Range;
-use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 
 use base::units::SECTOR_SIZE;
 use base::{Errno, PAGE_SIZE, RateLimit, Result, time};
 use pagecache::{BlockDevice, WritebackControl, filemap_flush, stats};
+use sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use sync::{Mutex, SpinLock, WaitQueue, thread};
 
 use crate::bandwidth::{Bandwidth, Level};

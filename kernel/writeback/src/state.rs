@@ -5,11 +5,12 @@
 //! costs a few instructions. Its place in the lists belongs to the lists' lock.
 
 use alloc::sync::Arc;
-use core::sync::atomic::{AtomicU32, AtomicU64, Ordering, fence};
+use core::sync::atomic::fence;
 
 use base::{Ino, Result};
 use bitflags::bitflags;
 use sync::WaitQueue;
+use sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use crate::{AddressSpace, WritebackControl};
 
