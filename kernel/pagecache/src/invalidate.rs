@@ -3,8 +3,9 @@
 //! Who writes past the cache calls [`AddressSpace::invalidate_for_direct`] before, so that nobody
 //! finds the old bytes meanwhile, and [`AddressSpace::agree_with_disk`] after, for what was read in
 //! between. A page that a program has mapped is taken out of its page table; the next access brings the new
-//! bytes. What somebody else holds (a transfer under way, a pipe) cannot be taken away from him: such a page
-//! stays in the cache and is read again.
+//! bytes. Who else holds the bytes of a file's page (a transfer under way, a pipe) keeps them as they are, and the
+//! cache forgets them, as Linux does. A metadata page that somebody holds stays in the cache, for it is there that
+//! its users meet, and is read again.
 //!
 //! # Locking
 //! One page lock at a time. The new bytes come into a page of their own first, and from there into
@@ -23,7 +24,7 @@ use crate::page::LockedPage;
 use crate::reclaim;
 
 impl AddressSpace {
-    /// Drops the pages of a byte range but those somebody holds, waiting for I/O on them. EBUSY
+    /// Drops the pages of a byte range but metadata that somebody holds, waiting for I/O on them. EBUSY
     /// when one of them is dirty (`invalidate_inode_pages2_range`).
     pub(crate) fn invalidate_for_direct(&self, range: Range<u64>) -> Result<()> {
         let Some((first, last)) = page_range(&range) else { return Ok(()) };
@@ -31,16 +32,23 @@ impl AddressSpace {
             if page.is_dirty() {
                 return Err(Errno::EBUSY);
             }
-            self.unmap_page(page);
-            if !has_handles(page) {
-                self.detach(page);
-            }
+            self.take_out(page);
             Ok(())
         })
     }
 
-    /// The disk's bytes of a range have changed: drops the clean pages, and reads again those that somebody
-    /// holds. A page that cannot be read is an error of the file, told as one of
+    /// Nobody finds the page any more. False for a metadata page that somebody holds.
+    fn take_out(&self, page: &LockedPage) -> bool {
+        self.unmap_page(page);
+        let goes = !page.is_metadata() || !has_handles(page);
+        if goes {
+            self.detach(page);
+        }
+        goes
+    }
+
+    /// The disk's bytes of a range have changed: drops the clean pages, and reads metadata that somebody holds
+    /// again. A page that cannot be read is an error of the file, told as one of
     /// writeback.
     pub fn agree_with_disk(&self, disk: &Disk, range: Range<u64>) {
         let Some((first, last)) = page_range(&range) else { return };
@@ -50,10 +58,9 @@ impl AddressSpace {
                 // Written into since: newer than what went around it.
                 return Ok(());
             }
-            self.unmap_page(page);
-            if !has_handles(page) {
-                self.detach(page);
-            } else if let Err(error) = read_again(disk, page) {
+            if !self.take_out(page)
+                && let Err(error) = read_again(disk, page)
+            {
                 log::error!("page {} is in use and could not be read again: {error}", page.index());
                 self.wb_err().set(error);
             }
@@ -62,20 +69,17 @@ impl AddressSpace {
     }
 
     /// Drops the pages of a byte range, dirty ones too: the disk will no longer hold what they do.
-    /// Those that somebody holds stay, clean, for [`AddressSpace::agree_with_disk`]. A page
+    /// Metadata that somebody holds stays, clean, for [`AddressSpace::agree_with_disk`]. A page
     /// that is only partly in the range is written back by the caller before.
     pub fn truncate_range(&self, range: Range<u64>) {
         let Some((first, last)) = page_range(&range) else { return };
         // The closure never fails.
         let _ = self.for_each_idle(first, last, |page| {
-            self.unmap_page(page);
-            if has_handles(page) {
+            if !self.take_out(page) {
                 page.heads().iter().for_each(|head| {
                     head.clear(head::DIRTY);
                 });
                 self.cancel_dirty(page);
-            } else {
-                self.detach(page);
             }
             Ok(())
         });
@@ -83,8 +87,8 @@ impl AddressSpace {
 
     /// The blocks of a byte range, whole blocks, go or become unwritten: what is cached of them becomes
     /// zeros without a place, dirty or not. Pages that are wholly in the range are dropped, and programs that
-    /// have them mapped lose them (private copies stay), unless somebody holds them: he sees the zeros. Waits
-    /// for I/O on all of them (`truncate_pagecache_range`).
+    /// have them mapped lose them (private copies stay). Waits for I/O on all of them
+    /// (`truncate_pagecache_range`).
     pub fn truncate_pagecache_range(&self, range: Range<u64>) {
         // Before any page goes.
         self.forget_places();
@@ -96,11 +100,7 @@ impl AddressSpace {
             let from = range.start.saturating_sub(begin) as usize;
             let to = range.end.saturating_sub(begin).min(PAGE_SIZE as u64) as usize;
             let whole = from == 0 && to == PAGE_SIZE;
-            if whole {
-                self.unmap_page(page);
-            }
-            if whole && !has_handles(page) {
-                self.detach(page);
+            if whole && self.take_out(page) {
                 return Ok(());
             }
             self.write_protect(page);
