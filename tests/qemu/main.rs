@@ -14,6 +14,7 @@ mod disks;
 mod elevators;
 mod ext4_linux;
 mod fallocate;
+mod fsx;
 mod journal;
 mod large;
 mod launcher;
@@ -55,6 +56,7 @@ fn main() {
         power::trials(),
         pressure::trials(),
         machines::trials(),
+        fsx::trials(),
         mmaps::trials(),
         wild::trials(),
         xattr::trials(),

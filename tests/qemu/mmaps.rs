@@ -1,6 +1,4 @@
-//! Shared mappings of files: the programs `mmaps` and `fsx` under Quill, and under Linux on the same disk.
-//!
-//! `QUILL_FSX_OPS` says how many operations `fsx` does on each block size (`make test-big`: a million).
+//! Shared mappings of files: the program `mmaps` under Quill, and under Linux on the same disk.
 
 use libtest_mimic::Trial;
 use qemu_tests::{Outcome, Run, Verdict, debugfs, ensure, linux};
@@ -13,7 +11,6 @@ pub fn trials() -> Vec<Trial> {
     trials.push(trial("mmaps::larger_than_memory", larger_than_memory));
     for block_size in [1024, 4096] {
         trials.push(trial(format!("mmaps::quill::{block_size}"), move || quill(block_size)));
-        trials.push(trial(format!("mmaps::fsx::{block_size}"), move || fsx(block_size)));
     }
     trials
 }
@@ -39,7 +36,7 @@ fn larger_than_memory() -> Verdict {
     run.args(["/", "large"]).go().ends_with(0)?.says(" 0 did not")?.disk_is_clean()
 }
 
-/// Both programs run under Linux too; it keeps what was stored behind the end of a file.
+/// The program runs under Linux too; it keeps what was stored behind the end of a file.
 fn under_linux() -> Verdict {
     let outcome = program(4096)?;
     let disk = outcome.disk().ok_or("no disk")?;
@@ -47,12 +44,4 @@ fn under_linux() -> Verdict {
         ensure!(answer.status == 0, "{} under Linux\n{}", answer.command, answer.output);
     }
     outcome.disk_is_clean()
-}
-
-fn fsx(block_size: u32) -> Verdict {
-    let count = std::env::var("QUILL_FSX_OPS").ok().and_then(|n| n.parse().ok()).unwrap_or(20_000u32);
-    let seed = block_size.to_string();
-    let run = Run::user("fsx").block_size(block_size).options(["--size", "64M", "--memory", "64M"]);
-    let outcome = run.limit(120 + count / 200).args(["/f", &seed, &count.to_string(), "zeros"]).go();
-    outcome.ends_with(0)?.says(&format!("{count} operations of seed {seed}"))?.disk_is_clean()
 }
