@@ -301,6 +301,7 @@ impl Ext4Inode {
         }
         self.touch(Touch::Changed);
         if self.nlink() == 0 {
+            self.track_end();
             return self.store_as_orphan();
         }
         self.mark_dirty();

@@ -12,6 +12,11 @@
 //!   s_last_orphan = 14,  inode 14: i_dtime = 12,  inode 12: i_dtime = 0        chain = [12, 14]
 //! ```
 //!
+//! # Fast commits
+//! do not speak of it. Who comes and goes in one transaction was never on the disk's; one that was there before and
+//! leaves costs a whole commit. For a fast commit leads to the same without the list: an inode that has lost its last
+//! name is deleted by the replay, and of a file that is being cut none tells ([`Orphans::has`]).
+//!
 //! # Locking
 //! A handle, inside it `known` around each change; inside it one buffer guard at a time (an inode table's, or the
 //! superblock's). Nothing else is taken under it.
@@ -24,6 +29,8 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use base::{Errno, Ino, Result};
+use hashbrown::HashMap;
+use jbd2::Tid;
 use sync::Mutex;
 
 use crate::disk::feature::Compat;
@@ -44,12 +51,26 @@ pub struct Orphans {
 struct Known {
     chain: Vec<u32>,
     file: Option<OrphanFile>,
+    /// Where fast commits are written: those that came in a transaction that may run still, and which that is. The
+    /// list that a crash would find may have the others.
+    entered: HashMap<u32, Tid>,
+}
+
+impl Known {
+    fn has(&self, ino: u32) -> bool {
+        self.chain.contains(&ino) || self.file.as_ref().is_some_and(|file| file.contains(ino))
+    }
 }
 
 impl Orphans {
     /// An empty one.
     pub fn new() -> Orphans {
         Orphans { known: Mutex::new(Known::default()) }
+    }
+
+    /// Whether the inode is among them.
+    pub(crate) fn has(&self, ino: u32) -> bool {
+        self.known.lock().has(ino)
     }
 }
 
@@ -75,11 +96,15 @@ impl Node {
         let fs = self.fs();
         fs.check_writable()?;
         let mut known = fs.orphans.known.lock();
-        let Known { chain, file } = &mut *known;
+        if let Some(tid) = fs.fast_commit_tid()
+            && !known.has(self.ino32())
+        {
+            known.entered.insert(self.ino32(), tid);
+        }
+        let Known { chain, file, .. } = &mut *known;
         if chain.contains(&self.ino32()) {
             return Ok(false);
         }
-        fs.mark_ineligible();
         if let Some(file) = file
             && fs.geometry().has_compat(Compat::HAS_JOURNAL)
             && (file.contains(self.ino32()) || file.add(self.ino32()))
@@ -112,13 +137,18 @@ impl Node {
     /// Takes it off the list; `clear` takes the list's link out of `i_dtime`.
     fn del_orphan_from(&self, known: &mut Known, clear: impl FnOnce()) -> Result<()> {
         let fs = self.fs();
-        let Known { chain, file } = known;
-        if file.as_mut().is_some_and(|file| file.remove(self.ino32())) {
+        if let Some(tid) = fs.fast_commit_tid()
+            && known.has(self.ino32())
+            && known.entered.remove(&self.ino32()) != Some(tid)
+        {
+            // The list that a crash would find has it, and a fast commit cannot say that it has left.
             fs.mark_ineligible();
+        }
+        let Known { chain, file, .. } = known;
+        if file.as_mut().is_some_and(|file| file.remove(self.ino32())) {
             return Ok(());
         }
         let Some(at) = chain.iter().position(|&n| n == self.ino32()) else { return Ok(()) };
-        fs.mark_ineligible();
         let older = at.checked_sub(1).and_then(|i| chain.get(i)).copied().unwrap_or(0);
         match chain.get(at + 1) {
             Some(&newer) => link(fs, newer, older)?,

@@ -110,7 +110,7 @@ impl Node {
         let _no_faults = self.mapping().invalidate_lock();
         self.settle_cut(size)?;
         {
-            let _handle = self.fs().start(credits::orphan() + credits::zeroed_block())?;
+            let _handle = self.fs().start_tracked(credits::orphan() + credits::zeroed_block())?;
             if journalled {
                 self.zero_within_block(size, block_end)?;
             }
@@ -119,10 +119,16 @@ impl Node {
             self.note_ordered(size..block_end);
             self.add_orphan()?;
             self.set_size(size);
+            self.track_range(self.first_behind(size)..MAX_BLOCKS);
             self.mark_dirty();
         }
         self.mapping().truncate_pagecache(size);
         self.free_behind(size)
+    }
+
+    /// The first file block that lies wholly behind `size`.
+    fn first_behind(&self, size: u64) -> u64 {
+        size.div_ceil(self.fs().geometry().block_size() as u64)
     }
 
     /// Drops pages and blocks behind i_size: after a write that ended short, and for an orphan that was
@@ -141,8 +147,7 @@ impl Node {
             return Ok(());
         }
         window::discard(self);
-        let first = size.div_ceil(self.fs().geometry().block_size() as u64);
-        self.remove_blocks(first, MAX_BLOCKS, || {})
+        self.remove_blocks(self.first_behind(size), MAX_BLOCKS, || {})
     }
 
     /// Takes the file blocks `from..to` out of the map and frees them, a chunk at a time, and brings the inode
@@ -150,7 +155,7 @@ impl Node {
     /// their place before has to be done with them when it returns.
     pub(crate) fn remove_blocks(&self, from: u64, to: u64, between: impl Fn()) -> Result<()> {
         loop {
-            let _handle = self.fs().start(credits::chunk(self))?;
+            let _handle = self.fs().start_tracked(credits::chunk(self))?;
             let done = self.remove_chunk(from, to, &between);
             self.mark_dirty();
             if done? {
@@ -165,6 +170,7 @@ impl Node {
         let mut gone = Removed::new(self);
         let done = {
             let _alone = self.data_sem().write();
+            self.track_range(from..to);
             self.forget_delayed(from, to);
             // Below 2^32 where there is anything to forget.
             self.extents.forget(u32::try_from(from).unwrap_or(u32::MAX), to);

@@ -26,7 +26,8 @@
 //! # Invariants
 //! 1. A record tells of a moment at which no handle was active, so of whole operations.
 //! 2. Data that a record makes visible are on stable storage before it. Pages may be dropped instead of written
-//!    while the data are waited for: who does so marks the transaction first, and then the record is not written.
+//!    while the data are waited for: who does so says it first ([`Journal::spoil_fast_commit`]), and then the record
+//!    is not written.
 //! 3. What a record could not tell is never lost: without the record the whole transaction is committed.
 //!
 //! # Locking
@@ -84,6 +85,8 @@ pub(crate) struct FastArea {
     used: u32,
     /// Records whose writing was begun.
     begun: u64,
+    /// Times that data were dropped which one under way may have told of.
+    spoilt: u64,
 }
 
 impl FastArea {
@@ -125,13 +128,28 @@ impl Journal {
         !self.fast_area().lock().blocks.is_empty()
     }
 
-    /// What the running transaction changes cannot be told by a fast commit. Inside a handle; or before pages
-    /// are dropped that it may still want to write.
+    /// What the running transaction changes cannot be told by a fast commit. Inside a handle.
     #[cold]
     pub fn mark_ineligible(&self) {
         if let Some(running) = &mut self.state().lock().running {
             running.ineligible = true;
         }
+    }
+
+    /// Whether the running transaction, if it is this one, has changed what cannot be told.
+    pub fn is_ineligible(&self, tid: Tid) -> bool {
+        let state = self.state().lock();
+        state.running.as_ref().is_some_and(|running| running.tid == tid && running.ineligible)
+    }
+
+    /// Pages are about to be dropped whose data a fast commit under way may have told of: it will not do. One that
+    /// begins later tells of how things are then. Inside the handle that makes the data unreachable.
+    pub fn spoil_fast_commit(&self) {
+        self.fast_area().lock().spoilt += 1;
+    }
+
+    fn times_spoilt(&self) -> u64 {
+        self.fast_area().lock().spoilt
     }
 
     /// Whether a fast commit of the transaction may do: it is the one that runs.
@@ -197,17 +215,19 @@ impl Role<'_> {
     /// Whether a record was written; None when a commit has to do it.
     fn fast_commit(&self, tid: Tid, tell: impl FnOnce(&FastPlace) -> Told) -> Option<bool> {
         let journal = self.journal();
-        let (place, record, ordered) = {
+        let (place, record, ordered, spoilt) = {
             let _barrier = journal.lock_updates();
             if !journal.is_eligible(tid) {
                 return None;
             }
+            let spoilt = journal.times_spoilt();
             let place = journal.fast_place(tid);
             match tell(&place) {
                 Told::Nothing => return Some(false),
                 Told::Refused => return journal.refuse(),
                 Told::Record(record) => {
-                    (place, record, mem::take(&mut journal.lists().lock().running.ordered))
+                    let ordered = mem::take(&mut journal.lists().lock().running.ordered);
+                    (place, record, ordered, spoilt)
                 }
             }
         };
@@ -216,6 +236,7 @@ impl Role<'_> {
         let written = fits
             && self.write_fast_data(&ordered).is_ok()
             && journal.is_eligible(tid)
+            && journal.times_spoilt() == spoilt
             && self.write_fast_record(&place, &record).is_ok();
         if written { Some(true) } else { journal.refuse() }
     }

@@ -92,7 +92,7 @@ impl<'a> Tree<'a> {
     /// when there is no hole.
     pub fn insert(&self, new: Entry) -> Result<()> {
         self.inode.delayed.forget_hole();
-        self.inode.track_range(new.block, new.len);
+        self.inode.track_range(u64::from(new.block)..new.end());
         if self.edit(None, |b| insert_into_root(b, &new))?? {
             return Ok(());
         }
@@ -115,7 +115,7 @@ impl<'a> Tree<'a> {
     /// Makes `len` blocks from `block` on written or unwritten; they lie in one extent that is the other,
     /// and are at most [`MAX_UNWRITTEN`](crate::disk::extent::MAX_UNWRITTEN). ENOSPC.
     pub fn convert(&self, block: u32, len: u32, unwritten: bool) -> Result<()> {
-        self.inode.track_range(block, len);
+        self.inode.track_range(u64::from(block)..u64::from(block) + u64::from(len));
         for _ in 0..ROUNDS {
             let path = self.walk(block)?;
             let Some(leaf) = path.last().copied() else { break };

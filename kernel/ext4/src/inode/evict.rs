@@ -5,6 +5,9 @@
 //! the number. What is one chunk goes in that last handle, too. A crash in between finds the inode on the orphan list and goes on; an I/O error leaves it
 //! there for the next mount or e2fsck.
 //!
+//! A fast commit has told of the name that went, and needs no more: an inode that lost its last one in an earlier
+//! transaction is on the disk's orphan list, and leaving that costs a whole commit.
+//!
 //! # Locking
 //! A use that is dropped inside a handle is kept until that has ended ([`crate::journal::Later`]). Who wants the
 //! number's slot may hold a handle, so the slot is free before the last handle ends, and no handle
@@ -62,7 +65,7 @@ impl Node {
         let small = self.is_mapped() && self.is_one_chunk();
         if self.is_mapped() && !small {
             {
-                let _handle = self.fs.start(credits::inode())?;
+                let _handle = self.fs.start_tracked(credits::inode())?;
                 self.settle_ordered(0..u64::MAX)?;
             }
             self.set_size(0);
@@ -70,7 +73,7 @@ impl Node {
             self.free_behind(0)?;
         }
         let blocks = if small { credits::chunk(self) } else { 0 };
-        let _handle = self.fs.start(blocks + credits::evict())?;
+        let _handle = self.fs.start_tracked(blocks + credits::evict())?;
         // Dropped before the handle.
         let _leaving = leaving;
         if small {

@@ -5,8 +5,8 @@
 //!   pages dropped   ──▶ settle_ordered first: a transaction that commits meanwhile still wants them
 //! ```
 //! Without the second, a file that grew in one transaction and is cut or deleted in the next would show, after
-//! a crash between the two, what its blocks held before. A fast commit does not wait for
-//! them: there is none of a transaction in which pages are dropped.
+//! a crash between the two, what its blocks held before. A fast commit that is under way when they are dropped
+//! comes to nothing.
 //!
 //! # Locking
 //! [`OrderedInode`] is called by the thread that commits. It takes page locks and `data_sem` shared, and
@@ -97,7 +97,9 @@ impl Node {
     /// for is written first. Inside the handle that makes the bytes unreachable.
     pub(crate) fn settle_ordered(&self, bytes: Range<u64>) -> Result<()> {
         let Some(journal) = self.fs().journal() else { return Ok(()) };
-        self.fs().mark_ineligible();
+        if self.fs().tracker.is_on() {
+            journal.spoil_fast_commit();
+        }
         let ours = journal.newest_tid();
         let waits = self.last_ordered.any(|tid| tid != ours && !journal.is_committed(tid));
         if !waits || !self.mapping().has_dirty() {

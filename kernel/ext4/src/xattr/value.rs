@@ -65,6 +65,7 @@ impl Node {
 
     /// One entry less leads to a value's inode; without any it is deleted with its last use.
     pub(super) fn leave_value_inode(&self, ino: u32) -> Result<()> {
+        self.fs().mark_ineligible();
         let holder = self.value_inode(ino)?;
         let _alone = holder.rwsem().write();
         let last = holder.with_meta(|m| {

@@ -3,7 +3,7 @@
 //! # Order
 //! ```text
 //!   for each name    of a new file: INODE, its ranges, CREAT     else LINK, UNLINK
-//!   for each other inode    its ranges, INODE
+//!   for each other inode, and new ones that have got or lost more names    its ranges, INODE
 //! ```
 //! as Linux does it, whose replay applies word after word: a name never leads to an inode that is not there.
 //!
@@ -15,12 +15,13 @@
 //! table, its ranges are looked up in its tree.
 //!
 //! # What cannot be told
-//! Inodes that are not in memory any more or have no name, files that are not mapped by extents or lie in their inode, those whose
-//! data go through the journal, and more than the area has room for. Then the whole transaction is committed.
+//! Inodes that are not in memory any more, files that are not mapped by extents or lie in their inode, those whose
+//! data go through the journal, those that are just being cut, and more than the area has room for. Then the whole
+//! transaction is committed.
 //!
 //! # Locking
 //! No handle is active, and none can start before this has ended; so nothing here may wait for one. `data_sem`
-//! shared, byte guards.
+//! shared, the orphan list, byte guards.
 
 use alloc::boxed::Box;
 use alloc::collections::BTreeSet;
@@ -34,6 +35,7 @@ use vfs::FileType;
 use super::track::Tracked;
 use crate::disk::fast_commit::{Change, NameChange, Writer};
 use crate::disk::inode::{BASE_SIZE, InodeFlags};
+use crate::extent::node::MAX_BLOCKS;
 use crate::extent::tree::{Lookup, Tree};
 use crate::fs::Ext4Fs;
 use crate::inode::Node;
@@ -71,10 +73,13 @@ impl Teller<'_> {
         for named in &tracked.names {
             if named.what == NameChange::Create {
                 let node = self.fs.inodes.find(named.ino)?;
-                let range = tracked.inodes.get(&named.ino).cloned().unwrap_or_default();
                 self.inode(&node, true)?;
-                self.ranges(&node, range)?;
+                // All of it: e2fsck leaves a number that is given again the blocks of the inode before it.
+                self.ranges(&node, 0..MAX_BLOCKS)?;
                 self.done.insert(named.ino);
+            } else {
+                // Linux's replay counts its names: how many there are in the end is to be told behind them.
+                self.done.remove(&named.ino);
             }
             let (what, parent, ino, name) = (named.what, named.parent, named.ino, named.name.clone());
             self.say(Change::Name { what, parent, ino, name })?;
@@ -96,7 +101,8 @@ impl Teller<'_> {
 
     /// The inode's bytes in the table, without the attributes behind them. `mapped`: not they alone have changed.
     fn inode(&mut self, node: &Arc<Node>, mapped: bool) -> Option<()> {
-        if !can_be_told(node, mapped) {
+        // What is being cut will be another in the next handle, and the orphan list knows.
+        if !can_be_told(node, mapped) || self.fs.orphans.has(node.ino32()) {
             return None;
         }
         let raw = node.with_table_slot(|slot| Box::from(slot.get(..told_len(slot)).unwrap_or(slot)))?;
@@ -107,24 +113,23 @@ impl Teller<'_> {
     fn ranges(&mut self, node: &Arc<Node>, range: Range<u64>) -> Option<()> {
         let ino = node.ino32();
         let _shared = node.data_sem().read();
-        let mut at = u32::try_from(range.start).ok()?;
-        while u64::from(at) < range.end {
-            let left = range.end - u64::from(at);
-            let len = match Tree::of(node).lookup(at).ok()? {
+        let mut at = range.start;
+        while at < range.end {
+            let (first, left) = (u32::try_from(at).ok()?, range.end - at);
+            let len = match Tree::of(node).lookup(first).ok()? {
                 Lookup::Found(entry) => {
                     // At most the entry's length, a u32.
-                    let len = (entry.end() - u64::from(at)).min(left) as u32;
-                    self.say(Change::Add { ino, entry: entry.part(at, len) })?;
+                    let len = (entry.end() - at).min(left) as u32;
+                    self.say(Change::Add { ino, entry: entry.part(first, len) })?;
                     len
                 }
                 Lookup::Hole { next, .. } => {
-                    let hole = next.saturating_sub(u64::from(at)).max(1).min(left);
-                    let len = u32::try_from(hole).ok()?;
-                    self.say(Change::Del { ino, first: at, len })?;
+                    let len = u32::try_from(next.saturating_sub(at).max(1).min(left)).ok()?;
+                    self.say(Change::Del { ino, first, len })?;
                     len
                 }
             };
-            at = at.checked_add(len)?;
+            at += u64::from(len);
         }
         Some(())
     }
@@ -138,7 +143,7 @@ fn can_be_told(node: &Node, mapped: bool) -> bool {
         FileType::Regular => flags.contains(InodeFlags::EXTENTS),
         _ => !mapped,
     };
-    // Linux's replay does not find an inode without names.
+    // Linux's replay does not find an inode without names; none is tracked.
     known && node.nlink() != 0 && !flags.intersects(InodeFlags::INLINE_DATA | InodeFlags::JOURNAL_DATA)
 }
 

@@ -9,11 +9,16 @@
 //! ```text
 //!   told            by
 //!   an inode        Node::store, when it goes to its table
-//!   a range         Tree::insert, convert: the least range of a file that has all of them, as in Linux
+//!   a range         Tree::insert, convert, Node::remove_chunk: the least range of a file that has all of them, as in
+//!                   Linux; and all behind its end when a file is cut
 //!   a name          namei, when it came or went
+//!   an end          namei, when an inode has lost its last name: what was told of it before is forgotten
 //! ```
+//! Of an inode without names nothing is told but that they went: whoever replays that deletes it. Its number may be
+//! another's then, in the same transaction; its blocks may not before the commit (`balloc/pending.rs`).
+//!
 //! Within a tracked operation, these call [`Ext4Fs::mark_ineligible`] when they change something: the orphan
-//! list, the superblock, attributes, and who drops pages that a commit would have written.
+//! list, when one leaves that a crash would find there, the superblock, attributes.
 //!
 //! # Locking
 //! A spin lock for the length of an insertion. Called inside a handle, so that the transaction is the thread's.
@@ -33,6 +38,7 @@ use sync::SpinLock;
 use vfs::FileType;
 
 use crate::disk::fast_commit::NameChange;
+use crate::disk::inode::InodeFlags;
 use crate::fs::Ext4Fs;
 use crate::inode::Node;
 
@@ -80,6 +86,19 @@ impl Tracked {
     }
 }
 
+impl Tracked {
+    /// The inode has lost its last name. Those that it got and lost since it was made, if that is to be told yet,
+    /// never were.
+    fn forget(&mut self, ino: u32) {
+        self.inodes.remove(&ino);
+        let made = |named: &Named| named.ino == ino && named.what == NameChange::Create;
+        if let Some(at) = self.names.iter().rposition(made) {
+            let mut n = 0..;
+            self.names.retain(|named| n.next().is_none_or(|n| n < at) || named.ino != ino);
+        }
+    }
+}
+
 /// See the module.
 #[derive(Default)]
 pub(crate) struct Tracker {
@@ -116,6 +135,12 @@ impl Ext4Fs {
         }
     }
 
+    /// The running transaction, where fast commits are written. Inside a handle.
+    #[inline]
+    pub(crate) fn fast_commit_tid(&self) -> Option<Tid> {
+        self.journal().filter(|_| self.tracker.is_on()).map(|journal| journal.newest_tid())
+    }
+
     /// A name came or went.
     #[inline]
     pub(crate) fn track_name(&self, what: NameChange, parent: u32, ino: u32, name: &[u8]) {
@@ -147,18 +172,36 @@ impl Node {
     /// The inode has gone to its table. Directories are not told of, as in Linux: their names are.
     #[inline]
     pub(crate) fn track_stored(&self) {
-        if self.fs().tracker.is_on() && self.kind() != FileType::Directory {
+        if self.is_tracked() {
             self.fs().track(|all| all.add_range(self.ino32(), 0..0));
         }
     }
 
-    /// These blocks of the file are mapped in another way.
+    /// These blocks of the file are mapped in another way, or no longer.
     #[inline]
-    pub(crate) fn track_range(&self, first: u32, len: u32) {
-        if self.fs().tracker.is_on() && self.kind() != FileType::Directory {
-            let first = u64::from(first);
-            self.fs().track(|all| all.add_range(self.ino32(), first..first + u64::from(len)));
+    pub(crate) fn track_range(&self, blocks: Range<u64>) {
+        if self.is_tracked() {
+            self.fs().track(|all| all.add_range(self.ino32(), blocks));
         }
+    }
+
+    /// The inode has lost its last name: nothing more is told of it than that. Inside the handle.
+    #[inline]
+    pub(crate) fn track_end(&self) {
+        if !self.fs().tracker.is_on() {
+            return;
+        }
+        // The replay deletes it: it must be one whose blocks that knows.
+        if self.is_mapped() && !self.flags().contains(InodeFlags::EXTENTS)
+            || self.flags().contains(InodeFlags::JOURNAL_DATA)
+        {
+            self.fs().mark_ineligible();
+        }
+        self.fs().track(|all| all.forget(self.ino32()));
+    }
+
+    fn is_tracked(&self) -> bool {
+        self.fs().tracker.is_on() && self.kind() != FileType::Directory && self.nlink() != 0
     }
 }
 
@@ -180,5 +223,22 @@ mod tests {
         assert!(tracker.take(Tid(2)).inodes.is_empty());
         add(2, 1..2);
         assert!(tracker.take(Tid(3)).inodes.is_empty());
+    }
+
+    #[test]
+    fn of_an_inode_that_was_made_and_lost_its_names_nothing_is_told() {
+        use NameChange::{Create, Link, Unlink};
+        let mut all = Tracked::default();
+        // Inode 12 was there before; its number is another's later.
+        for (what, ino) in [(Unlink, 12), (Create, 13), (Create, 12), (Link, 13), (Link, 12), (Unlink, 12)] {
+            all.names.push(Named { what, parent: 2, ino, name: Box::default() });
+            all.add_range(ino, 0..1);
+        }
+        all.forget(12);
+        let left: Vec<_> = all.names.iter().map(|named| (named.what, named.ino)).collect();
+        assert_eq!(left, [(Unlink, 12), (Create, 13), (Link, 13)]);
+        assert_eq!(all.inodes.keys().copied().collect::<Vec<_>>(), [13]);
+        all.forget(12);
+        assert_eq!(all.names.len(), 3, "of one that was there before, its names that went are told");
     }
 }
