@@ -36,6 +36,7 @@ use pagecache::Buffer;
 use crate::checkpoint::Logged;
 use crate::journal::Journal;
 use crate::log_writer::LogWriter;
+use crate::priority::Meanwhile;
 use crate::role::Role;
 use crate::state::{Committing, Phase, Running, Stage};
 use crate::stats::RunStats;
@@ -106,6 +107,7 @@ impl Role<'_> {
         if journal.is_aborted() {
             return Err(Errno::EIO);
         }
+        let _prio = Meanwhile::of(journal.tuning().ioprio);
         let begun = time::monotonic_ns();
         journal.step(Step::Start);
         if !self.lock() {

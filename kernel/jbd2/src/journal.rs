@@ -6,6 +6,7 @@ use alloc::vec::Vec;
 use core::fmt;
 
 use base::{Errno, Frame, Ino, Result, time::NSEC_PER_SEC};
+use block::ioprio::IoPrio;
 use pagecache::{BlockDevice, Buffer, MetadataJournal};
 use sync::atomic::{AtomicBool, Ordering};
 use sync::thread::Thread;
@@ -16,6 +17,7 @@ use crate::disk::Checksums;
 use crate::fast_commit::FastArea;
 use crate::handle::Spent;
 use crate::log::{Log, LogMap};
+use crate::priority;
 use crate::registry;
 use crate::state::{Limits, State};
 use crate::stats::{Counters, Stats};
@@ -46,6 +48,8 @@ pub struct Options {
     pub wide: bool,
     /// A failed write of ordered data gives the journal up (`data_err=abort`).
     pub abort_on_data_error: bool,
+    /// With which I/O priority transactions are committed (`journal_ioprio`).
+    pub ioprio: IoPrio,
     /// The log gets an area of fast commits, if that leaves room enough, and they are written there.
     pub fast_commit: bool,
     /// Whether a thread (`jbd2`) commits what grows old. Without it a test decides itself.
@@ -63,6 +67,7 @@ impl Default for Options {
             checksums: None,
             wide: false,
             abort_on_data_error: false,
+            ioprio: priority::DEFAULT,
             fast_commit: false,
             thread: true,
         }

@@ -80,6 +80,7 @@ mod handle;
 mod journal;
 pub mod log;
 mod log_writer;
+pub mod priority;
 pub mod recovery;
 mod registry;
 mod revoke;

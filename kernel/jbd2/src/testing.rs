@@ -7,6 +7,7 @@ use std::vec::Vec;
 
 use base::units::SECTOR_SIZE;
 use base::{DevId, Errno, FsBlock, Result, Sector};
+use block::ioprio::IoPrio;
 use block::{BioFlags, BioOp, Disk, Driver, InFlight, Limits};
 use pagecache::BlockDevice;
 
@@ -52,6 +53,8 @@ struct Content {
     /// These requests fail: writes and flushes counted from 0.
     fail: Option<Range<usize>>,
     changes: usize,
+    /// The priorities of writes.
+    priorities: Vec<IoPrio>,
 }
 
 /// A disk with a volatile cache, which knows what it was asked to do, in which order.
@@ -80,6 +83,11 @@ impl CacheDisk {
     /// How many events there were.
     pub fn now(&self) -> usize {
         self.content().events.len()
+    }
+
+    /// With which priorities it was asked to write since this was asked last.
+    pub fn take_priorities(&self) -> Vec<IoPrio> {
+        core::mem::take(&mut self.content().priorities)
     }
 
     /// Begins to count anew.
@@ -173,6 +181,7 @@ impl Content {
                     data.extend(part);
                 }
                 self.bytes[at..at + data.len()].copy_from_slice(&data);
+                self.priorities.push(request.origin().prio);
                 let fua = request.flags().contains(BioFlags::FUA);
                 self.events.push(Event::Write { sector: request.sector().0, bytes: data, fua });
             }

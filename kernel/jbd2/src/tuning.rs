@@ -6,6 +6,8 @@
 //! # Locking
 //! Part of `state`. A commit that is under way may take one step with the old value and the next with the new.
 
+use block::ioprio::IoPrio;
+
 use crate::journal::{Journal, Options};
 
 /// The options that are no part of the log's format.
@@ -21,6 +23,8 @@ pub struct Tuning {
     pub barrier: bool,
     /// A failed write of ordered data gives the journal up (`data_err=abort`).
     pub abort_on_data_error: bool,
+    /// With which I/O priority transactions are committed (`journal_ioprio`).
+    pub ioprio: IoPrio,
 }
 
 impl From<&Options> for Tuning {
@@ -31,6 +35,7 @@ impl From<&Options> for Tuning {
             max_batch_ns: options.max_batch_ns,
             barrier: options.barrier,
             abort_on_data_error: options.abort_on_data_error,
+            ioprio: options.ioprio,
         }
     }
 }

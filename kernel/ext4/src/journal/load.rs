@@ -306,6 +306,7 @@ fn options(fs: &Ext4Fs) -> jbd2::Options {
         checksums: Some(checksums),
         wide: fs.geometry().has_incompat(Incompat::BIT64),
         abort_on_data_error: fs.is_on(Flag::DATA_ERR_ABORT),
+        ioprio: options.journal_ioprio.unwrap_or(jbd2::priority::DEFAULT),
         // Data that go through the journal are told by nothing else.
         fast_commit: fs.geometry().has_compat(Compat::FAST_COMMIT) && fs.data_mode() != DataMode::Journal,
         thread: true,

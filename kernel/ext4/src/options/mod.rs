@@ -24,6 +24,7 @@ mod table;
 
 use base::{Errno, Result};
 use bitflags::bitflags;
+use block::ioprio::IoPrio;
 use vfs::MountFlags;
 
 use crate::geometry::ErrorPolicy;
@@ -129,6 +130,8 @@ pub struct Options {
     pub inode_readahead: Option<u32>,
     /// `min_batch_time=` and `max_batch_time=`, in microseconds.
     pub batch_time: (Option<u32>, Option<u32>),
+    /// `journal_ioprio=`: the priority of commits.
+    pub journal_ioprio: Option<IoPrio>,
     /// `data=`; None: what the superblock says.
     pub data: Option<DataMode>,
     /// `journal_dev=`: the device number of an external journal, as the kernel's `dev_t` has it.

@@ -1,5 +1,7 @@
 //! The words.
 
+use block::ioprio::{IoClass, IoPrio, LEVELS};
+
 use super::{DataMode, Flag, Options};
 use crate::geometry::ErrorPolicy;
 
@@ -117,7 +119,7 @@ pub(super) const ROWS: &[(&str, Meaning)] = &[
     ("block_validity", On(Flag::BLOCK_VALIDITY)),
     ("noblock_validity", Off(Flag::BLOCK_VALIDITY)),
     ("inode_readahead_blks=", Number(readahead)),
-    ("journal_ioprio=", Number(|_, n| if n <= 7 { Ok(()) } else { Err("must be 0 to 7") })),
+    ("journal_ioprio=", Number(ioprio)),
     ("auto_da_alloc", Off(Flag::NO_AUTO_DA_ALLOC)),
     ("auto_da_alloc=", Inverse(Flag::NO_AUTO_DA_ALLOC)),
     ("noauto_da_alloc", On(Flag::NO_AUTO_DA_ALLOC)),
@@ -158,6 +160,17 @@ fn store(field: &mut Option<u32>, n: u32) -> Result<(), &'static str> {
 /// A user or a group; the largest number is nobody's.
 fn owner(field: &mut Option<u32>, id: u32) -> Result<(), &'static str> {
     if id == u32::MAX { Err("is not valid") } else { store(field, id) }
+}
+
+/// A level of best effort.
+fn ioprio(options: &mut Options, n: u32) -> Result<(), &'static str> {
+    match u8::try_from(n) {
+        Ok(level) if level < LEVELS => {
+            options.journal_ioprio = Some(IoPrio::new(IoClass::BestEffort, level));
+            Ok(())
+        }
+        _ => Err("must be 0 to 7"),
+    }
 }
 
 /// `commit=0` is the default, 5 seconds.

@@ -1,3 +1,5 @@
+use block::ioprio::{IoClass, IoPrio};
+
 use super::*;
 use crate::geometry::testing::geometry;
 
@@ -94,6 +96,15 @@ fn flags_of_mount_2() {
     let flags = MountFlags::SYNCHRONOUS | MountFlags::NODEV;
     assert_eq!(Options::default().with_mount_flags(flags).on(Flag::ACL), Flag::SYNC | Flag::ACL);
     assert_eq!(Options::parse("noacl", Flavor::Ext4).unwrap().on(Flag::ACL), Flag::empty());
+}
+
+#[test]
+fn commits_have_a_priority() {
+    let first = Options::parse("journal_ioprio=6", Flavor::Ext4).unwrap();
+    let prio = IoPrio::new(IoClass::BestEffort, 6);
+    assert_eq!(first.journal_ioprio, Some(prio));
+    assert_eq!(first.text(&geometry()), "", "Linux does not show it either");
+    assert_eq!(first.and("commit=3").unwrap().journal_ioprio, Some(prio), "a remount leaves it");
 }
 
 #[test]

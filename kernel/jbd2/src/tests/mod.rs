@@ -4,5 +4,6 @@ mod basic;
 mod crash;
 mod data;
 mod judge;
+mod priority;
 mod reuse;
 mod threads;
