@@ -70,7 +70,8 @@ pub trait UserMemory: Send + Sync {
     /// Finds the pages of a range, bringing them in for `access`, so that a device may reach them
     /// (`get_user_pages`). Calls `each(frame, offset, len)` from the front, a page at a time; who
     /// clones the handle keeps the bytes alive, whatever the program unmaps meanwhile. With
-    /// [`Access::Write`] a private page has been copied before and is the program's own. Returns the
+    /// [`Access::Write`] a private page has been copied before and is the program's own, and a page that is a
+    /// file's is refused: the bytes come there by a copy, which makes it dirty. Returns the
     /// bytes covered, short at the first page that cannot be reached this way. May sleep.
     fn pin(
         &self,

@@ -1,4 +1,7 @@
 //! Direct reads.
+//!
+//! Memory that a device must not write to, because it is a mapped file's, is filled by a read through the cache;
+//! that also finds out where memory cannot be reached at all.
 
 use base::{Errno, FileBlock, IovIter, Result};
 use block::{BioFlags, BioOp};
@@ -20,19 +23,45 @@ struct Reading {
 impl RegularFile {
     /// `read_iter` with O_DIRECT.
     pub(crate) fn read_direct(&self, file: &File, iocb: &mut Kiocb, to: &mut IovIter<'_>) -> Result<usize> {
-        let Some(Reading { io, under_way, most }) = self.node().begin_direct_read(iocb, to)? else {
+        let Some(reading) = self.node().begin_direct_read(iocb, to)? else {
             return self.read_cached(file, iocb, to);
         };
+        self.finish_read(file, iocb, to, reading)
+    }
+
+    /// Waits for a read, and does through the cache what could not be done directly.
+    fn finish_read(
+        &self,
+        file: &File,
+        iocb: &mut Kiocb,
+        to: &mut IovIter<'_>,
+        reading: Reading,
+    ) -> Result<usize> {
+        let Reading { io, under_way, most } = reading;
         let done = io.wait().map(|n| n.min(most));
         drop(under_way);
-        iocb.pos += done.unwrap_or(0) as u64;
+        let left = to.count() > 0 && most > done.unwrap_or(0);
+        let done = match done {
+            // Not one page could be pinned.
+            Err(Errno::EFAULT) if left => 0,
+            done => done?,
+        };
+        iocb.pos += done as u64;
         self.node().accessed_by(file);
-        done
+        if !left {
+            return Ok(done);
+        }
+        match self.read_cached(file, iocb, to) {
+            Ok(more) => Ok(done + more),
+            Err(error) if done == 0 => Err(error),
+            Err(_) => Ok(done),
+        }
     }
 
     /// The same for who does not wait.
     pub(crate) fn start_read_direct(&self, file: &File, iocb: &mut Kiocb, to: &mut IovIter<'_>, end: IoEnd) {
         match self.node().begin_direct_read(iocb, to) {
+            Ok(Some(reading)) if to.count() > 0 => end(self.finish_read(file, iocb, to, reading)),
             Ok(Some(Reading { io, under_way, most })) => {
                 self.node().accessed_by(file);
                 io.then(move |done| {

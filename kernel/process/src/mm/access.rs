@@ -57,6 +57,14 @@ impl Mm {
         }
         None
     }
+
+    /// Up to which address a device may write what is pinned from `at` on, as far as one area tells: not into a
+    /// file's own pages. Such a page could be written back and be clean while the bytes are on their way, and nobody
+    /// would say that it is dirty again.
+    fn device_may_write(&self, at: u64) -> u64 {
+        let areas = self.areas.read();
+        areas.set.find(at).filter(|area| !area.is_shared_file()).map_or(at, |area| area.span.end)
+    }
 }
 
 impl UserMemory for Mm {
@@ -113,9 +121,17 @@ impl UserMemory for Mm {
         each: &mut dyn FnMut(&Frame, usize, usize),
     ) -> usize {
         let mut done = 0;
+        let mut allowed = if access == Access::Write { 0 } else { u64::MAX };
         while done < len {
             let here = at.add(done as u64);
             let Some(frame) = self.pin_page(here, access) else { break };
+            if here.0 >= allowed {
+                // Asked with the page in hand: what is mapped there later is not what was pinned.
+                allowed = self.device_may_write(here.0);
+            }
+            if here.0 >= allowed {
+                break;
+            }
             let n = here.to_page_end().min(len - done);
             each(&frame, PAGE_SIZE - here.to_page_end(), n);
             done += n;

@@ -74,3 +74,23 @@ fn to_be_written_a_private_page_is_copied_first() {
     cached.read(0, &mut kept);
     assert_eq!((seen, kept), ([9], [1]));
 }
+
+#[test]
+fn a_files_own_page_is_not_for_a_device_to_write_to() {
+    let mm = new();
+    let own = MapRequest { len: 2 * PAGE, prot: 3, flags: 0x22, ..Default::default() };
+    let at = mm.mmap(&own).unwrap().0;
+    let file = FakeFile::new(2);
+    let fixed = MapRequest {
+        addr: at + PAGE,
+        len: PAGE,
+        prot: 3,
+        flags: 0x11,
+        file: Some(file.map_file()),
+        ..Default::default()
+    };
+    assert_eq!(mm.mmap(&fixed), Ok(UserAddr(at + PAGE)));
+    assert_eq!(pin(&mm, at, 2 * 4096, Access::Read).0, 2 * 4096);
+    assert_eq!(pin(&mm, at, 2 * 4096, Access::Write).0, 4096, "as far as it is the program's own");
+    assert_eq!(pin(&mm, at + PAGE, 4096, Access::Write).0, 0);
+}
