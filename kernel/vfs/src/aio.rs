@@ -3,6 +3,7 @@
 //!
 //! The contexts and their rings are `process::aio`'s.
 
+use alloc::boxed::Box;
 use alloc::sync::Arc;
 use core::sync::atomic::{AtomicU64, Ordering};
 
@@ -11,6 +12,7 @@ use base::{Errno, IovIter, Result, UserAddr};
 use crate::file::File;
 use crate::file_ops::{IoEnd, Kiocb};
 use crate::flags::FMode;
+use crate::freeze::AsyncWrite;
 use crate::iovec::Segments;
 use crate::read_write::{Io, MAX_RW_COUNT, UserVec, rw_flags, verify_area, write_iocb};
 use crate::trace;
@@ -94,10 +96,16 @@ pub fn start_write(io: &Io<'_>, file: &Arc<File>, request: &Request, end: IoEnd)
     check_mode(file, FMode::WRITE, FMode::CAN_WRITE)?;
     with_memory(io, request.memory, |from| {
         let pos = check_place(file, request.pos, from.count())?;
-        let _write = file.mode().contains(FMode::REGULAR).then(|| file.path().mount.start_write());
+        let regular = file.mode().contains(FMode::REGULAR);
+        let under_way = regular.then(|| AsyncWrite::begin(&file.path().mount));
         trace::write(file, pos, from.count());
         let mut iocb = write_iocb(io, file, pos);
         iocb.flags |= flags;
+        let end = Box::new(move |done| {
+            // Before `end`, which has the file: so this is not the mount's last handle.
+            drop(under_way);
+            end(done);
+        });
         file.ops().start_write(file, &mut iocb, from, end);
         Ok(())
     })

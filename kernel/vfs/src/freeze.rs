@@ -5,12 +5,17 @@
 //! through the second: the first is closed, and empty, before the second closes (Linux's SB_FREEZE_WRITE and
 //! SB_FREEZE_PAGEFAULT).
 //!
+//! A write that nobody waits for (AIO) is inside until its end, which may come in an interrupt.
+//!
 //! # Locking
 //! One atomic each way while it is open.
 
-use core::sync::atomic::{AtomicU32, Ordering};
+use alloc::sync::Arc;
 
 use sync::WaitQueue;
+use sync::atomic::{AtomicU32, Ordering};
+
+use crate::mount::Mount;
 
 const CLOSED: u32 = 1 << 31;
 
@@ -63,6 +68,24 @@ impl Gate {
     pub fn open(&self) {
         self.inside.fetch_and(!CLOSED, Ordering::AcqRel);
         self.queue.wake_all();
+    }
+}
+
+/// Counts as a write under way on its mount while it lives, wherever it goes.
+pub(crate) struct AsyncWrite(Arc<Mount>);
+
+impl AsyncWrite {
+    /// Waits while the mount is frozen.
+    pub fn begin(mount: &Arc<Mount>) -> AsyncWrite {
+        // Left again when this is dropped.
+        core::mem::forget(mount.start_write());
+        AsyncWrite(mount.clone())
+    }
+}
+
+impl Drop for AsyncWrite {
+    fn drop(&mut self) {
+        self.0.writes().leave();
     }
 }
 

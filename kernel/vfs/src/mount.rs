@@ -173,6 +173,10 @@ impl Mount {
         self.writes.enter()
     }
 
+    pub(crate) fn writes(&self) -> &Gate {
+        &self.writes
+    }
+
     /// A store to a mapped file makes a page dirty, until the guard goes (`sb_start_pagefault`). Waits while
     /// frozen. May come inside a write, never the other way.
     pub fn start_fault(&self) -> WriteAccess<'_> {

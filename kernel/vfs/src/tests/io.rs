@@ -1,6 +1,7 @@
 //! read, write, lseek and their relatives on a file of ramfs.
 
 use core::sync::atomic::Ordering;
+use std::boxed::Box;
 use std::vec::Vec;
 
 use base::user::TASK_SIZE;
@@ -278,4 +279,43 @@ fn freezing_waits_and_holds_back() {
     mount.thaw();
     assert_eq!(writer.join().unwrap(), Ok(4));
     assert_eq!(err(Errno::EPERM), crate::attr_ops::chmod(f.path(), 0, &Cred::user(5, 5)));
+}
+
+/// A file whose writes end when the test says so.
+#[derive(Default)]
+struct Late(std::sync::Mutex<Option<crate::IoEnd>>);
+
+impl crate::FileOperations for Late {
+    fn can_write(&self) -> bool {
+        true
+    }
+
+    fn start_write(
+        &self,
+        _file: &std::sync::Arc<crate::File>,
+        _iocb: &mut crate::Kiocb,
+        _from: &mut base::IovIter<'_>,
+        end: crate::IoEnd,
+    ) {
+        *self.0.lock().unwrap() = Some(end);
+    }
+}
+
+#[test]
+fn freezing_waits_for_writes_that_nobody_waits_for() {
+    let w = World::new();
+    let path = w.open("f", RDWR).unwrap().path().clone();
+    let late = std::sync::Arc::new(Late::default());
+    let f = crate::File::new(path, late.clone(), RDWR, false).unwrap();
+    let memory = crate::aio::Memory::One(base::UserAddr(super::BUF), 4);
+    let request = crate::aio::Request { memory, pos: 0, rwf: 0 };
+    crate::aio::start_write(&w.io(), &f, &request, Box::new(|done| assert_eq!(done, Ok(4)))).unwrap();
+    let mount = w.root.mount.clone();
+    let freezer = std::thread::spawn(move || mount.freeze());
+    std::thread::sleep(std::time::Duration::from_millis(20));
+    assert!(!freezer.is_finished());
+    let end = late.0.lock().unwrap().take().unwrap();
+    end(Ok(4));
+    freezer.join().unwrap();
+    w.root.mount.thaw();
 }
