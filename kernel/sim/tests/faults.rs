@@ -201,3 +201,29 @@ fn an_unreadable_directory_is_noted() {
     assert!(image.stat_field("FS Error count").unwrap().contains('2'));
     assert!(image.stat_field("Last error function").unwrap().contains("error reading directory block"));
 }
+
+/// A bitmap that cannot be read is one line of the log, not one for each page that is written.
+#[test]
+fn an_unreadable_bitmap_is_told_once() {
+    let image = Image::mkfs(8 << 20, &["-b", "1024"]).unwrap();
+    let m = Machine::mount(&image).unwrap();
+    m.write_file("/f", b"there").unwrap();
+    m.sync().unwrap();
+    let m = Machine::mount(&m.unmount().unwrap()).unwrap();
+    // The tables are read; nothing else is from here on.
+    m.read_file("/f").unwrap();
+    sim::take_log();
+    m.faults().inject(Fault::every(BioOp::Read));
+    for n in 0..8 {
+        let file = m.open("/f", OpenFlags::RDWR, 0).unwrap();
+        sim::write_all(&file, &[1; 1024], (n + 2) * 8192).unwrap();
+        drop(file);
+        assert!(m.fsync("/f").is_err());
+    }
+    let told = sim::take_log();
+    assert_eq!(told.iter().filter(|line| line.contains("a bitmap cannot be read")).count(), 1, "{told:#?}");
+    m.faults().heal();
+    m.fsync("/f").unwrap();
+    assert_eq!(m.read_file("/f").unwrap().len(), 9 * 8192 + 1024);
+    m.unmount().unwrap();
+}

@@ -27,13 +27,17 @@ use crate::group::{Bitmap, GroupGuard};
 pub fn blocks(fs: &Ext4Fs, group: &mut GroupGuard<'_>) -> Result<Buffer> {
     match group.blocks {
         Bitmap::Bad => return Err(Errno::EUCLEAN),
-        Bitmap::Good => return read(fs, group, group.block_bitmap()),
+        Bitmap::Good => {
+            let at = group.block_bitmap();
+            return read(fs, group, at);
+        }
         Bitmap::Unchecked => {}
     }
     let buffer = if group.blocks_uninit(fs.geometry()) {
         make_blocks(fs, group)?
     } else {
-        let buffer = read(fs, group, group.block_bitmap())?;
+        let at = group.block_bitmap();
+        let buffer = read(fs, group, at)?;
         check_blocks(fs, group, &buffer)?;
         buffer
     };
@@ -45,13 +49,17 @@ pub fn blocks(fs: &Ext4Fs, group: &mut GroupGuard<'_>) -> Result<Buffer> {
 pub fn inodes(fs: &Ext4Fs, group: &mut GroupGuard<'_>) -> Result<Buffer> {
     match group.inodes {
         Bitmap::Bad => return Err(Errno::EUCLEAN),
-        Bitmap::Good => return read(fs, group, group.inode_bitmap()),
+        Bitmap::Good => {
+            let at = group.inode_bitmap();
+            return read(fs, group, at);
+        }
         Bitmap::Unchecked => {}
     }
     let buffer = if group.inodes_uninit(fs.geometry()) {
         make_inodes(fs, group)?
     } else {
-        let buffer = read(fs, group, group.inode_bitmap())?;
+        let at = group.inode_bitmap();
+        let buffer = read(fs, group, at)?;
         check_inodes(fs, group, &buffer)?;
         buffer
     };
@@ -60,9 +68,12 @@ pub fn inodes(fs: &Ext4Fs, group: &mut GroupGuard<'_>) -> Result<Buffer> {
 }
 
 /// A bitmap that the disk does not give is an error of the file system, as in Linux: without it nothing
-/// can be allocated or freed there.
-fn read(fs: &Ext4Fs, group: &GroupGuard<'_>, block: FsBlock) -> Result<Buffer> {
+/// can be allocated or freed there. It is told once a group, and tried again by each who wants it.
+fn read(fs: &Ext4Fs, group: &mut GroupGuard<'_>, block: FsBlock) -> Result<Buffer> {
     fs.device().bread(block).map_err(|e| {
+        if core::mem::replace(&mut group.told_unreadable, true) {
+            return e;
+        }
         let site = Site::block(block);
         fs.failed(site, e, format_args!("group {}: a bitmap cannot be read", group.number))
     })

@@ -84,6 +84,7 @@ impl Group {
             desc,
             blocks: Bitmap::Unchecked,
             inodes: Bitmap::Unchecked,
+            told_unreadable: false,
             summary: None,
             windows: Vec::new(),
             waiting: Vec::new(),

@@ -38,6 +38,8 @@ pub struct GroupState {
     pub blocks: Bitmap,
     /// The inode bitmap.
     pub inodes: Bitmap,
+    /// The log was told that one of them cannot be read: it need not hear it for each page that is written.
+    pub told_unreadable: bool,
     /// What is free by size, once somebody asked.
     pub summary: Option<Box<Buddy>>,
     /// Free blocks that are kept for growing files; the summary leaves them out.
