@@ -73,11 +73,8 @@ impl Node {
     /// The file is about to grow from `size` bytes: what stores to its last page have left behind the end
     /// becomes zeros. No handle is held.
     pub(crate) fn zero_behind(&self, size: u64) -> Result<()> {
-        if !self.mapping().is_mapped_shared() {
-            return Ok(());
-        }
         if self.journals_data() {
-            // The log may have it.
+            // The log may have it, and the disk, also when nobody has it mapped any more.
             self.zero_within_block(size, size.next_multiple_of(self.fs().geometry().block_size() as u64))?;
         }
         drop(self.mapping().before_growth(size));
@@ -203,7 +200,7 @@ impl Node {
     /// Records that fill a block of the log, where each freed block of the file needs one: directories, symbolic
     /// links, and data that go through the journal.
     fn revokes_per_block(&self) -> Option<u64> {
-        let revoked = self.kind() != FileType::Regular || self.journals_data();
+        let revoked = self.is_metadata() || self.journals_data();
         let journal = self.fs().journal().filter(|_| revoked)?;
         Some(journal.revokes_per_block() as u64)
     }
@@ -214,12 +211,17 @@ impl Node {
         blocks::free_metadata(self.fs(), self.ino32(), block)
     }
 
-    /// Frees a run of the file's blocks and takes it off `i_blocks`. Blocks of directories and symbolic
-    /// links are metadata: what is cached of them must not be written any more. Nor what the log has of them,
+    /// Whether its blocks are cached and logged as metadata: a directory's, a symbolic link's, and those of an
+    /// attribute's value.
+    fn is_metadata(&self) -> bool {
+        self.kind() != FileType::Regular || self.flags().contains(InodeFlags::EA_INODE)
+    }
+
+    /// Frees a run of the file's blocks and takes it off `i_blocks`. Of metadata, what is cached of them must not be written any more. Nor what the log has of them,
     /// and of data that go through it.
     pub(crate) fn free_run(&self, first: FsBlock, len: u64) -> Result<()> {
         let blocks = || (first.0..first.0.saturating_add(len)).map(FsBlock);
-        if self.kind() != FileType::Regular {
+        if self.is_metadata() {
             blocks().for_each(|block| self.fs().forget(block));
         } else if self.journals_data()
             && let Some(journal) = self.fs().journal()

@@ -268,3 +268,38 @@ fn options_that_go_with_it() {
     assert_eq!(past_the_log(&machine), 0);
     machine.unmount().unwrap().fsck().unwrap();
 }
+
+/// A program's store to a mapped page, as the page fault and the processor do it.
+fn store(machine: &Machine, path: &str, at: usize, byte: u8) {
+    let file = machine.open(path, OpenFlags::RDWR, 0).unwrap();
+    let vfs::Mmap::Pages { mapping, ops } = file.ops().mmap(&file).unwrap() else { panic!("no pages") };
+    let _steady = mapping.invalidate_lock_shared();
+    let page = ops.page_mkwrite(&mapping, base::PageIndex(0)).unwrap();
+    page.frame().write(at, &[byte]);
+}
+
+#[test]
+fn what_is_stored_behind_the_end_does_not_come_up_later() {
+    for block in ["1024", "4096"] {
+        for remount in [false, true] {
+            let mut machine = journal(&["-b", block]);
+            machine.write_file("/f", &[1; 100]).unwrap();
+            store(&machine, "/f", 200, 9);
+            machine.fsync("/f").unwrap();
+            machine.sync().unwrap();
+            if remount {
+                machine = mount(&machine.unmount().unwrap(), "data=journal");
+            }
+            machine.truncate("/f", 1000).unwrap();
+            // What the cache shows, and what the disk has when the cache has gone.
+            for _ in 0..2 {
+                let bytes = machine.read_file("/f").unwrap();
+                assert!(bytes[..100].iter().all(|b| *b == 1) && bytes[100..].iter().all(|b| *b == 0));
+                machine.fsync("/f").unwrap();
+                machine.sync().unwrap();
+                pagecache::drop_caches();
+            }
+            machine.unmount().unwrap().fsck().unwrap();
+        }
+    }
+}

@@ -29,7 +29,7 @@ use alloc::sync::{Arc, Weak};
 use alloc::vec::Vec;
 
 use base::{Frame, PAGE_SHIFT, PAGE_SIZE, UserAddr};
-use sync::atomic::{AtomicUsize, Ordering};
+use sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use sync::{Mutex, ReadGuard, RwLock, WriteGuard};
 
 use crate::mapping::AddressSpace;
@@ -64,6 +64,8 @@ pub(crate) struct Mapped {
     /// How many there are, and how many of them are shared: read without the lock.
     any: AtomicUsize,
     shared: AtomicUsize,
+    /// It was mapped to be written to since its last page was looked at: [`AddressSpace::before_growth`].
+    stored: AtomicBool,
     invalidate_lock: RwLock<()>,
 }
 
@@ -73,6 +75,7 @@ impl Mapped {
             areas: Mutex::new(Vec::new()),
             any: AtomicUsize::new(0),
             shared: AtomicUsize::new(0),
+            stored: AtomicBool::new(false),
             invalidate_lock: RwLock::new(()),
         }
     }
@@ -111,6 +114,9 @@ impl AddressSpace {
     /// is put into the table. `shared`: stores go to the file.
     pub fn map_range(&self, by: Weak<dyn MappedBy>, addr: UserAddr, first: u64, pages: u64, shared: bool) {
         let mut areas = self.mapped().areas.lock();
+        if shared {
+            self.mapped().stored.store(true, Ordering::Release);
+        }
         areas.push(Area { by, addr: addr.0, first, pages, shared });
         self.mapped().count(&areas);
     }
@@ -211,13 +217,13 @@ impl AddressSpace {
         }
     }
 
-    /// The file is about to grow beyond `size`, where its last page may be mapped: what stores have left
+    /// The file is about to grow beyond `size`, where its last page may be mapped, or was: what stores have left
     /// behind the end becomes zeros, and the page has to be asked for again, for then it has more blocks.
     /// The caller publishes the new size while it holds the page.
     pub fn before_growth(&self, size: u64) -> Option<LockedPage> {
         // Below the page size, so it fits.
         let within = (size % PAGE_SIZE as u64) as usize;
-        if within == 0 || !self.is_mapped_shared() {
+        if within == 0 || !self.may_have_stores() {
             return None;
         }
         let page = self.find_lock_page(base::PageIndex::of(size))?;
@@ -225,6 +231,12 @@ impl AddressSpace {
         page.wait_writeback();
         page.zero(within, PAGE_SIZE);
         Some(page)
+    }
+
+    /// Whether a program may have stored to its last page since this was asked last.
+    fn may_have_stores(&self) -> bool {
+        let stored = &self.mapped().stored;
+        self.is_mapped_shared() || (stored.load(Ordering::Acquire) && stored.swap(false, Ordering::AcqRel))
     }
 
     /// The file has grown beyond `old`: its last page then, should it be mapped to be written to, has to be

@@ -59,6 +59,18 @@ fn what_is_stored_behind_the_end_does_not_reach_the_disk() {
 }
 
 #[test]
+fn what_was_stored_behind_the_end_does_not_come_up_when_the_file_grows_unmapped() {
+    for grow in [|fs: &TestFs| fs.truncate(4096), |fs: &TestFs| fs.write(3000, b"x").map(drop)] {
+        let fs = TestFs::with_content(12, false, &pattern(100, 1));
+        let table = Table::map(&fs);
+        table.store(&fs, 200, 1).unwrap();
+        table.unmap(&fs);
+        grow(&fs).unwrap();
+        assert!(fs.read(100, 2900).unwrap().iter().all(|&b| b == 0));
+    }
+}
+
+#[test]
 fn no_room_is_an_error_of_the_store() {
     let fs = TestFs::new(12, false);
     fs.truncate(4 * 4096).unwrap();
