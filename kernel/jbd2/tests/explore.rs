@@ -17,9 +17,12 @@ const LOG: u64 = 8;
 const LOG_BLOCKS: u32 = 64;
 const TIMES: usize = 60;
 
+/// Where, and what.
+type Write = (usize, Vec<u8>);
+
 /// Memory as a disk, and what was written to it, in order.
 struct Recorder {
-    content: Mutex<(Vec<u8>, Vec<(usize, Vec<u8>)>)>,
+    content: Mutex<(Vec<u8>, Vec<Write>)>,
     first: Vec<u8>,
 }
 
