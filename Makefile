@@ -61,7 +61,7 @@ test-big: setup-test image user ## what takes minutes and gigabytes: files of 4 
 test-crash: setup-test image user ## the power goes, tens of thousands of times (ARGS="--seed 7"; docs/crash-laboratory.md)
 	$(CARGO) run --release -p sim --bin crash -- $(ARGS)
 	QUILL=$(QUILL) QUILL_IMAGE=$(T)/Image QUILL_USER_DIR=$(BARE) QUILL_ARM64_ROOT=$(T)/cache/arm64 \
-		QUILL_CRASH_IMAGES=250 QUILL_CRASH_KILLS=50 \
+		QUILL_CRASH_IMAGES=400 QUILL_CRASH_KILLS=50 QUILL_CRASH_ERRORS=60 \
 		$(CARGO) test --release --no-fail-fast -p qemu-tests -- crash:: --nocapture
 
 test-routes: build user ## build and boot with the other toolchain route (rustup, Debian), where there is one

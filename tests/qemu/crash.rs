@@ -10,6 +10,8 @@
 //! `QUILL_CRASH_KILLS` how often QEMU is killed; `make test-crash` sets both.
 
 mod bench;
+mod busybox;
+mod cuts;
 mod errors;
 mod kills;
 mod sqlite;
@@ -32,6 +34,10 @@ pub fn trials() -> Vec<Trial> {
         trial("crash::of_linux_replayed_by_e2fsck", || of_linux(Way::E2fsck)).with_ignored_flag(!judge),
         trial("crash::of_linux_replayed_by_quill", || of_linux(Way::Mount)).with_ignored_flag(!judge),
         trial("crash::of_quill", of_quill),
+        trial("crash::busybox", || busybox::cut_everywhere(Data::Ordered, images()))
+            .with_ignored_flag(debian_arm64("bin/busybox").is_none()),
+        trial("crash::busybox_with_data_in_the_journal", || busybox::cut_everywhere(Data::Journal, images()))
+            .with_ignored_flag(debian_arm64("bin/busybox").is_none() || images() < MANY),
         trial("crash::sqlite_with_a_rollback_journal", run("delete")).with_ignored_flag(!sqlite),
         trial("crash::sqlite_with_a_write_ahead_log", run("wal")).with_ignored_flag(!sqlite),
         trial("crash::requests_fail", || errors::failed(number("QUILL_CRASH_ERRORS", 6))),
@@ -50,6 +56,9 @@ fn images() -> u64 {
     number("QUILL_CRASH_IMAGES", 40)
 }
 
+/// With as many images as that, the workloads are long ones.
+const MANY: u64 = 200;
+
 /// What is done on the disk.
 const WORKLOADS: [(u64, Profile); 4] =
     [(1, Profile::Mixed), (2, Profile::Replace), (3, Profile::Append), (4, Profile::Deep)];
@@ -64,7 +73,8 @@ fn setup(seed: u64, data: Data) -> Setup {
         data,
         ..Setup::of(seed, &Abilities::NOW)
     };
-    Setup { steps: setup.profile.steps().min(60), features: Vec::new(), options: Vec::new(), ..setup }
+    let steps = if images() < MANY { setup.profile.steps().min(60) } else { 240 };
+    Setup { steps, features: Vec::new(), options: Vec::new(), ..setup }
 }
 
 /// A disk with the script and its program on it.

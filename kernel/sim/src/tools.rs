@@ -95,13 +95,24 @@ pub(crate) fn e2fsck_repair(file: &Path) -> Result<(), Trouble> {
     if matches!(output.status.code(), Some(0 | 1)) { Ok(()) } else { Err(said("e2fsck -fy", &output)) }
 }
 
+/// How e2fsck took a transaction whose commit block may have come before the rest of it.
+pub(crate) enum Replay {
+    /// All or nothing of it.
+    Whole,
+    /// Of a transaction whose commit block is right it left out the blocks whose checksums are not.
+    InPart,
+}
+
 /// A repair of what a crash left, which the journal alone shall do: Err with all it said when it had
 /// more to repair. `may_end_early`: the last commit block may have come before its transaction was whole
 /// (journal_async_commit), which its checksum tells.
-pub(crate) fn e2fsck_replay(file: &Path, may_end_early: bool) -> Result<(), Trouble> {
+pub(crate) fn e2fsck_replay(file: &Path, may_end_early: bool) -> Result<Replay, Trouble> {
     // A tree that could be lower is no error.
     let output = run("e2fsck", &["-fy", "-E", "no_optimize_extents"], file, &[])?;
     let text = String::from_utf8_lossy(&output.stdout);
+    if may_end_early && text.contains("Invalid checksum recovering data block") {
+        return Ok(Replay::InPart);
+    }
     // With a journal alone its status is 1 too; the lines tell. Orphans are part of the recovery, and so are
     // the counts of the superblock, which Linux too brings up to date at an orderly end alone.
     let harmless = |line: &str| {
@@ -127,7 +138,7 @@ pub(crate) fn e2fsck_replay(file: &Path, may_end_early: bool) -> Result<(), Trou
             || has.iter().any(|part| line.contains(part))
     };
     let fine = matches!(output.status.code(), Some(0 | 1)) && text.lines().all(harmless);
-    if fine { Ok(()) } else { Err(said("e2fsck -fy", &output)) }
+    if fine { Ok(Replay::Whole) } else { Err(said("e2fsck -fy", &output)) }
 }
 
 /// The journal's replay, and nothing else.

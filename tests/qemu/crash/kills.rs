@@ -8,21 +8,24 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use qemu_tests::{Verdict, ensure};
+use sim::Rng;
 use sim::crash::{Abilities, Data, Profile, Script, Setup};
 
 use super::bench::{Bench, text};
 
-/// A kill at a moment of its own for each number; the step it had come to.
+/// A kill at a moment of its own for each number, somewhere in what it does; the step it had come to.
 fn kill(bench: &Bench, setup: &Setup, number: u64) -> Result<u32, String> {
     let mut child = bench.boot(setup, "init=/bin/script -- /script /w0 /dev/vda2")?;
-    // Not before it works; then anywhere in what it does.
+    let mut lot = Rng::new(number);
+    // By what it has done, for a busy host lets it do little in a given time; then anywhere in the next steps.
+    let step = lot.below(setup.steps as u64 * 9 / 10) as u32;
     let begin = Instant::now();
-    while bench.last_mark().is_none() {
-        ensure!(begin.elapsed() < Duration::from_secs(100), "it does not begin");
+    while bench.last_mark().is_none_or(|mark| mark.number < step) {
+        ensure!(begin.elapsed() < Duration::from_secs(150), "it does not come to step {step}");
         ensure!(child.try_wait().map_err(text)?.is_none(), "it ended by itself");
-        thread::sleep(Duration::from_millis(2));
+        thread::sleep(Duration::from_millis(1));
     }
-    thread::sleep(Duration::from_millis(number * 37 % 400));
+    thread::sleep(Duration::from_micros(lot.below(20_000)));
     child.kill().map_err(text)?;
     child.wait().map_err(text)?;
     Ok(bench.last_mark().map_or(0, |mark| mark.number))

@@ -7,11 +7,12 @@ use std::process::Command;
 
 use qemu_tests::{Verdict, debian_arm64, ensure};
 use sim::Machine;
+use sim::crash::Setup;
 use sim::crash::booted::{self, Mark};
-use sim::crash::{Keep, Setup, cut, judge};
 use tempfile::TempDir;
 
 use super::bench::{Bench, text};
+use super::cuts;
 
 const COMPILER: &str = "aarch64-linux-gnu-gcc";
 
@@ -68,22 +69,10 @@ pub fn cut_everywhere(mode: &str, transactions: u32, setup: &Setup, images: u64)
     let (recording, marks) = booted::marked(&disk, &bench.get("log")?)?;
     ensure!(marks.len() == 2 * (transactions as usize + 1), "{} marks", marks.len());
     let promises = Promises { marks };
-    let boundaries = recording.boundaries();
-    let every = (boundaries.len() as u64 * 4 / images).max(1) as usize;
-    let mut judged = 0;
-    for (index, &position) in boundaries.iter().enumerate().filter(|(index, _)| index % every == 0) {
-        for subset in 0..4 {
-            let keep = Keep::nth(subset + 4 * (subset / 3), index as u64);
-            let landing = cut::landing(&recording, position, keep);
-            let disks = cut::disks_after(&recording, &landing);
-            let look = |machine: &Machine| check(machine, &promises, position);
-            judge::recover(setup, 0, disks, &look).map_err(|why| {
-                format!("{mode}, cut at {position} of {}, way {subset}: {why}", recording.events.len())
-            })?;
-            judged += 1;
-        }
-    }
-    println!("SQLite, {mode}: {}, {judged} images of {} places", recording.summary(), boundaries.len());
+    let look = |machine: &Machine, position: usize| check(machine, &promises, position);
+    let judged = cuts::judged(setup, &recording, images, &|position| promises.at(position), &look)
+        .map_err(|why| format!("{mode}: {why}"))?;
+    println!("SQLite, {mode}: {}, {judged} images", recording.summary());
     Ok(())
 }
 

@@ -19,7 +19,7 @@ use super::setup::Setup;
 use crate::image::Image;
 use crate::machine::Machine;
 use crate::random::Rng;
-use crate::tools;
+use crate::tools::{self, Replay};
 use crate::tree::Tree;
 
 /// How an image is recovered.
@@ -158,25 +158,39 @@ fn below(tree: &Tree, actor: &History) -> Tree {
     )
 }
 
-fn by_e2fsck(story: &Story, position: usize, mut disks: Vec<Vec<u8>>) -> Result<(), String> {
-    let has = |feature| story.setup.features.contains(&feature);
+fn by_e2fsck(story: &Story, position: usize, disks: Vec<Vec<u8>>) -> Result<(), String> {
+    let look = |machine: &Machine| compare(story, position, machine);
+    recover_by_e2fsck(&story.setup, story.seed ^ position as u64, disks, &look)
+}
+
+/// The same as [`recover`] after e2fsck has replayed the journal, and has found nothing else to do.
+pub fn recover_by_e2fsck(
+    setup: &Setup,
+    seed: u64,
+    mut disks: Vec<Vec<u8>>,
+    look: &dyn Fn(&Machine) -> Result<(), String>,
+) -> Result<(), String> {
+    let has = |feature| setup.features.contains(&feature);
     let image = play::image(std::mem::take(&mut disks[0])).without_old_fast_commits();
     // There it also takes groups for such that were never used ("marked uninitialized without feature set").
     let no_sums = has("fast_commit") && has("^metadata_csum");
     if no_sums || image.has_fast_commits_behind_the_log() {
         disks[0] = image.bytes;
-        return recover_story(story, position, disks).map(|_| ());
+        return recover(setup, seed, disks, look).map(|_| ());
     }
-    let asynchronous = story.setup.options.contains(&"journal_async_commit");
+    let asynchronous = setup.options.contains(&"journal_async_commit");
     let replayed = image
-        .as_file(|path| {
-            tools::e2fsck_replay(path, asynchronous)?;
-            tools::e2fsck(path)?;
-            Ok(Image { bytes: std::fs::read(path)? })
+        .as_file(|path| match tools::e2fsck_replay(path, asynchronous)? {
+            Replay::Whole => {
+                tools::e2fsck(path)?;
+                Ok(Some(Image { bytes: std::fs::read(path)? }))
+            }
+            Replay::InPart => Ok(None),
         })
         .map_err(|trouble| format!("replayed by e2fsck: {trouble}"))?;
-    disks[0] = replayed.bytes;
-    recover_story(story, position, disks).map(|_| ()).map_err(|why| format!("replayed by e2fsck: {why}"))
+    // What e2fsck has made of half a transaction promises nothing: our mount has the word.
+    disks[0] = replayed.unwrap_or(image).bytes;
+    recover(setup, seed, disks, look).map(|_| ()).map_err(|why| format!("replayed by e2fsck: {why}"))
 }
 
 /// The power goes again while the first crash is being recovered from.

@@ -12,11 +12,12 @@
 //! * [`cut`]: what is on the media when the power goes at a place in the recording.
 //! * [`oracle`]: whether a tree is what was promised at that place; [`judge`] does it all for one image.
 //! * [`failing`]: disks that fail a request, at each place; the power goes afterwards.
-//! * [`booted`], [`logwrites`]: the same for what a machine in QEMU did.
+//! * [`booted`], [`logwrites`]: the same for what a machine in QEMU did; [`between`]: where its program tells nothing.
 //! * [`Campaign`]: all of it many times, for `make test-crash` and the tests.
 //!
 //! docs/crash-laboratory.md has the rules by which it is judged, and how to read a failure.
 
+pub mod between;
 pub mod booted;
 pub mod campaign;
 pub mod cut;
@@ -33,6 +34,7 @@ mod setup;
 mod step;
 mod workload;
 
+pub use between::Change;
 pub use booted::Script;
 pub use campaign::{Campaign, Failure, Outcome, judge_story, run_one, run_setup};
 pub use cut::Keep;
