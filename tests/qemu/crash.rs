@@ -60,8 +60,13 @@ fn images() -> u64 {
 const MANY: u64 = 200;
 
 /// What is done on the disk.
-const WORKLOADS: [(u64, Profile); 4] =
-    [(1, Profile::Mixed), (2, Profile::Replace), (3, Profile::Append), (4, Profile::Deep)];
+const WORKLOADS: [(u64, Profile); 5] = [
+    (1, Profile::Mixed),
+    (2, Profile::Replace),
+    (3, Profile::Append),
+    (4, Profile::Deep),
+    (6, Profile::Around),
+];
 
 /// A workload for a machine in QEMU.
 fn setup(seed: u64, data: Data) -> Setup {
@@ -70,6 +75,7 @@ fn setup(seed: u64, data: Data) -> Setup {
         garbage: false,
         journalled: false,
         fua: false,
+        external: false,
         data,
         ..Setup::of(seed, &Abilities::NOW)
     };

@@ -39,7 +39,7 @@ impl FileDisk {
 
     /// `e2fsck -fn`: Err with all it said unless the image is clean.
     pub fn fsck(&self) -> std::result::Result<(), Trouble> {
-        tools::e2fsck(self.file.path())
+        tools::e2fsck(self.file.path(), None)
     }
 
     /// What a debugfs command prints.

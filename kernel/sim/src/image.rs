@@ -62,13 +62,13 @@ impl Image {
 
     /// `e2fsck -fn`: Err with all it said unless the image is clean.
     pub fn fsck(&self) -> Result<(), Trouble> {
-        self.as_file(tools::e2fsck)
+        self.as_file(|path| tools::e2fsck(path, None))
     }
 
     /// What `e2fsck -fy` makes of the image.
     pub fn repaired(&self) -> Result<Image, Trouble> {
         self.as_file(|path| {
-            tools::e2fsck_repair(path)?;
+            tools::e2fsck_repair(path, None)?;
             Ok(Image { bytes: fs::read(path)? })
         })
     }

@@ -28,6 +28,14 @@ impl From<std::io::Error> for Trouble {
     }
 }
 
+/// e2fsck with the disk of an external journal, where there is one.
+fn run_e2fsck(args: &[&str], file: &Path, log: Option<&Path>) -> Result<Output, Trouble> {
+    let mut args = args.to_vec();
+    let log = log.map(|log| log.to_string_lossy().into_owned());
+    args.extend(log.iter().flat_map(|log| ["-j", log]));
+    run("e2fsck", &args, file, &[])
+}
+
 fn run(program: &str, args: &[&str], file: &Path, after: &[&str]) -> Result<Output, Trouble> {
     Command::new(place(program))
         .env("MKE2FS_SYNC", "0")
@@ -84,14 +92,14 @@ pub(crate) fn mke2fs(file: &Path, args: &[&str]) -> Result<(), Trouble> {
 }
 
 /// A full check that changes nothing.
-pub(crate) fn e2fsck(file: &Path) -> Result<(), Trouble> {
-    let output = run("e2fsck", &["-fn"], file, &[])?;
+pub(crate) fn e2fsck(file: &Path, log: Option<&Path>) -> Result<(), Trouble> {
+    let output = run_e2fsck(&["-fn"], file, log)?;
     if output.status.success() { Ok(()) } else { Err(said("e2fsck -fn", &output)) }
 }
 
 /// A repair that answers yes to everything; fails only when e2fsck gives up.
-pub(crate) fn e2fsck_repair(file: &Path) -> Result<(), Trouble> {
-    let output = run("e2fsck", &["-fy"], file, &[])?;
+pub(crate) fn e2fsck_repair(file: &Path, log: Option<&Path>) -> Result<(), Trouble> {
+    let output = run_e2fsck(&["-fy"], file, log)?;
     if matches!(output.status.code(), Some(0 | 1)) { Ok(()) } else { Err(said("e2fsck -fy", &output)) }
 }
 
@@ -106,9 +114,9 @@ pub(crate) enum Replay {
 /// A repair of what a crash left, which the journal alone shall do: Err with all it said when it had
 /// more to repair. `may_end_early`: the last commit block may have come before its transaction was whole
 /// (journal_async_commit), which its checksum tells.
-pub(crate) fn e2fsck_replay(file: &Path, may_end_early: bool) -> Result<Replay, Trouble> {
+pub(crate) fn e2fsck_replay(file: &Path, log: Option<&Path>, may_end_early: bool) -> Result<Replay, Trouble> {
     // A tree that could be lower is no error.
-    let output = run("e2fsck", &["-fy", "-E", "no_optimize_extents"], file, &[])?;
+    let output = run_e2fsck(&["-fy", "-E", "no_optimize_extents"], file, log)?;
     let text = String::from_utf8_lossy(&output.stdout);
     if may_end_early && text.contains("Invalid checksum recovering data block") {
         return Ok(Replay::InPart);

@@ -3,7 +3,9 @@
 
 use block::BioOp;
 use sim::crash::failing::{self, What};
-use sim::crash::{Abilities, Campaign, Data, Lie, Outcome, Profile, Setup, play, run_one, run_setup};
+use sim::crash::{
+    Abilities, Campaign, Data, Lie, Outcome, Profile, Setup, Story, judge_story, play, run_one, run_setup,
+};
 
 fn none_failed(outcome: &Outcome) {
     let failures: Vec<String> = outcome.failures.iter().map(|failure| format!("{failure}")).collect();
@@ -78,4 +80,26 @@ fn a_workload_is_the_same_each_time() {
     let [one, other] = [0; 2].map(|_| play(3, &setup).unwrap());
     assert_eq!(one.recording.events, other.recording.events);
     assert!(one.recording.writes.iter().zip(&other.recording.writes).all(|(a, b)| a.bytes == b.bytes));
+}
+
+/// With the data in the journal, bytes are of the moment of the names. A workload that was written in another mode, judged
+/// by that rule, shows that the rule is one.
+#[test]
+fn data_that_do_not_go_through_the_journal_come_in_another_order() {
+    let campaign = Campaign { failures: 1, ..Campaign::sample(0..1, 1) };
+    let found = (0..4).filter(|&seed| {
+        let ordered = Setup {
+            data: Data::Ordered,
+            journalled: false,
+            actors: 1,
+            options: Vec::new(),
+            features: Vec::new(),
+            profile: Profile::Overwrite,
+            ..Setup::of(seed, &Abilities::NOW)
+        };
+        let story = play(seed, &ordered).unwrap();
+        let strict = Setup { journalled: true, ..ordered };
+        !judge_story(&campaign, Story { setup: strict, ..story }, &mut || ()).failures.is_empty()
+    });
+    assert!(found.count() >= 2);
 }

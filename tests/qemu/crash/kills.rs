@@ -40,6 +40,7 @@ fn setup(number: u64) -> Setup {
         garbage: false,
         journalled: false,
         fua: false,
+        external: false,
         data,
         profile,
         ..Setup::of(number, &abilities)

@@ -128,6 +128,10 @@ impl Script<'_> {
                 sys::close(fd);
                 answer
             }
+            // PATH POS LEN MSYNC FILE STAMP
+            "store" => with(sys::O_RDWR, &mut |fd| {
+                store(fd, [number(1), number(2)].map(|n| n as usize), number(3) != 0, number(4), number(5))
+            }),
             // POS LEN FILE STAMP
             "writeheld" => self.write(self.held, number(0), number(1), number(2), number(3)),
             "truncate" => sys::truncate(path(0).word(), number(1)),
@@ -186,6 +190,22 @@ impl Script<'_> {
         }
         done as isize
     }
+}
+
+/// Stores a file's own pattern to a shared mapping of it, and syncs that.
+fn store(fd: i32, [pos, len]: [usize; 2], synced: bool, file: i64, stamp: i64) -> isize {
+    const PAGE: usize = 4096;
+    let skip = pos % PAGE;
+    let at = sys::mmap(0, skip + len, 3, 1, fd, (pos - skip) as i64);
+    if at < 0 {
+        return at;
+    }
+    // SAFETY: a mapping of that size that nothing else knows.
+    let bytes = unsafe { core::slice::from_raw_parts_mut(at as *mut u8, skip + len) };
+    fill(&mut bytes[skip..], file as u16, stamp as u32, pos);
+    let answer = if synced { sys::msync(at as usize, skip + len, 4) } else { 0 };
+    sys::munmap(at as usize, skip + len);
+    if answer < 0 { answer } else { len as isize }
 }
 
 /// `pattern::fill` of the laboratory.

@@ -196,14 +196,13 @@ impl Mark {
 fn line(step: &Step, file: Id, number: u32) -> String {
     match step {
         Step::Create(path) => format!("create {path}"),
-        Step::Write { path, pos, len, how } => {
-            let flags = match how {
-                How::Plain => 0,
-                How::Sync => 0o4_010_000,
-                How::Dsync => 0o10_000,
-            };
-            format!("write {path} {pos} {len} {flags} {file} {number}")
-        }
+        Step::Write { path, pos, len, how } => match how.open_flags() {
+            Some(flags) => format!("write {path} {pos} {len} {flags} {file} {number}"),
+            None => {
+                let synced = u32::from(*how == How::Msync);
+                format!("store {path} {pos} {len} {synced} {file} {number}")
+            }
+        },
         Step::WriteHeld { pos, len } => format!("writeheld {pos} {len} {file} {number}"),
         Step::Truncate { path, len } => format!("truncate {path} {len}"),
         Step::Fallocate { path, mode, pos, len } => format!("fallocate {path} {} {pos} {len}", mode.bits()),

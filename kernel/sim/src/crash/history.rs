@@ -303,7 +303,9 @@ fn promised(step: &Step) -> Option<Kind> {
         Step::Fsync(_) | Step::FsyncHeld => Some(Kind::File(whole)),
         Step::Fdatasync(_) => Some(Kind::Data(whole)),
         Step::Write { how: How::Sync, pos, len, .. } => Some(Kind::File(*pos..*pos + *len as u64)),
-        Step::Write { how: How::Dsync, pos, len, .. } => Some(Kind::Data(*pos..*pos + *len as u64)),
+        Step::Write { how: How::Dsync | How::DirectDsync | How::Msync, pos, len, .. } => {
+            Some(Kind::Data(*pos..*pos + *len as u64))
+        }
         _ => None,
     }
 }

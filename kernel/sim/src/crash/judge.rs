@@ -12,14 +12,13 @@ use std::sync::Arc;
 
 use super::cut::{self, Keep, Landing};
 use super::history::History;
+use super::log_disk::{Disks, LogDisk};
 use super::oracle::{self, Stale};
 use super::play::{self, Story};
 use super::record::Recorder;
 use super::setup::Setup;
-use crate::image::Image;
 use crate::machine::Machine;
 use crate::random::Rng;
-use crate::tools::{self, Replay};
 use crate::tree::Tree;
 
 /// How an image is recovered.
@@ -42,11 +41,11 @@ pub fn judge_lenient(story: &Story, position: usize, landing: &Landing, stale: S
         story.actors.iter().try_for_each(|actor| compare_one(actor, position, stale, machine))
     };
     let judge = || {
-        let (_, image) = mount_and_look(&story.setup, story.seed, disks, &look)?;
-        let repaired = image.repaired().map_err(|trouble| format!("{trouble}"))?;
-        let (_, image) = mount_and_look(&story.setup, story.seed, vec![repaired.bytes], &look)
+        let (_, left) = mount_and_look(&story.setup, story.seed, disks, &look)?;
+        let repaired = left.repaired().map_err(|trouble| format!("{trouble}"))?;
+        let (_, left) = mount_and_look(&story.setup, story.seed, repaired.into_bytes(), &look)
             .map_err(|why| format!("after e2fsck: {why}"))?;
-        image.fsck().map_err(|trouble| format!("after e2fsck: {trouble}"))
+        left.fsck().map_err(|trouble| format!("after e2fsck: {trouble}"))
     };
     catch_unwind(AssertUnwindSafe(judge)).unwrap_or_else(|panic| Err(panic_text(&*panic)))
 }
@@ -76,9 +75,9 @@ pub fn recover(
     disks: Vec<Vec<u8>>,
     look: &dyn Fn(&Machine) -> Result<(), String>,
 ) -> Result<Arc<Recorder>, String> {
-    let (recorder, image) = mount_and_look(setup, seed, disks, look)?;
+    let (recorder, left) = mount_and_look(setup, seed, disks, look)?;
     let log = crate::take_log();
-    image.fsck().map_err(|trouble| format!("{trouble}\n  log: {}", log.join("\n       ")))?;
+    left.fsck().map_err(|trouble| format!("{trouble}\n  log: {}", log.join("\n       ")))?;
     match log.into_iter().find(|line| line.starts_with("ERROR")) {
         Some(line) => Err(format!("the kernel says: {line}")),
         None => Ok(recorder),
@@ -90,14 +89,14 @@ fn mount_and_look(
     seed: u64,
     disks: Vec<Vec<u8>>,
     look: &dyn Fn(&Machine) -> Result<(), String>,
-) -> Result<(Arc<Recorder>, Image), String> {
+) -> Result<(Arc<Recorder>, Disks), String> {
     crate::take_log();
     let recorder = Recorder::new();
     let said = |why: String| {
         let log = crate::take_log();
         format!("{why}\n  log: {}", log[log.len().saturating_sub(8)..].join("\n       "))
     };
-    let machine =
+    let (machine, log_disk) =
         play::mount(setup, disks, &recorder, seed).map_err(|errno| said(format!("mount: {errno}")))?;
     let looked = look(&machine);
     let read_only = machine.vfs_mount().read_only();
@@ -109,7 +108,9 @@ fn mount_and_look(
     if read_only {
         return Err(said("it became read-only".into()));
     }
-    Ok((recorder, image))
+    let log =
+        log_disk.map(LogDisk::pull).transpose().map_err(|errno| format!("the journal's disk: {errno}"))?;
+    Ok((recorder, Disks::new(image, log)))
 }
 
 /// The same, where what is looked at is what each actor was promised.
@@ -167,29 +168,21 @@ fn by_e2fsck(story: &Story, position: usize, disks: Vec<Vec<u8>>) -> Result<(), 
 pub fn recover_by_e2fsck(
     setup: &Setup,
     seed: u64,
-    mut disks: Vec<Vec<u8>>,
+    disks: Vec<Vec<u8>>,
     look: &dyn Fn(&Machine) -> Result<(), String>,
 ) -> Result<(), String> {
     let has = |feature| setup.features.contains(&feature);
-    let image = play::image(std::mem::take(&mut disks[0])).without_old_fast_commits();
+    let disks = Disks::of(disks)?.without_old_fast_commits();
     // There it also takes groups for such that were never used ("marked uninitialized without feature set").
     let no_sums = has("fast_commit") && has("^metadata_csum");
-    if no_sums || image.has_fast_commits_behind_the_log() {
-        disks[0] = image.bytes;
-        return recover(setup, seed, disks, look).map(|_| ());
+    if no_sums || disks.main().has_fast_commits_behind_the_log() {
+        return recover(setup, seed, disks.into_bytes(), look).map(|_| ());
     }
     let asynchronous = setup.options.contains(&"journal_async_commit");
-    let replayed = image
-        .as_file(|path| match tools::e2fsck_replay(path, asynchronous)? {
-            Replay::Whole => {
-                tools::e2fsck(path)?;
-                Ok(Some(Image { bytes: std::fs::read(path)? }))
-            }
-            Replay::InPart => Ok(None),
-        })
-        .map_err(|trouble| format!("replayed by e2fsck: {trouble}"))?;
+    let replayed =
+        disks.replayed(asynchronous).map_err(|trouble| format!("replayed by e2fsck: {trouble}"))?;
     // What e2fsck has made of half a transaction promises nothing: our mount has the word.
-    disks[0] = replayed.unwrap_or(image).bytes;
+    let disks = replayed.unwrap_or(disks).into_bytes();
     recover(setup, seed, disks, look).map(|_| ()).map_err(|why| format!("replayed by e2fsck: {why}"))
 }
 

@@ -25,6 +25,7 @@ mod disk;
 pub mod failing;
 pub mod history;
 pub mod judge;
+mod log_disk;
 pub mod logwrites;
 pub mod oracle;
 pub mod pattern;

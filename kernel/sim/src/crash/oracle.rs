@@ -6,7 +6,8 @@
 //! * Each sector of each file holds what that place held at some moment since the last acknowledgement.
 //!   In particular no bytes of another file, and none of an older life of this one.
 //!
-//! With `data=writeback` a place that was not acknowledged may hold anything.
+//! With `data=journal` or `chattr +j` data and names are of the same transactions: each sector is that of the very
+//! moment, or the next step's where that was under way. With `data=writeback` a place that was not acknowledged may hold anything.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -20,7 +21,9 @@ use crate::tree::{Entry, Kind, Tree};
 /// How much may be found in places whose bytes were not acknowledged.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Stale {
-    /// Nothing but what the file held there.
+    /// Nothing but what the file held there at the moment whose names are found: data go through the journal.
+    InOrder,
+    /// Nothing but what the file held there at some moment since then.
     Never,
     /// Anything: `data=writeback`.
     Allowed,
@@ -58,9 +61,15 @@ fn check_files(
         if !seen.insert(id) {
             continue;
         }
-        let file = Bytes { id, history, ceiling: *promise.steps.end(), stale };
-        let places = promise.bytes.get(&id).map_or(&[][..], Vec::as_slice);
-        file.check(bytes, places)
+        let mut places = promise.bytes.get(&id).cloned().unwrap_or_default();
+        let mut ceiling = *promise.steps.end();
+        if stale == Stale::InOrder {
+            places.push((0..u64::MAX, step));
+            // Of the next step a part may be there, if it takes several handles.
+            ceiling = ceiling.min(step + 1);
+        }
+        let file = Bytes { id, history, ceiling, stale };
+        file.check(bytes, &places)
             .map_err(|why| format!("{} (file {id}): {why}", String::from_utf8_lossy(path)))?;
     }
     Ok(())

@@ -10,12 +10,12 @@ use base::Errno;
 
 use super::disk::CrashDisk;
 use super::history::History;
+use super::log_disk::LogDisk;
 use super::record::{Recorder, Recording};
 use super::setup::Setup;
 use super::step::{Hands, Step};
 use super::workload::Chooser;
 use crate::faults::Fault;
-use crate::image::Image;
 use crate::machine::{Machine, Options};
 use crate::model::{Model, flag};
 use crate::random::Rng;
@@ -32,17 +32,21 @@ pub struct Story {
     pub actors: Vec<History>,
 }
 
-/// How the disks of a machine are made: recorded, with a cache.
+/// How the disks of a machine are made: recorded, with a cache; and the one of the journal, if it has its own, to be
+/// pulled when the machine is unmounted.
 pub(super) fn mount(
     setup: &Setup,
     disks: Vec<Vec<u8>>,
     recorder: &Arc<Recorder>,
     seed: u64,
-) -> base::Result<Machine> {
-    let mut disks = disks.into_iter().map(|bytes| CrashDisk::new(bytes, setup.limits(), recorder, seed));
-    let main = disks.next().ok_or(Errno::ENODEV)?;
-    let options = Options { options: setup.mount_options(), ..Options::default() };
-    Machine::mount_recorded(main, &options)
+) -> base::Result<(Machine, Option<LogDisk>)> {
+    let mut disks = disks.into_iter();
+    let main = CrashDisk::new(disks.next().ok_or(Errno::ENODEV)?, setup.limits(), recorder, seed);
+    let log = disks.next().map(|bytes| LogDisk::plug(bytes, setup.limits(), recorder, seed)).transpose()?;
+    let words = [setup.mount_options(), log.as_ref().map_or(String::new(), LogDisk::option)];
+    let words: Vec<&str> = words.iter().map(String::as_str).filter(|words| !words.is_empty()).collect();
+    let options = Options { options: words.join(","), ..Options::default() };
+    Ok((Machine::mount_recorded(main, &options)?, log))
 }
 
 /// The files that will be made have their data in the journal.
@@ -62,7 +66,8 @@ pub fn play(seed: u64, setup: &Setup) -> Result<Story, String> {
     crate::take_log();
     let recorder = Recorder::new();
     let disks = setup.make().map_err(|trouble| format!("{trouble}"))?;
-    let mut machine = mount(setup, disks, &recorder, seed).map_err(|errno| format!("mount: {errno}"))?;
+    let (mut machine, log) =
+        mount(setup, disks, &recorder, seed).map_err(|errno| format!("mount: {errno}"))?;
     if setup.journalled {
         journal_all(&machine).map_err(|errno| format!("chattr +j: {errno}"))?;
     }
@@ -72,6 +77,7 @@ pub fn play(seed: u64, setup: &Setup) -> Result<Story, String> {
     };
     let actors = actors.into_iter().collect::<Result<Vec<History>, String>>()?;
     machine.unmount().map_err(|errno| format!("unmount: {errno}"))?;
+    drop(log.map(LogDisk::pull));
     let end = recorder.position();
     let mut story = Story { seed, setup: setup.clone(), recording: recorder.take(), actors };
     story.actors.iter_mut().for_each(|actor| actor.ended(end));
@@ -89,7 +95,7 @@ pub fn play_failing(seed: u64, setup: &Setup, fault: Fault) -> Result<(Story, u6
     crate::take_log();
     let recorder = Recorder::new();
     let disks = setup.make().map_err(|trouble| format!("{trouble}"))?;
-    let machine = mount(setup, disks, &recorder, seed).map_err(|errno| format!("mount: {errno}"))?;
+    let (machine, log) = mount(setup, disks, &recorder, seed).map_err(|errno| format!("mount: {errno}"))?;
     if setup.journalled {
         journal_all(&machine).map_err(|errno| format!("chattr +j: {errno}"))?;
     }
@@ -98,6 +104,9 @@ pub fn play_failing(seed: u64, setup: &Setup, fault: Fault) -> Result<(Story, u6
     let failed = machine.faults().failed();
     // In a machine that is switched off, with files open, whatever this says is not heard.
     let unmounted = machine.unmount().is_ok();
+    if unmounted {
+        drop(log.map(LogDisk::pull));
+    }
     let mut history = history?;
     if unmounted && failed == 0 {
         history.ended(recorder.position());
@@ -188,9 +197,4 @@ fn expected(step: &Step, errno: Errno) -> bool {
         Step::RemoveXattr { .. } => errno == Errno::ENODATA,
         _ => false,
     }
-}
-
-/// The image of the first disk, with what is on it.
-pub(super) fn image(bytes: Vec<u8>) -> Image {
-    Image { bytes }
 }

@@ -5,6 +5,7 @@
 
 use block::Limits;
 
+use super::log_disk;
 use super::oracle::Stale;
 use super::workload::Profile;
 use crate::image::Image;
@@ -61,6 +62,8 @@ pub struct Setup {
     pub journalled: bool,
     /// Each step has a time of its own; else all fall into one tick of the clock.
     pub ticking: bool,
+    /// The journal has a disk of its own.
+    pub external: bool,
     /// Without the journal: for the laboratory's own proof.
     pub no_journal: bool,
 }
@@ -129,6 +132,9 @@ impl Setup {
         let steps = profile.steps() / actors;
         let (fua, garbage, ticking) = (rng.one_in(2), rng.one_in(4), rng.one_in(2));
         let journalled = data != Data::Journal && rng.one_in(5);
+        // Both want the file system's own log: e2fsck for fast commits, mke2fs for the file of orphans.
+        let internal = ["fast_commit", "orphan_file"].iter().any(|feature| features.contains(feature));
+        let external = rng.one_in(7) && !internal;
         Setup {
             data,
             block,
@@ -141,6 +147,7 @@ impl Setup {
             garbage,
             journalled,
             ticking,
+            external,
             no_journal: false,
         }
     }
@@ -148,7 +155,8 @@ impl Setup {
     /// What mke2fs is told.
     pub(super) fn mkfs_args(&self) -> Vec<String> {
         let mut features = self.features.clone();
-        features.push(if self.no_journal { "^has_journal" } else { "has_journal" });
+        let internal = !self.no_journal && !self.external;
+        features.push(if internal { "has_journal" } else { "^has_journal" });
         let mut args: Vec<String> =
             vec!["-b".into(), self.block.to_string(), "-O".into(), features.join(",")];
         args.extend(["-N".into(), "512".into()]);
@@ -156,7 +164,7 @@ impl Setup {
             // Else a thread zeroes the inode tables, at moments of its own.
             args.extend(["-E".into(), "lazy_itable_init=0".into()]);
         }
-        if !self.no_journal {
+        if internal {
             args.extend(["-J".into(), if self.block == 1024 { "size=1" } else { "size=4" }.into()]);
         }
         args
@@ -167,7 +175,12 @@ impl Setup {
         let args = self.mkfs_args();
         let args: Vec<&str> = args.iter().map(String::as_str).collect();
         let make = if self.garbage { Image::mkfs_over_garbage } else { Image::mkfs };
-        Ok(vec![make(self.size(), &args)?.bytes])
+        let main = make(self.size(), &args)?;
+        if self.external && !self.no_journal {
+            log_disk::make(&main, self.block)
+        } else {
+            Ok(vec![main.bytes])
+        }
     }
 
     /// Bytes of the disk.
@@ -201,7 +214,12 @@ impl Setup {
 
     /// What may be found in places that were not acknowledged.
     pub(super) fn stale(&self) -> Stale {
-        if self.data == Data::Writeback && !self.journalled { Stale::Allowed } else { Stale::Never }
+        match self.data == Data::Journal || self.journalled {
+            // But what is stored to a mapping becomes part of a transaction when it is written back.
+            true if self.profile != Profile::Around => Stale::InOrder,
+            false if self.data == Data::Writeback => Stale::Allowed,
+            _ => Stale::Never,
+        }
     }
 
     /// In a few words.
@@ -210,9 +228,10 @@ impl Setup {
         let parts: Vec<&str> = parts.iter().map(String::as_str).filter(|part| !part.is_empty()).collect();
         let crowd = if self.actors > 1 { format!(", {} at once", self.actors) } else { String::new() };
         let fua = if self.fua { ", FUA" } else { "" };
+        let external = if self.external { ", external journal" } else { "" };
         let plus_j = if self.journalled { " and +j" } else { "" };
         format!(
-            "{}{crowd}, data={}{plus_j}, {} KiB blocks{}{}{fua}",
+            "{}{crowd}, data={}{plus_j}, {} KiB blocks{}{}{external}{fua}",
             self.profile.name(),
             self.data.name(),
             self.block / 1024,

@@ -6,10 +6,11 @@
 use std::fmt;
 use std::sync::Arc;
 
-use base::{Errno, Result};
-use vfs::{File, OpenFlags, fsync, read_write};
+use base::{Errno, PAGE_SIZE, PageIndex, Result};
+use vfs::{File, Mmap, OpenFlags, fsync, read_write};
 
 use super::pattern;
+use crate::around::write_direct_all;
 use crate::machine::Machine;
 use crate::model::{Id, Model, RenameHow};
 
@@ -22,6 +23,28 @@ pub enum How {
     Sync,
     /// O_DSYNC.
     Dsync,
+    /// O_DIRECT: at multiples of 512 bytes.
+    Direct,
+    /// O_DIRECT and O_DSYNC.
+    DirectDsync,
+    /// A store to a shared mapping, within the file.
+    Mapped,
+    /// The same, and msync of it.
+    Msync,
+}
+
+impl How {
+    /// The flags of open(2), as arm64 numbers them, of a way that goes by write(2).
+    pub(super) const fn open_flags(self) -> Option<u32> {
+        match self {
+            How::Plain => Some(0),
+            How::Sync => Some(0o4_010_000),
+            How::Dsync => Some(0o10_000),
+            How::Direct => Some(0o200_000),
+            How::DirectDsync => Some(0o210_000),
+            How::Mapped | How::Msync => None,
+        }
+    }
 }
 
 /// What fallocate(2) is asked.
@@ -150,13 +173,26 @@ impl Hands<'_> {
     pub fn perform(&mut self, step: &Step, file: Id, stamp: u32) -> Result<usize> {
         match step {
             Step::Write { path, pos, len, how } => {
-                let flags = match how {
-                    How::Plain => OpenFlags::WRONLY,
-                    How::Sync => OpenFlags::WRONLY | OpenFlags::SYNC,
-                    How::Dsync => OpenFlags::WRONLY | OpenFlags::DSYNC,
-                };
-                let to = self.machine.open(self.full(path), flags, 0)?;
-                write(&to, *pos, &pattern::fill(file as u32, stamp, *pos, *len))
+                let bytes = pattern::fill(file as u32, stamp, *pos, *len);
+                let to = |flags| self.machine.open(self.full(path), flags, 0);
+                match how {
+                    How::Plain => write(&*to(OpenFlags::WRONLY)?, *pos, &bytes),
+                    How::Sync => write(&*to(OpenFlags::WRONLY | OpenFlags::SYNC)?, *pos, &bytes),
+                    How::Dsync => write(&*to(OpenFlags::WRONLY | OpenFlags::DSYNC)?, *pos, &bytes),
+                    How::Direct => direct(&*to(OpenFlags::WRONLY | OpenFlags::DIRECT)?, *pos, &bytes),
+                    How::DirectDsync => {
+                        let file = to(OpenFlags::WRONLY | OpenFlags::DIRECT)?;
+                        let done = direct(&file, *pos, &bytes)?;
+                        // As generic_write_sync does for O_DSYNC.
+                        fsync::fsync_range(&file, *pos, *pos + done as u64 - 1, true).map(|()| done)
+                    }
+                    How::Mapped => store_mapped(&*to(OpenFlags::RDWR)?, *pos, &bytes),
+                    How::Msync => {
+                        let file = to(OpenFlags::RDWR)?;
+                        let done = store_mapped(&file, *pos, &bytes)?;
+                        fsync::fsync_range(&file, *pos, *pos + done as u64 - 1, true).map(|()| done)
+                    }
+                }
             }
             Step::WriteHeld { pos, len } => {
                 let to = self.held.as_ref().ok_or(Errno::EBADF)?;
@@ -217,6 +253,33 @@ fn write(file: &File, pos: u64, bytes: &[u8]) -> Result<usize> {
             Err(errno) if done == 0 => return Err(errno),
             Err(_) => break,
         }
+    }
+    Ok(done)
+}
+
+/// The same around the page cache.
+fn direct(file: &File, pos: u64, bytes: &[u8]) -> Result<usize> {
+    match write_direct_all(file, bytes, pos) {
+        (0, done) => done.map(|()| 0),
+        (done, _) => Ok(done),
+    }
+}
+
+/// Stores to a shared mapping, a page at a time: each is made dirty by its fault.
+fn store_mapped(file: &File, pos: u64, bytes: &[u8]) -> Result<usize> {
+    let Mmap::Pages { mapping, ops } = file.ops().mmap(file)? else { return Err(Errno::ENODEV) };
+    let mut done = 0;
+    while done < bytes.len() {
+        let at = pos + done as u64;
+        let offset = at as usize % PAGE_SIZE;
+        let piece = &bytes[done..bytes.len().min(done + PAGE_SIZE - offset)];
+        let _steady = mapping.invalidate_lock_shared();
+        match ops.page_mkwrite(&mapping, PageIndex(at / PAGE_SIZE as u64)) {
+            Ok(page) => page.frame().write(offset, piece),
+            Err(errno) if done == 0 => return Err(errno),
+            Err(_) => break,
+        }
+        done += piece.len();
     }
     Ok(done)
 }

@@ -5,6 +5,8 @@
 
 use std::collections::VecDeque;
 
+use base::units::SECTOR_SIZE;
+
 use super::setup::Setup;
 use super::step::{How, Mode, Step};
 use crate::model::{Id, Model};
@@ -37,6 +39,8 @@ pub enum Profile {
     Many,
     /// Large files, nothing synced for long.
     Large,
+    /// Files are written by O_DIRECT and through shared mappings, beside write(2).
+    Around,
 }
 
 /// How often each kind of step comes.
@@ -52,6 +56,8 @@ struct Weights {
     xattr: u64,
     held: u64,
     sync: u64,
+    /// Writes by O_DIRECT and mappings.
+    around: u64,
     /// One write in so many is O_SYNC or O_DSYNC; 0: none.
     synchronous: u64,
     /// The longest write.
@@ -70,13 +76,14 @@ const PLAIN: Weights = Weights {
     xattr: 2,
     held: 2,
     sync: 7,
+    around: 0,
     synchronous: 6,
     longest: 20_000,
 };
 
 impl Profile {
     /// All.
-    pub const ALL: [Profile; 12] = [
+    pub const ALL: [Profile; 13] = [
         Profile::Mixed,
         Profile::Append,
         Profile::Replace,
@@ -89,6 +96,7 @@ impl Profile {
         Profile::Unlinked,
         Profile::Many,
         Profile::Large,
+        Profile::Around,
     ];
 
     /// In a word or two.
@@ -106,6 +114,7 @@ impl Profile {
             Profile::Unlinked => "unlinked while open",
             Profile::Many => "many small files",
             Profile::Large => "large files",
+            Profile::Around => "direct and mapped",
         }
     }
 
@@ -134,6 +143,7 @@ impl Profile {
                 Weights { create: 24, remove: 10, directory: 4, sync: 16, longest: 3000, ..PLAIN }
             }
             Profile::Large => Weights { write: 20, sync: 3, synchronous: 0, longest: 260_000, ..PLAIN },
+            Profile::Around => Weights { around: 22, truncate: 4, fallocate: 4, ..PLAIN },
         }
     }
 }
@@ -191,6 +201,7 @@ impl Chooser {
             w.xattr,
             w.held,
             w.sync,
+            w.around,
         ];
         let mut lot = self.rng.below(shares.iter().sum());
         let kind = shares.iter().position(|&share| {
@@ -198,7 +209,7 @@ impl Chooser {
             lot = lot.saturating_sub(share);
             hit
         })?;
-        if model.total() as u64 > self.room && matches!(kind, 1 | 3 | 9) {
+        if model.total() as u64 > self.room && matches!(kind, 1 | 3 | 9 | 11) {
             return self.remove(model);
         }
         match kind {
@@ -212,7 +223,8 @@ impl Chooser {
             7 => self.link(model),
             8 => self.attribute(model),
             9 => self.open(model, held),
-            _ => self.sync(model, held),
+            10 => self.sync(model, held),
+            _ => self.around(model),
         }
     }
 
@@ -302,6 +314,21 @@ impl Chooser {
             self.coming.push_back(Step::Fsync(path.clone()));
         }
         Some(Step::Write { path, pos, len: self.amount(), how })
+    }
+
+    /// A write that goes around write(2) or around the cache.
+    fn around(&mut self, model: &Model) -> Option<Step> {
+        let path = self.existing(model, "f")?;
+        let old = self.len_of(model, &path);
+        let how = *self.rng.pick(&[How::Direct, How::DirectDsync, How::Mapped, How::Msync]);
+        let (pos, len) = (self.place(old), self.amount());
+        if matches!(how, How::Mapped | How::Msync) {
+            let pos = pos.min(old.checked_sub(1)?);
+            return Some(Step::Write { path, pos, len: len.min((old - pos) as usize), how });
+        }
+        const UNIT: usize = SECTOR_SIZE;
+        let (pos, len) = (pos / UNIT as u64 * UNIT as u64, len.next_multiple_of(UNIT));
+        (pos < 600_000).then_some(Step::Write { path, pos, len, how })
     }
 
     fn truncate(&mut self, model: &Model) -> Option<Step> {
