@@ -294,6 +294,45 @@ fn times_from_1901_to_2446() {
     m.unmount().unwrap().fsck().unwrap();
 }
 
+/// The version of an inode as debugfs(8) tells it: `Generation: 1    Version: 0x00000000:00000002`.
+fn version(image: &Image, path: &str) -> u64 {
+    let told = image.debugfs(&format!("stat {path}")).unwrap();
+    let (_, rest) = told.split_once("Version: 0x").unwrap();
+    let digits: String = rest.chars().take_while(|c| !c.is_whitespace()).filter(|&c| c != ':').collect();
+    u64::from_str_radix(&digits, 16).unwrap()
+}
+
+#[test]
+fn the_version_counts_changes() {
+    let changes: [fn(&Machine); 5] = [
+        |m| m.write_file("/d/f", b"other").unwrap(),
+        |m| m.chmod("/d/f", 0o600).unwrap(),
+        |m| m.truncate("/d/f", 2).unwrap(),
+        |m| m.set_xattr("/d/f", "user.a", b"1", 0).unwrap(),
+        |m| m.link("/d/f", "/g").unwrap(),
+    ];
+    let m = machine();
+    m.mkdir("/d").unwrap();
+    m.write_file("/d/f", b"first").unwrap();
+    let mut image = m.unmount().unwrap();
+    for change in changes {
+        let before = version(&image, "/d/f");
+        let m = Machine::mount(&image).unwrap();
+        change(&m);
+        image = m.unmount().unwrap();
+        assert!(version(&image, "/d/f") > before);
+    }
+    let before = (version(&image, "/d/f"), version(&image, "/d"));
+    let m = Machine::mount(&image).unwrap();
+    m.read_file("/d/f").unwrap();
+    m.read_dir("/d").unwrap();
+    m.create("/d/new", 0o644).unwrap();
+    image = m.unmount().unwrap();
+    assert_eq!(version(&image, "/d/f"), before.0);
+    assert!(version(&image, "/d") > before.1);
+    image.fsck().unwrap();
+}
+
 #[test]
 fn small_extra_fields_grow_and_attributes_make_room() {
     for fill in [0, 20, 60, 92, 96, 100] {
