@@ -1,5 +1,8 @@
 //! Delayed allocation: what is reserved and told, when blocks come, and what a crash leaves.
 
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+
 use base::Errno;
 use base::user::FakeUser;
 use block::BioOp;
@@ -294,4 +297,25 @@ fn nodelalloc_and_older_types_allocate_at_once() {
         assert!(!told.is_empty() && told.iter().all(|extent| extent.2 & DELAYED == 0), "{args:?}: {told:?}");
         machine.unmount().unwrap().fsck().unwrap();
     }
+}
+
+/// A writer makes the file longer and stores that in a handle of its own; writeback that comes in between and
+/// finds the blocks where they were has no handle, and nothing to store.
+#[test]
+fn writeback_stores_no_inode_outside_a_handle() {
+    let machine = Machine::mount(&disk(16, &["-b", "1024"])).unwrap();
+    let file = machine.open("/f", WRITE | OpenFlags::CREAT, 0o644).unwrap();
+    let done = AtomicBool::new(false);
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            (0..40_000).for_each(|n| write_all(&file, &[1; 8], n * 8).unwrap());
+            done.store(true, Ordering::Relaxed);
+        });
+        let pages = file.ops().pages().unwrap();
+        while !done.load(Ordering::Relaxed) {
+            pagecache::filemap_write_and_wait_range(pages.mapping, pages.ops, 0..u64::MAX).unwrap();
+        }
+    });
+    let stray: u64 = jbd2::journals().iter().map(|(_, journal)| journal.stats().stray).sum();
+    assert_eq!(stray, 0);
 }

@@ -39,8 +39,13 @@ impl AddressSpaceOperations for Node {
             MapMode::Writeback => self.map_for_writeback(first, count),
             _ => self.map_blocks(first, count, how),
         };
-        // An answer of EAGAIN is one outside a handle, or in a full one.
-        if how == MapMode::Writeback && self.is_stale() && extent.as_ref().err() != Some(&Errno::EAGAIN) {
+        // An answer of EAGAIN is one outside a handle, or in a full one. So may be one that has found the blocks
+        // where they were: then somebody else has made it stale, and will store it.
+        if how == MapMode::Writeback
+            && self.is_stale()
+            && extent.as_ref().err() != Some(&Errno::EAGAIN)
+            && self.fs().journal().is_none_or(|journal| journal.current_handle())
+        {
             self.mark_dirty();
         }
         extent
