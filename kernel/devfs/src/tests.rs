@@ -1,5 +1,6 @@
 //! Devices as a program meets them: through paths, open, read, write, ioctl.
 
+mod async_io;
 mod bdev;
 
 use alloc::string::{String, ToString};

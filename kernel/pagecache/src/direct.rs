@@ -6,7 +6,8 @@
 //!                                meanwhile, read again what is mapped
 //!   transfer                     map an extent ─ pin the program's pages ─ bio ─ … ─ wait for all
 //! ```
-//! A device's file uses these two. A file system has more to say (locks, blocks that are yet to be found,
+//! A device's file uses these two, or, where nobody waits, [`begin_direct_read`], [`begin_direct_write`] and, for
+//! what is left to do then, [`end_direct_write`]. A file system has more to say (locks, blocks that are yet to be found,
 //! a size that follows the data), and puts its own call together from the parts: [`make_room`] before a write,
 //! [`DirectIo::submit`], then [`Submitted::wait`] or, where nobody waits, [`Submitted::then`], and
 //! [`AddressSpace::agree_with_disk`] after a write.
@@ -52,12 +53,22 @@ pub fn generic_file_direct_read(
     pos: u64,
     iter: &mut IovIter<'_>,
 ) -> Result<usize> {
+    begin_direct_read(mapping, ops, pos, iter)?.wait()
+}
+
+/// The same, its bios on their way.
+pub fn begin_direct_read(
+    mapping: &AddressSpace,
+    ops: &dyn AddressSpaceOperations,
+    pos: u64,
+    iter: &mut IovIter<'_>,
+) -> Result<Submitted> {
     let end = pos.saturating_add(iter.count() as u64);
     if mapping.nrpages() > 0 {
         filemap_write_and_wait_range(mapping, ops, pos..end)?;
     }
     check_aligned(ops.disk(), pos, iter)?;
-    run(ops, BioOp::Read, BioFlags::empty(), pos, iter)
+    Ok(send(ops, BioOp::Read, BioFlags::empty(), pos, iter))
 }
 
 /// Writes from byte `pos` on over what is allocated. Bytes written: short, perhaps 0, where the rest
@@ -71,14 +82,55 @@ pub fn generic_file_direct_write(
     flags: BioFlags,
 ) -> Result<usize> {
     let range = pos..pos.saturating_add(iter.count() as u64);
-    if !make_room(mapping, ops, range.clone())? {
+    let Some(DirectWrite { io, flush }) = begin_direct_write(mapping, ops, pos, iter, flags)? else {
         return Ok(0);
+    };
+    end_direct_write(mapping, ops.disk(), range, flush, io.wait())
+}
+
+/// A direct write whose bios are on their way.
+pub struct DirectWrite {
+    /// They.
+    pub io: Submitted,
+    /// The device's cache is to be flushed behind them.
+    pub flush: bool,
+}
+
+/// The same, its bios on their way. None: all of it must go through the cache.
+pub fn begin_direct_write(
+    mapping: &AddressSpace,
+    ops: &dyn AddressSpaceOperations,
+    pos: u64,
+    iter: &mut IovIter<'_>,
+    mut flags: BioFlags,
+) -> Result<Option<DirectWrite>> {
+    if !make_room(mapping, ops, pos..pos.saturating_add(iter.count() as u64))? {
+        return Ok(None);
     }
     check_aligned(ops.disk(), pos, iter)?;
-    let done = run(ops, BioOp::Write, flags, pos, iter);
+    // One bio flushes the device's cache behind itself; of several each would, so once at the end.
+    let flush = flags.contains(BioFlags::FUA) && !ops.disk().limits().fua;
+    if flush {
+        flags -= BioFlags::FUA;
+    }
+    Ok(Some(DirectWrite { io: send(ops, BioOp::Write, flags, pos, iter), flush }))
+}
+
+/// What is left to do of a write of `range` when its bios are over: sleeps, if a `flush` was left or anything is
+/// cached.
+pub fn end_direct_write(
+    mapping: &AddressSpace,
+    disk: &Disk,
+    range: Range<u64>,
+    flush: bool,
+    done: Result<usize>,
+) -> Result<usize> {
     if mapping.nrpages() > 0 {
         // Also when it failed: a part of it may be on the disk.
-        mapping.agree_with_disk(ops.disk(), range);
+        mapping.agree_with_disk(disk, range);
+    }
+    if flush && matches!(done, Ok(1..)) {
+        disk.flush()?;
     }
     done
 }
@@ -111,28 +163,19 @@ impl AddressSpace {
     }
 }
 
-/// A call over what is allocated, from its first bio to its last.
-fn run(
+/// The bios of a call over what is allocated.
+fn send(
     ops: &dyn AddressSpaceOperations,
     op: BioOp,
-    mut flags: BioFlags,
+    flags: BioFlags,
     pos: u64,
     iter: &mut IovIter<'_>,
-) -> Result<usize> {
+) -> Submitted {
     let disk = ops.disk();
-    // One bio flushes the device's cache behind itself; of several each would, so once at the end.
-    let flush = flags.contains(BioFlags::FUA) && !disk.limits().fua;
-    if flush {
-        flags -= BioFlags::FUA;
-    }
     let map = |first, count| ops.map(first, count, MapMode::Read);
     let io =
         DirectIo { disk, block_bits: ops.block_bits(), op, flags, map: &map, size: u64::MAX, aligned: true };
-    let done = io.submit(pos, iter).wait()?;
-    if flush && done > 0 {
-        disk.flush()?;
-    }
-    Ok(done)
+    io.submit(pos, iter)
 }
 
 /// Place and length in whole logical blocks, each segment by itself; memory on a boundary of 512 bytes.

@@ -76,8 +76,8 @@ mod writepages;
 pub use bdev::{BlockDevice, Claim, nr_blockdev_pages};
 pub use buffer::{Buffer, BufferRead, BufferWrite};
 pub use direct::{
-    DirectIo, MEMORY_ALIGN, Submitted, generic_file_direct_read, generic_file_direct_write, is_aligned,
-    make_room,
+    DirectIo, DirectWrite, MEMORY_ALIGN, Submitted, begin_direct_read, begin_direct_write, end_direct_write,
+    generic_file_direct_read, generic_file_direct_write, is_aligned, make_room,
 };
 pub use errseq::{ErrSeq, ErrSeqCursor, ErrSeqMark};
 pub use filemap::{

@@ -1,22 +1,37 @@
 //! Reading, writing, seeking and syncing an open disk.
 //!
 //! A read at the end is 0 bytes. A write at the end is ENOSPC, one that crosses it is cut there, one to a
-//! read-only disk is EPERM. O_APPEND and RLIMIT_FSIZE mean nothing here, as in Linux. What O_DIRECT
+//! read-only disk is EPERM. `start_read` and `start_write`, of io_submit(2), return when the bios of a direct
+//! transfer are on their way. O_APPEND and RLIMIT_FSIZE mean nothing here, as in Linux. What O_DIRECT
 //! leaves over, where the program's memory ends in the middle, goes through the cache and is written
 //! back at once.
 
+use alloc::boxed::Box;
 use alloc::sync::Arc;
+use core::ops::Range;
 
 use base::{Errno, FileBlock, IovIter, Result};
 use block::{BioFlags, Disk};
 use pagecache::{
-    AddressSpace, AddressSpaceOperations, Extent, LockedPage, MapMode, filemap_write_and_wait_range,
-    generic_file_direct_read, generic_file_direct_write, generic_file_read, generic_perform_write,
+    AddressSpace, AddressSpaceOperations, DirectWrite, Extent, LockedPage, MapMode, Submitted,
+    begin_direct_read, begin_direct_write, end_direct_write, filemap_write_and_wait_range, generic_file_read,
+    generic_perform_write,
 };
-use vfs::{Caller, File, FileOperations, Kiocb, KiocbFlags, Mmap, Pages, Whence, lseek};
+use sync::WorkQueue;
+use vfs::{Caller, File, FileOperations, IoEnd, Kiocb, KiocbFlags, Mmap, Pages, Whence, lseek};
 use writeback::Bdi;
 
-use super::BlockFile;
+use super::{Bdev, BlockFile};
+
+/// Ends direct writes that nobody waits for, where that sleeps.
+static ENDS: WorkQueue = WorkQueue::new("bdev-dio");
+
+impl Bdev {
+    /// The bios of a direct write are over.
+    fn end_write(&self, range: Range<u64>, flush: bool, done: Result<usize>) -> Result<usize> {
+        end_direct_write(self.device.mapping(), self.device.disk(), range, flush, done)
+    }
+}
 
 impl BlockFile {
     fn mapping_ref(&self) -> &Arc<AddressSpace> {
@@ -30,8 +45,19 @@ impl BlockFile {
     }
 
     fn read_direct(&self, file: &File, iocb: &mut Kiocb, to: &mut IovIter<'_>) -> Result<usize> {
-        let direct = generic_file_direct_read(self.mapping_ref(), self.bdev.device.ops(), iocb.pos, to);
-        let done = match direct {
+        let io = begin_direct_read(self.mapping_ref(), self.bdev.device.ops(), iocb.pos, to)?;
+        self.finish_read(io, file, iocb, to)
+    }
+
+    /// Waits for a read and does the rest of it through the cache.
+    fn finish_read(
+        &self,
+        io: Submitted,
+        file: &File,
+        iocb: &mut Kiocb,
+        to: &mut IovIter<'_>,
+    ) -> Result<usize> {
+        let done = match io.wait() {
             // Memory that a device does not reach; a copy may.
             Err(Errno::EFAULT) => 0,
             done => done?,
@@ -54,21 +80,69 @@ impl BlockFile {
     }
 
     fn write_direct(&self, pos: u64, from: &mut IovIter<'_>, durable: bool) -> Result<usize> {
-        let device = &self.bdev.device;
-        let flags = if durable { BioFlags::FUA } else { BioFlags::empty() };
+        let range = pos..pos + from.count() as u64;
         let done = {
             let _shared = self.bdev.write.read();
-            generic_file_direct_write(device.mapping(), device.ops(), pos, from, flags)?
+            match self.begin_write(pos, from, durable)? {
+                Some(DirectWrite { io, flush }) => self.bdev.end_write(range, flush, io.wait())?,
+                None => 0,
+            }
         };
+        self.write_rest(pos, done, from, durable)
+    }
+
+    /// None: all of it must go through the cache.
+    fn begin_write(&self, pos: u64, from: &mut IovIter<'_>, durable: bool) -> Result<Option<DirectWrite>> {
+        let device = &self.bdev.device;
+        let flags = if durable { BioFlags::FUA } else { BioFlags::empty() };
+        begin_direct_write(device.mapping(), device.ops(), pos, from, flags)
+    }
+
+    /// Through the cache, after the `done` bytes that went around it.
+    fn write_rest(&self, pos: u64, done: usize, from: &mut IovIter<'_>, durable: bool) -> Result<usize> {
         if from.count() == 0 {
             return Ok(done);
         }
-        let rest = pos + done as u64;
-        match self.write_through_cache(rest, from, durable) {
+        match self.write_through_cache(pos + done as u64, from, durable) {
             Ok(more) => Ok(done + more),
             Err(error) if done == 0 => Err(error),
             Err(_) => Ok(done),
         }
+    }
+
+    /// Lets go of a write whose bios are on their way: it ends in an interrupt if nothing is left to do that
+    /// sleeps, else in the thread.
+    fn leave(&self, write: DirectWrite, range: Range<u64>, end: IoEnd) {
+        let (bdev, DirectWrite { io, flush }) = (self.bdev.clone(), write);
+        io.then(move |done| {
+            if flush || bdev.device.mapping().nrpages() > 0 {
+                ENDS.queue(Box::new(move || end(bdev.end_write(range, flush, done))));
+            } else {
+                // Not the last use: the open file, which `end` lets go of, has one.
+                drop(bdev);
+                end(done);
+            }
+        });
+    }
+
+    /// Nothing is read behind the end.
+    fn cut_read(&self, iocb: &Kiocb, to: &mut IovIter<'_>) {
+        let room = self.bdev.device.size().saturating_sub(iocb.pos);
+        to.truncate(usize::try_from(room).unwrap_or(usize::MAX));
+    }
+
+    /// Nor written. EPERM, EBUSY; ENOSPC at the end.
+    fn cut_write(&self, pos: u64, from: &mut IovIter<'_>) -> Result<()> {
+        if self.bdev.device.disk().read_only() {
+            return Err(Errno::EPERM);
+        }
+        self.bdev.check_free()?;
+        let room = self.bdev.device.size().saturating_sub(pos);
+        if room == 0 && from.count() > 0 {
+            return Err(Errno::ENOSPC);
+        }
+        from.truncate(usize::try_from(room).unwrap_or(usize::MAX));
+        Ok(())
     }
 
     /// What O_DIRECT left over: on the disk, and not in the cache, when it returns.
@@ -108,8 +182,7 @@ impl FileOperations for BlockFile {
     }
 
     fn read_iter(&self, file: &File, iocb: &mut Kiocb, to: &mut IovIter<'_>) -> Result<usize> {
-        let room = self.bdev.device.size().saturating_sub(iocb.pos);
-        to.truncate(usize::try_from(room).unwrap_or(usize::MAX));
+        self.cut_read(iocb, to);
         if to.count() == 0 {
             return Ok(0);
         }
@@ -120,26 +193,54 @@ impl FileOperations for BlockFile {
         self.read_cached(file, iocb, to)
     }
 
-    fn write_iter(&self, _file: &File, iocb: &mut Kiocb, from: &mut IovIter<'_>) -> Result<usize> {
-        let disk = self.bdev.device.disk();
-        if disk.read_only() {
-            return Err(Errno::EPERM);
+    fn start_read(&self, file: &Arc<File>, iocb: &mut Kiocb, to: &mut IovIter<'_>, end: IoEnd) {
+        self.cut_read(iocb, to);
+        if to.count() == 0 || !iocb.flags.contains(KiocbFlags::DIRECT) {
+            return end(self.read_iter(file, iocb, to));
         }
-        self.bdev.check_free()?;
+        match begin_direct_read(self.mapping_ref(), self.bdev.device.ops(), iocb.pos, to) {
+            Ok(io) if to.count() == 0 => io.then(end),
+            Ok(io) => end(self.finish_read(io, file, iocb, to)),
+            Err(error) => end(Err(error)),
+        }
+    }
+
+    fn start_write(&self, file: &Arc<File>, iocb: &mut Kiocb, from: &mut IovIter<'_>, end: IoEnd) {
+        if !iocb.flags.contains(KiocbFlags::DIRECT) || ENDS.start().is_err() {
+            return end(self.write_iter(file, iocb, from));
+        }
+        if let Err(error) = self.cut_write(iocb.pos, from) {
+            return end(Err(error));
+        }
+        if from.count() == 0 {
+            return end(Ok(0));
+        }
+        let (pos, durable) = (iocb.pos, iocb.flags.contains(KiocbFlags::DSYNC));
+        let range = pos..pos + from.count() as u64;
+        let begun = {
+            let _shared = self.bdev.write.read();
+            self.begin_write(pos, from, durable)
+        };
+        let done = match begun {
+            Ok(Some(write)) if from.count() == 0 => return self.leave(write, range, end),
+            Ok(Some(DirectWrite { io, flush })) => self.bdev.end_write(range, flush, io.wait()),
+            Ok(None) => Ok(0),
+            Err(error) => Err(error),
+        };
+        end(done.and_then(|done| self.write_rest(pos, done, from, durable)));
+    }
+
+    fn write_iter(&self, _file: &File, iocb: &mut Kiocb, from: &mut IovIter<'_>) -> Result<usize> {
+        let start = iocb.pos;
+        self.cut_write(start, from)?;
         if from.count() == 0 {
             return Ok(0);
         }
-        let start = iocb.pos;
-        let room = self.bdev.device.size().saturating_sub(start);
-        if room == 0 {
-            return Err(Errno::ENOSPC);
-        }
-        from.truncate(usize::try_from(room).unwrap_or(usize::MAX));
         let durable = iocb.flags.contains(KiocbFlags::DSYNC);
         let done = if iocb.flags.contains(KiocbFlags::DIRECT) && from.is_user() {
             self.write_direct(start, from, durable)?
         } else {
-            let _plug = disk.plug();
+            let _plug = self.bdev.device.disk().plug();
             self.write_cached(start, from)?
         };
         iocb.pos = start + done as u64;

@@ -19,7 +19,8 @@
 //! open is what the disk has.
 //!
 //! # Locking
-//! `write` stands in the place of a file's `i_rwsem`; `openers` is held while a flusher starts or stops.
+//! `write` stands in the place of a file's `i_rwsem`, and is held by a direct write that nobody waits for until its
+//! bios are on their way; `openers` is held while a flusher starts or stops.
 //!
 //! | | buffered read | direct read | buffered write | direct write | discard, zero | fsync |
 //! |---|---|---|---|---|---|---|
