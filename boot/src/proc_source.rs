@@ -84,7 +84,9 @@ impl ProcSource for KernelSource {
         // A page may come or go between the two looks.
         let buffers = (pagecache::nr_blockdev_pages() as u64).min(file);
         // Not under the lock: this one may sleep.
-        let sizes = process().map(|process| process.mm().sizes());
+        let sizes = process().map(|process| process.mm().sizes()).unwrap_or_default();
+        // A page that is mapped at two places counts twice.
+        let mapped = sizes.resident_file.saturating_add(sizes.resident_shmem);
         Memory {
             total: bytes(stats.total),
             free: bytes(stats.free),
@@ -94,7 +96,9 @@ impl ProcSource for KernelSource {
             active: bytes(pagecache::stats::nr_active() as u64),
             dirty: bytes(pagecache::stats::nr_dirty() as u64),
             writeback: bytes(pagecache::stats::nr_writeback() as u64),
-            anonymous: sizes.map_or(0, |sizes| sizes.resident),
+            anonymous: sizes.resident.saturating_sub(mapped),
+            shmem: sizes.resident_shmem,
+            mapped,
             stacks: platform::stack_bytes(),
             ..Memory::default()
         }
@@ -216,6 +220,8 @@ impl ProcessView for Program {
             resident: sizes.resident,
             locked: sizes.locked,
             peak_resident: sizes.peak_resident,
+            resident_file: sizes.resident_file,
+            resident_shmem: sizes.resident_shmem,
             data: sizes.data,
             stack: sizes.stack,
             text: sizes.text,

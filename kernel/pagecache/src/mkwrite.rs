@@ -38,7 +38,7 @@ pub fn generic_page_mkwrite(
     index: PageIndex,
 ) -> Result<LockedPage> {
     for _ in 0..TRIES {
-        let page = lock_mapped_page(mapping, ops, mapping.ra(), index)?;
+        let (page, _) = lock_mapped_page(mapping, ops, mapping.ra(), index, Pattern::Normal)?;
         page.wait_writeback();
         let len = within(ops, index);
         if is_kept(&page, len, mapping.journals_data()) {
@@ -58,23 +58,26 @@ pub fn generic_page_mkwrite(
     Err(Errno::EIO)
 }
 
-/// The page, read in, with those around it as `ra` of the open file says, locked, and still the file's: to be
-/// put into a page table. EINVAL past i_size, EIO, ENOMEM.
+/// The page, read in, with those around it as `ra` of the open file and `pattern` say, locked, and still the
+/// file's: to be put into a page table; and whether it had to be read in. EINVAL past i_size, EIO, ENOMEM.
 pub fn lock_mapped_page(
     mapping: &AddressSpace,
     ops: &dyn AddressSpaceOperations,
     ra: &FileRa,
     index: PageIndex,
-) -> Result<LockedPage> {
+    pattern: Pattern,
+) -> Result<(LockedPage, bool)> {
+    let mut major = false;
     loop {
-        let page: Arc<Page> = filemap_fault(mapping, ops, ra, index, Pattern::Normal)?;
+        let (page, missed): (Arc<Page>, bool) = filemap_fault(mapping, ops, ra, index, pattern)?;
+        major |= missed;
         let page = page.lock();
         if !page.is_attached() || !page.is_uptodate() {
             continue;
         }
         // Asked again now that it is locked: a truncate that came first is seen here, one that comes
         // later finds the page locked.
-        return if within(ops, index) > 0 { Ok(page) } else { Err(Errno::EINVAL) };
+        return if within(ops, index) > 0 { Ok((page, major)) } else { Err(Errno::EINVAL) };
     }
 }
 

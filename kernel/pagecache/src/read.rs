@@ -163,23 +163,29 @@ pub fn read_mapping_page(
 }
 
 /// The same for a page fault of a program that has mapped an open file and reads it by `pattern`: on a
-/// miss the pages around it are read too (`filemap_fault`).
+/// miss the pages around it are read too (`filemap_fault`). And whether it was not there, which makes the
+/// fault a major one.
 pub fn filemap_fault(
     mapping: &AddressSpace,
     ops: &dyn AddressSpaceOperations,
     ra: &FileRa,
     index: PageIndex,
     pattern: Pattern,
-) -> Result<Arc<Page>> {
+) -> Result<(Arc<Page>, bool)> {
     if index.0 >= ops.size().div_ceil(PAGE_SIZE as u64) {
         return Err(Errno::EINVAL);
     }
-    if let Some(page) = mapping.find_get_page(index) {
+    let found = mapping.find_get_page(index);
+    let major = found.is_none();
+    if let Some(page) = found {
         ra.fault_hit();
         if page.state().load(Ordering::Acquire) & (page::UPTODATE | page::READAHEAD) == page::UPTODATE {
             page.mark_accessed();
-            return Ok(page);
+            return Ok((page, false));
         }
+    } else if pattern == Pattern::Random {
+        // Even where it looks as if somebody read one after the other.
+        read_pages(mapping, ops, Window { start: index.0, count: 1, mark: None }, BioFlags::SYNC)?;
     } else if pattern != Pattern::Sequential
         && let Some(window) = ra.on_fault(index.0, pattern, ops.disk())
     {
@@ -188,7 +194,7 @@ pub fn filemap_fault(
     let page = uptodate_page(mapping, ops, ra, index, 1)?;
     page.mark_accessed();
     ra.set_last(index.0);
-    Ok(page)
+    Ok((page, major))
 }
 
 /// Page `index`, uptodate; `want` pages from it on will be read.

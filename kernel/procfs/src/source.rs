@@ -176,7 +176,9 @@ pub struct Memory {
     pub writeback: u64,
     /// The program's own pages.
     pub anonymous: u64,
-    /// Pages of the page cache in the program's tables.
+    /// What the program shares with nobody and has no file: memory of a file system without a disk, to Linux.
+    pub shmem: u64,
+    /// Pages of the page cache, and of `shmem`, in the program's tables.
     pub mapped: u64,
     /// The kernel's heap.
     pub heap: u64,
@@ -360,6 +362,8 @@ pub struct Sizes {
     pub peak_resident: u64,
     /// How much of it is files' pages.
     pub resident_file: u64,
+    /// How much of it is pages of shared mappings without a file.
+    pub resident_shmem: u64,
     /// Private writable areas.
     pub data: u64,
     /// The stack.
@@ -370,9 +374,9 @@ pub struct Sizes {
     pub library: u64,
     /// Translation tables.
     pub page_tables: u64,
-    /// Faults that needed no file.
+    /// Faults that found in memory what they needed.
     pub minor_faults: u64,
-    /// Faults that did.
+    /// Faults that did not.
     pub major_faults: u64,
 }
 

@@ -208,8 +208,14 @@ pub struct Sysinfo {
 pub struct Rusage {
     pub ru_utime: KernelTimeval,
     pub ru_stime: KernelTimeval,
-    pub ru_maxrss: i64,
-    pub rest: [i64; 13],
+    pub ru_maxrss: u64,
+    pub unused: [u64; 3],
+    pub ru_minflt: u64,
+    pub ru_majflt: u64,
+    pub ru_nswap: u64,
+    pub ru_inblock: u64,
+    pub ru_oublock: u64,
+    pub rest: [u64; 5],
 }
 
 /// `struct flock` of 64-bit machines, 32 bytes.

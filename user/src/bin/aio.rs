@@ -372,6 +372,10 @@ fn the_ring(place: &Place) {
         equal("which", (event.data, event.res, event.res2), (77, 512, 0));
         write_volatile(ring.add(2), tail);
     }
+    equal("madvise(DONTNEED)", sys::madvise(place.context, 4096, 4), 0);
+    // SAFETY: as above.
+    let words = unsafe { (read_volatile(ring.add(1)), read_volatile(ring.add(4))) };
+    equal("it comes back as it was", words, (255, 0xa10a_10a1));
     let mut event = Event::default();
     equal("none left", sys::io_getevents(place.context, 0, 1, &raw mut event as usize, 0), 0);
 }

@@ -56,6 +56,8 @@ fn main(args: Args) -> i32 {
     in_core();
     syncing();
     advice();
+    advice_for();
+    faults();
     locking();
     kept();
     verdict()
@@ -475,6 +477,74 @@ fn advice() {
     let at = map(fd, 4 * PAGE, READ, SHARED);
     equal("REMOVE of what is only read", sys::madvise(at, PAGE, REMOVE), EACCES);
     unmap(at, 4 * PAGE);
+    sys::close(fd);
+}
+
+/// What each advice is for: memory of its own, shared memory, a file, locked memory.
+fn advice_for() {
+    let fd = file(c"advised", 4 * PAGE, 1);
+    let own = map(-1, 4 * PAGE, RW, PRIVATE | ANON);
+    let shared = map(-1, 4 * PAGE, RW, SHARED | ANON);
+    let of_file = map(fd, 4 * PAGE, RW, SHARED);
+    let locked = map(-1, 4 * PAGE, RW, PRIVATE | ANON);
+    equal("mlock", sys::mlock(locked, 4 * PAGE), 0);
+    for (advice, want) in [
+        (0, [0, 0, 0, 0]),
+        (1, [0, 0, 0, 0]),
+        (2, [0, 0, 0, 0]),
+        (3, [0, 0, 0, 0]),
+        (4, [0, 0, 0, EINVAL]),
+        (5, [EINVAL; 4]),
+        (8, [0, EINVAL, EINVAL, EINVAL]),
+        (10, [0, 0, 0, 0]),
+        (18, [0, EINVAL, EINVAL, 0]),
+        (19, [0, 0, 0, 0]),
+        (20, [0, 0, 0, EINVAL]),
+        (21, [0, 0, 0, EINVAL]),
+        (22, [0, 0, 0, 0]),
+        (23, [0, 0, 0, 0]),
+        (24, [0, 0, 0, 0]),
+        (99, [EINVAL; 4]),
+    ] {
+        let got = [own, shared, of_file, locked].map(|at| sys::madvise(at + PAGE, 2 * PAGE, advice));
+        equal("madvise", (advice, got), (advice, want));
+    }
+    equal("nothing", sys::madvise(own, 0, 4), 0);
+    equal("off a page", sys::madvise(own + 1, PAGE, 4), EINVAL);
+    unmap(own + PAGE, PAGE);
+    equal("over a hole", sys::madvise(own, 4 * PAGE, 1), ENOMEM);
+    [own, shared, of_file, locked].iter().for_each(|&at| unmap(at, 4 * PAGE));
+    sys::close(fd);
+}
+
+/// getrusage: what is in memory is a minor fault, what is not a major one, once for what is read with it.
+fn faults() {
+    const DONTNEED: i32 = 4;
+    const RANDOM: i32 = 1;
+    let counts = || {
+        let mut usage = [0u64; 18];
+        equal("getrusage", sys::getrusage(0, usage.as_mut_ptr() as usize), 0);
+        (usage[8], usage[9])
+    };
+    let own = map(-1, 16 * PAGE, RW, PRIVATE | ANON);
+    let before = counts();
+    (0..16).for_each(|n| poke(own + n * PAGE, 1));
+    let after = counts();
+    equal("minor, major", (after.0 - before.0 >= 16, after.1 - before.1), (true, 0));
+    unmap(own, 16 * PAGE);
+    let fd = file(c"faults", 16 * PAGE, 1);
+    equal("fsync", sys::fsync(fd), 0);
+    // Linux counts one more where it met pages on their way.
+    for (advice, want) in [(0, 1..=2), (RANDOM, 16..=16)] {
+        equal("fadvise(DONTNEED)", sys::fadvise64(fd, 0, 0, DONTNEED), 0);
+        let at = map(fd, 16 * PAGE, READ, SHARED);
+        equal("madvise", sys::madvise(at, 16 * PAGE, advice), 0);
+        let before = counts().1;
+        (0..16).for_each(|n| equal("a byte", peek(at + n * PAGE), 1));
+        let major = counts().1 - before;
+        equal("major faults", (major, want.contains(&major)), (major, true));
+        unmap(at, 16 * PAGE);
+    }
     sys::close(fd);
 }
 

@@ -104,13 +104,15 @@ fn a_page_fault_brings_in_what_lies_around_it() {
     fs.disk.queue().set_readahead_bytes(16 * 4096);
     let ra = FileRa::new();
     let fault = |index, pattern| filemap_fault(&fs.mapping, &fs, &ra, PageIndex(index), pattern);
-    assert!(fault(100, Pattern::Normal).unwrap().is_uptodate());
+    let (page, major) = fault(100, Pattern::Normal).unwrap();
+    assert!(page.is_uptodate() && major);
+    assert!(!fault(100, Pattern::Normal).unwrap().1, "it is there");
     assert!(fs.mapping.find_get_page(PageIndex(92)).is_some());
     assert_eq!(fs.mapping.nrpages(), 16);
-    fault(200, Pattern::Random).unwrap();
-    assert_eq!(fs.mapping.nrpages(), 17);
+    (200..204).for_each(|index| assert!(fault(index, Pattern::Random).unwrap().1));
+    assert_eq!(fs.mapping.nrpages(), 20);
     fault(0, Pattern::Sequential).unwrap();
-    assert!(fs.mapping.nrpages() > 17 && fs.mapping.find_get_page(PageIndex(1)).is_some());
+    assert!(fs.mapping.nrpages() > 20 && fs.mapping.find_get_page(PageIndex(1)).is_some());
     assert_eq!(fault(512, Pattern::Normal).err(), Some(Errno::EINVAL));
 }
 

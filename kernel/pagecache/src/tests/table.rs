@@ -67,7 +67,7 @@ impl Table {
         let page = if write {
             fs.page_mkwrite(&fs.mapping, PageIndex(index))?
         } else {
-            lock_mapped_page(&fs.mapping, fs, &fs.ra, PageIndex(index))?
+            lock_mapped_page(&fs.mapping, fs, &fs.ra, PageIndex(index), Pattern::Normal)?.0
         };
         self.pages.lock().unwrap().insert(index, (page.frame().clone(), write));
         Ok(())

@@ -235,7 +235,8 @@ impl Table {
                 return byte[0];
             }
             let _steady = file.mapping.invalidate_lock_shared();
-            let page = lock_mapped_page(&file.mapping, file, &file.ra, PageIndex(0)).unwrap();
+            let page =
+                lock_mapped_page(&file.mapping, file, &file.ra, PageIndex(0), Pattern::Normal).unwrap().0;
             *self.entry.lock() = Some((page.frame().clone(), false));
         }
     }

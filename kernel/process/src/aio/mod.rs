@@ -23,8 +23,7 @@
 //!
 //! # What is not here
 //! IOCB_CMD_POLL (EINVAL), and with it anything that io_cancel could stop: it always says EINVAL, as Linux
-//! does for reads and writes. The ring is the program's own memory: a program that unmaps it, or asks
-//! MADV_DONTNEED of it, sees no more events there.
+//! does for reads and writes.
 //!
 //! Source: io_setup(2), io_submit(2), io_getevents(2), Linux 6.1's order of checks.
 

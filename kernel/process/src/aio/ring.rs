@@ -10,14 +10,17 @@
 //! # Example
 //! io_setup(1): room for 8 and two more, in one page: 127 slots, so 126 requests, as in Linux.
 
+use alloc::sync::Arc;
 use alloc::vec::Vec;
+use core::fmt;
 use core::sync::atomic::{Ordering, fence};
 
-use base::arch::Access;
-use base::{Errno, Frame, PAGE_SIZE, Result, UserAddr, UserMemory};
+use base::{Errno, Frame, PAGE_SIZE, PageIndex, Result, UserAddr};
+use pagecache::Pattern;
 
 use super::Event;
-use crate::mm::{MapRequest, Mm};
+use crate::mm::vma::{PageSource, SourcePage};
+use crate::mm::{MapFile, MapRequest, Mm};
 
 const HEADER: usize = 32;
 const EVENT: usize = 32;
@@ -39,11 +42,37 @@ pub fn slots(requests: u32) -> Result<u32> {
     Ok(slots + 2)
 }
 
-/// The ring's pages, which are the program's too.
+/// The ring's pages, which are the program's too: a shared mapping of a file that is nowhere else, so that
+/// what madvise(2) takes out of the page table comes back as it was.
 pub struct Ring {
     at: UserAddr,
-    pages: Vec<Frame>,
+    pages: Arc<RingPages>,
     slots: u32,
+}
+
+struct RingPages(Vec<Frame>);
+
+impl PageSource for RingPages {
+    fn page(&self, index: PageIndex, _pattern: Pattern) -> Result<SourcePage> {
+        let page = usize::try_from(index.0).ok().and_then(|n| self.0.get(n)).ok_or(Errno::EINVAL)?;
+        Ok(SourcePage::held(page.clone(), None))
+    }
+
+    fn may_map_writable(&self) -> bool {
+        true
+    }
+
+    fn page_mkwrite(&self, index: PageIndex, pattern: Pattern) -> Result<SourcePage> {
+        self.page(index, pattern)
+    }
+
+    fn is_cached(&self, _index: PageIndex) -> bool {
+        true
+    }
+
+    fn describe(&self, out: &mut dyn fmt::Write) -> fmt::Result {
+        out.write_str("/[aio] (deleted)")
+    }
 }
 
 impl Ring {
@@ -51,16 +80,19 @@ impl Ring {
     pub fn map(mm: &Mm, slots: u32, id: u32) -> Result<Ring> {
         let bytes = HEADER + slots as usize * EVENT;
         let len = bytes.next_multiple_of(PAGE_SIZE);
-        // Readable, writable; private, anonymous.
-        let request = MapRequest { len: len as u64, prot: 3, flags: 0x22, ..MapRequest::default() };
+        let pages: Result<Vec<Frame>> = (0..len / PAGE_SIZE).map(|_| zeroed()).collect();
+        let pages = Arc::new(RingPages(pages?));
+        let file = MapFile {
+            source: Some(pages.clone()),
+            readable: true,
+            writable: true,
+            append_only: false,
+            noexec: true,
+        };
+        // Readable, writable; shared.
+        let request =
+            MapRequest { len: len as u64, prot: 3, flags: 1, file: Some(file), ..MapRequest::default() };
         let at = mm.mmap(&request)?;
-        let mut pages = Vec::with_capacity(len / PAGE_SIZE);
-        let pinned = mm.pin(at, len, Access::Write, &mut |frame, _, _| pages.push(frame.clone()));
-        if pinned < len {
-            // Mapped just now.
-            let _ = mm.munmap(at, len as u64);
-            return Err(Errno::ENOMEM);
-        }
         // At most a little more than was asked for: fits.
         let slots = ((len - HEADER) / EVENT) as u32;
         let ring = Ring { at, pages, slots };
@@ -76,7 +108,7 @@ impl Ring {
 
     /// Its length in bytes.
     pub fn len(&self) -> u64 {
-        (self.pages.len() * PAGE_SIZE) as u64
+        (self.pages.0.len() * PAGE_SIZE) as u64
     }
 
     /// How many events it has room for, and one more.
@@ -87,7 +119,7 @@ impl Ring {
     /// Where the next event is read.
     pub fn head(&self) -> u32 {
         let mut word = [0; 4];
-        if let Some(page) = self.pages.first() {
+        if let Some(page) = self.pages.0.first() {
             page.read(HEAD, &mut word);
         }
         u32::from_ne_bytes(word) % self.slots
@@ -117,7 +149,7 @@ impl Ring {
         let words = [event.data, event.obj, event.res as u64];
         bytes.chunks_exact_mut(8).zip(words).for_each(|(to, word)| to.copy_from_slice(&word.to_ne_bytes()));
         let at = Ring::place(slot);
-        if let Some(page) = self.pages.get(at / PAGE_SIZE) {
+        if let Some(page) = self.pages.0.get(at / PAGE_SIZE) {
             page.write(at % PAGE_SIZE, &bytes);
         }
     }
@@ -126,7 +158,7 @@ impl Ring {
     pub fn get(&self, slot: u32) -> [u8; EVENT] {
         let mut bytes = [0; EVENT];
         let at = Ring::place(slot);
-        if let Some(page) = self.pages.get(at / PAGE_SIZE) {
+        if let Some(page) = self.pages.0.get(at / PAGE_SIZE) {
             page.read(at % PAGE_SIZE, &mut bytes);
         }
         bytes
@@ -138,8 +170,14 @@ impl Ring {
     }
 
     fn set_word(&self, at: usize, word: u32) {
-        if let Some(page) = self.pages.first() {
+        if let Some(page) = self.pages.0.first() {
             page.write(at, &word.to_ne_bytes());
         }
     }
+}
+
+fn zeroed() -> Result<Frame> {
+    let page = pagecache::alloc_page()?;
+    page.zero();
+    Ok(page)
 }

@@ -104,3 +104,21 @@ fn the_end_waits_for_what_has_begun() {
     assert_eq!(contexts.destroy(&mm, id), Err(Errno::EINVAL));
     assert_eq!(mm.read(UserAddr(id), &mut [0]), 0);
 }
+
+#[test]
+fn what_advice_takes_out_of_the_ring_comes_back() {
+    const DONTNEED: u32 = 4;
+    let (mm, contexts) = (mm(), Contexts::default());
+    let id = contexts.setup(&mm, 10).unwrap();
+    let context = contexts.find(id).unwrap();
+    assert_eq!(context.begin(), Ok(()));
+    context.tell(&event(1));
+    let before = words(&mm, id, 8);
+    mm.madvise(UserAddr(id), context.ring.len(), DONTNEED).unwrap();
+    assert_eq!(mm.sizes().resident, 0);
+    assert_eq!(words(&mm, id, 8), before);
+    mm.madvise(UserAddr(id), context.ring.len(), DONTNEED).unwrap();
+    // The kernel sees where the program has read to.
+    assert_eq!(mm.write(UserAddr(id + 8), &1u32.to_ne_bytes()), 4);
+    assert_eq!(context.ring.head(), 1);
+}

@@ -8,6 +8,8 @@ use core::fmt;
 
 use base::{Errno, Frame, PageIndex, Result, UserAddr, frame};
 
+use pagecache::Pattern;
+
 use crate::mm::vma::{PageSource, SourcePage};
 use crate::mm::{MapFile, MapRequest, Mm};
 
@@ -17,7 +19,7 @@ const CODE: [u32; 3] = [0xd503_201f, 0xd280_1168, 0xd400_0001];
 struct SigPage(Frame);
 
 impl PageSource for SigPage {
-    fn page(&self, index: PageIndex) -> Result<SourcePage> {
+    fn page(&self, index: PageIndex, _pattern: Pattern) -> Result<SourcePage> {
         if index.0 == 0 { Ok(SourcePage::held(self.0.clone(), None)) } else { Err(Errno::EINVAL) }
     }
 

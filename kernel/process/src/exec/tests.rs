@@ -10,6 +10,7 @@ use base::{PAGE_SIZE, PageIndex, frame};
 use core::fmt;
 use elf::abi;
 use elf::segment::ProgramHeader;
+use pagecache::Pattern;
 use std::string::String;
 use std::vec;
 use vfs::namei::At;
@@ -142,7 +143,7 @@ impl ProgramFile for Bytes {
 }
 
 impl PageSource for Bytes {
-    fn page(&self, index: PageIndex) -> Result<SourcePage> {
+    fn page(&self, index: PageIndex, _pattern: Pattern) -> Result<SourcePage> {
         let from = index.byte() as usize;
         let rest = self.0.get(from..).filter(|r| !r.is_empty()).ok_or(Errno::EINVAL)?;
         let page = frame::alloc_zeroed()?;

@@ -7,16 +7,22 @@ use base::arch::Access;
 use base::{Errno, PageIndex, Result, UserAddr};
 
 use super::Mm;
-use super::layout::{PAGE, Span};
+use super::layout::{MAX_MAP_COUNT, PAGE, Span};
 use super::vma::{Backing, PageSource, VmFlags, Vma};
 
 mod madv {
+    pub const RANDOM: u32 = 1;
+    pub const SEQUENTIAL: u32 = 2;
     pub const WILLNEED: u32 = 3;
     pub const DONTNEED: u32 = 4;
     pub const FREE: u32 = 8;
     pub const REMOVE: u32 = 9;
+    pub const WIPEONFORK: u32 = 18;
+    pub const COLD: u32 = 20;
+    pub const PAGEOUT: u32 = 21;
     pub const POPULATE_READ: u32 = 22;
     pub const POPULATE_WRITE: u32 = 23;
+    pub const DONTNEED_LOCKED: u32 = 24;
 }
 
 /// Pages of a file: the first, and how many.
@@ -24,14 +30,13 @@ type Pages = (Arc<dyn PageSource>, PageIndex, u64);
 
 impl Mm {
     /// madvise(2). DONTNEED and FREE take the pages away, REMOVE punches a hole into the file, WILLNEED reads
-    /// it ahead; what is only a hint is accepted. EINVAL for an address off a page boundary, advice that is
-    /// none, or locked memory that is to go; ENOMEM when part of the range is not mapped, after the rest was
-    /// done.
+    /// it ahead, RANDOM, SEQUENTIAL and NORMAL say how faults read; what is only a hint is accepted. EINVAL
+    /// for an address off a page boundary, advice that is none, locked memory that is to go, or memory that the
+    /// advice is not for; EAGAIN when it would make too many areas; ENOMEM when part of the range is not
+    /// mapped, after the rest was done.
     pub fn madvise(&self, addr: UserAddr, len: u64, advice: u32) -> Result<()> {
-        // NORMAL to SEQUENTIAL, DONTFORK to PAGEOUT: hints about paging, forking and dumping.
-        let hint = matches!(advice, 0..=2 | 10..=21);
-        let known = matches!(advice, madv::WILLNEED | madv::DONTNEED | madv::FREE | madv::REMOVE);
-        if !(hint || known || matches!(advice, madv::POPULATE_READ | madv::POPULATE_WRITE)) {
+        // 5 to 7 and 25 on are none; 10 to 17 and 19 are about forking, merging, dumping, huge pages.
+        if !matches!(advice, 0..=4 | 8..=24) {
             return Err(Errno::EINVAL);
         }
         let span = Span::new(addr.0, len, Errno::EINVAL)?;
@@ -39,7 +44,13 @@ impl Mm {
             return Ok(());
         }
         match advice {
-            madv::DONTNEED | madv::FREE => self.drop_contents(span, advice == madv::FREE)?,
+            0 => self.set_pattern(span, VmFlags::empty())?,
+            madv::RANDOM => self.set_pattern(span, VmFlags::RANDOM)?,
+            madv::SEQUENTIAL => self.set_pattern(span, VmFlags::SEQUENTIAL)?,
+            madv::DONTNEED | madv::FREE | madv::DONTNEED_LOCKED => self.drop_contents(span, advice)?,
+            // Without swap only clean pages of files could go, which reclaim knows to find.
+            madv::COLD | madv::PAGEOUT => self.check_all(span, |v| !v.flags.contains(VmFlags::LOCKED))?,
+            madv::WIPEONFORK => self.check_all(span, is_own)?,
             madv::REMOVE => self.punch(span)?,
             madv::WILLNEED => self.will_need(span),
             madv::POPULATE_READ => self.populate(span, Some(Access::Read))?,
@@ -49,17 +60,34 @@ impl Mm {
         if self.areas.read().set.covered_until(span) < span.end { Err(Errno::ENOMEM) } else { Ok(()) }
     }
 
-    /// FREE is for private anonymous memory only. Writers wait: no fault brings a page back meanwhile.
-    fn drop_contents(&self, span: Span, only_anonymous: bool) -> Result<()> {
-        let areas = self.areas.write();
-        let file = |b: &Backing| matches!(b, Backing::File { .. });
-        let refuses = |v: &Vma| v.flags.contains(VmFlags::LOCKED) || (only_anonymous && file(&v.backing));
-        if areas.set.overlapping(span).any(refuses) {
-            return Err(Errno::EINVAL);
+    /// How faults shall read from now on.
+    fn set_pattern(&self, span: Span, pattern: VmFlags) -> Result<()> {
+        let mut areas = self.areas.write();
+        if areas.set.len() + areas.set.splits(span) >= MAX_MAP_COUNT {
+            return Err(Errno::EAGAIN);
         }
+        areas.set.change(span, VmFlags::ADVICE, pattern);
+        Ok(())
+    }
+
+    /// EINVAL where an area is not what the advice is for.
+    fn check_all(&self, span: Span, fits: impl Fn(&Vma) -> bool) -> Result<()> {
+        let areas = self.areas.read();
+        if areas.set.overlapping(span).all(fits) { Ok(()) } else { Err(Errno::EINVAL) }
+    }
+
+    /// FREE is for private anonymous memory only. Writers wait: no fault brings a page back meanwhile. Up to
+    /// the first area that it is not for.
+    fn drop_contents(&self, span: Span, advice: u32) -> Result<()> {
+        let areas = self.areas.write();
         for area in areas.set.overlapping(span) {
+            let locked = advice != madv::DONTNEED_LOCKED && area.flags.contains(VmFlags::LOCKED);
+            if locked || (advice == madv::FREE && !is_own(area)) {
+                return Err(Errno::EINVAL);
+            }
             // A shared anonymous page has no file to come back from: it stays.
-            if !area.flags.contains(VmFlags::SHARED) || file(&area.backing) {
+            let stays = area.flags.contains(VmFlags::SHARED) && matches!(area.backing, Backing::Anonymous);
+            if !stays {
                 self.pages.take_out(area.span.intersect(span));
             }
         }
@@ -146,4 +174,9 @@ impl Mm {
         }
         Ok(out)
     }
+}
+
+/// Private, and no file's.
+fn is_own(area: &Vma) -> bool {
+    !area.flags.contains(VmFlags::SHARED) && matches!(area.backing, Backing::Anonymous)
 }

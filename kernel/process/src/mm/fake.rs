@@ -3,7 +3,7 @@
 use super::*;
 use base::arch::{Protection, UserCopy, UserCpu, UserPageTable, UserRegs};
 use base::{Frame, PAGE_SIZE};
-use pagecache::AddressSpace;
+use pagecache::{AddressSpace, Pattern};
 use std::boxed::Box;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Mutex as StdMutex;
@@ -145,6 +145,10 @@ pub struct FakeFile {
     /// Pages that were to be written.
     pub dirty: StdMutex<BTreeSet<u64>>,
     pub pages: StdMutex<u64>,
+    /// Pages that must be read in once.
+    pub cold: StdMutex<BTreeSet<u64>>,
+    /// How its pages were asked for.
+    pub patterns: StdMutex<Vec<Pattern>>,
     mapping: Arc<AddressSpace>,
 }
 
@@ -154,6 +158,8 @@ impl FakeFile {
             cache: StdMutex::default(),
             dirty: StdMutex::default(),
             pages: StdMutex::new(pages),
+            cold: StdMutex::default(),
+            patterns: StdMutex::default(),
             mapping: AddressSpace::new(),
         })
     }
@@ -179,7 +185,8 @@ impl FakeFile {
 }
 
 impl vma::PageSource for FakeFile {
-    fn page(&self, index: base::PageIndex) -> Result<vma::SourcePage> {
+    fn page(&self, index: base::PageIndex, pattern: Pattern) -> Result<vma::SourcePage> {
+        self.patterns.lock().unwrap().push(pattern);
         if index.0 >= *self.pages.lock().unwrap() {
             return Err(Errno::EINVAL);
         }
@@ -189,15 +196,16 @@ impl vma::PageSource for FakeFile {
             frame.fill(0, PAGE_SIZE, index.0 as u8);
             frame
         });
-        Ok(vma::SourcePage::held(frame.clone(), None))
+        let cold = self.cold.lock().unwrap().remove(&index.0);
+        Ok(vma::SourcePage::held(frame.clone(), None).by_reading(cold))
     }
 
     fn may_map_writable(&self) -> bool {
         true
     }
 
-    fn page_mkwrite(&self, index: base::PageIndex) -> Result<vma::SourcePage> {
-        let page = self.page(index)?;
+    fn page_mkwrite(&self, index: base::PageIndex, pattern: Pattern) -> Result<vma::SourcePage> {
+        let page = self.page(index, pattern)?;
         self.dirty.lock().unwrap().insert(index.0);
         Ok(page)
     }

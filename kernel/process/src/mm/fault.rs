@@ -11,6 +11,7 @@ use base::user::TASK_SIZE;
 use base::{Errno, Frame, PageIndex, UserAddr};
 
 use super::layout::{GUARD_GAP, MIN_ADDR, Span, page_down};
+use super::resident::Kind;
 use super::vma::{PageSource, VmFlags, Vma};
 use super::{Areas, Mm};
 use crate::limits::Resource;
@@ -19,8 +20,20 @@ use crate::signal::{SigInfo, Signal, code};
 /// How many handles a frame has that only a page table owns, while one look at it holds another.
 const ONLY_THE_TABLES: usize = 2;
 
-/// A file's page that the program has made dirty: who made it so may have to wait.
-type Dirtied = Option<Arc<dyn PageSource>>;
+/// What a fault has brought in.
+#[derive(Default)]
+struct Brought {
+    /// A file's page that the program has made dirty: who made it so may have to wait.
+    dirtied: Option<Arc<dyn PageSource>>,
+    /// It had to come from a file that did not have it in memory.
+    major: bool,
+}
+
+impl Brought {
+    fn by(major: bool) -> Brought {
+        Brought { dirtied: None, major }
+    }
+}
 
 impl Mm {
     /// Brings the page of `addr` in for this access, or says which signal the program has earned.
@@ -46,9 +59,12 @@ impl Mm {
         let done = self.bring_in(area, page_down(addr.0), access);
         drop(areas);
         Some(match done {
-            Ok(None) => Ok(()),
-            Ok(Some(source)) => {
-                source.balance_dirty();
+            Ok(Brought { dirtied, major }) => {
+                let count = if major { &self.major_faults } else { &self.minor_faults };
+                count.fetch_add(1, Ordering::Relaxed);
+                if let Some(source) = dirtied {
+                    source.balance_dirty();
+                }
                 Ok(())
             }
             Err(Errno::ENOMEM) => {
@@ -59,17 +75,17 @@ impl Mm {
         })
     }
 
-    fn bring_in(&self, area: &Vma, page: u64, access: Access) -> base::Result<Dirtied> {
+    fn bring_in(&self, area: &Vma, page: u64, access: Access) -> base::Result<Brought> {
         let Some((source, index)) = area.file_page(page) else {
-            return self.bring_zeros(area, page).map(|()| None);
+            return self.bring_zeros(area, page).map(|()| Brought::default());
         };
         if access != Access::Write {
-            return self.bring_shared(area, page, source, index).map(|()| None);
+            return self.bring_shared(area, page, source, index).map(Brought::by);
         }
         if area.flags.contains(VmFlags::SHARED) {
             return self.bring_writable(area, page, source, index);
         }
-        self.bring_copy(area, page, source, index).map(|()| None)
+        self.bring_copy(area, page, source, index).map(Brought::by)
     }
 
     fn bring_zeros(&self, area: &Vma, page: u64) -> base::Result<()> {
@@ -79,32 +95,28 @@ impl Mm {
         }
         let fresh = new_page()?;
         fresh.zero();
-        if self.pages.put_if_empty(page, fresh, protection)? {
-            self.minor_faults.fetch_add(1, Ordering::Relaxed);
-        }
-        Ok(())
+        let kind = if area.flags.contains(VmFlags::SHARED) { Kind::Shmem } else { Kind::Anonymous };
+        self.pages.put_if_empty(page, fresh, protection, kind).map(drop)
     }
 
-    /// The cache's own page, to be read or executed.
+    /// The cache's own page, to be read or executed. Whether it had to be read in; so below.
     fn bring_shared(
         &self,
         area: &Vma,
         page: u64,
         source: &Arc<dyn PageSource>,
         index: PageIndex,
-    ) -> base::Result<()> {
+    ) -> base::Result<bool> {
         let protection = Protection { write: false, ..area.flags.protection() };
         // What may be written already stays so: it is a copy, or dirty.
         let may_stay = area.flags.contains(VmFlags::WRITE);
         if self.pages.protect_present(page, |had| Protection { write: had.write && may_stay, ..protection }) {
-            return Ok(());
+            return Ok(false);
         }
         let _steady = source.mapping().map(|mapping| mapping.invalidate_lock_shared());
-        let cached = source.page(index)?;
-        if self.pages.put_if_empty(page, cached.frame().clone(), protection)? {
-            self.major_faults.fetch_add(1, Ordering::Relaxed);
-        }
-        Ok(())
+        let cached = source.page(index, area.flags.pattern())?;
+        self.pages.put_if_empty(page, cached.frame().clone(), protection, Kind::File)?;
+        Ok(cached.major)
     }
 
     /// The cache's own page, to be written: dirty from now on, for writeback takes the right to write away
@@ -115,16 +127,15 @@ impl Mm {
         page: u64,
         source: &Arc<dyn PageSource>,
         index: PageIndex,
-    ) -> base::Result<Dirtied> {
+    ) -> base::Result<Brought> {
         if self.pages.lookup(page).is_some_and(|(_, has)| has.write) {
             // Another thread was faster.
-            return Ok(None);
+            return Ok(Brought::default());
         }
         let _steady = source.mapping().map(|mapping| mapping.invalidate_lock_shared());
-        let dirty = source.page_mkwrite(index)?;
-        self.minor_faults.fetch_add(1, Ordering::Relaxed);
-        self.pages.put(page, dirty.frame(), area.flags.protection())?;
-        Ok(Some(source.clone()))
+        let dirty = source.page_mkwrite(index, area.flags.pattern())?;
+        self.pages.put(page, dirty.frame(), area.flags.protection(), Kind::File)?;
+        Ok(Brought { dirtied: Some(source.clone()), major: dirty.major })
     }
 
     /// A private page, to be written: copied unless it is nobody else's already.
@@ -134,33 +145,31 @@ impl Mm {
         page: u64,
         source: &Arc<dyn PageSource>,
         index: PageIndex,
-    ) -> base::Result<()> {
+    ) -> base::Result<bool> {
         let protection = area.flags.protection();
         loop {
+            let mut major = false;
             let done = match self.pages.lookup(page) {
                 Some((own, _)) if own.handles() <= ONLY_THE_TABLES => {
-                    if self.pages.protect_same(page, &own, protection) {
-                        return Ok(());
-                    }
-                    false
+                    self.pages.protect_same(page, &own, protection)
                 }
                 Some((original, _)) => {
                     let copy = copy_of(&original)?;
-                    self.pages.replace(page, &original, copy, protection)?
+                    self.pages.replace(page, &original, copy, protection, Kind::Anonymous)?
                 }
                 None => {
                     // Before a page is locked: it may have to wait for memory.
                     let copy = new_page()?;
                     let _steady = source.mapping().map(|mapping| mapping.invalidate_lock_shared());
-                    let original = source.page(index)?;
+                    let original = source.page(index, area.flags.pattern())?;
+                    major = original.major;
                     copy.copy_page_from(original.frame());
-                    self.pages.put_if_empty(page, copy, protection)?
+                    self.pages.put_if_empty(page, copy, protection, Kind::Anonymous)?
                 }
             };
             // Else somebody took away, or brought, what was there.
             if done {
-                self.minor_faults.fetch_add(1, Ordering::Relaxed);
-                return Ok(());
+                return Ok(major);
             }
         }
     }

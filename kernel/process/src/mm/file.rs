@@ -14,7 +14,9 @@ use alloc::sync::Arc;
 use core::fmt;
 
 use base::{PageIndex, Result};
-use pagecache::{AddressSpace, AddressSpaceOperations, LockedPage, force_readahead, lock_mapped_page};
+use pagecache::{
+    AddressSpace, AddressSpaceOperations, LockedPage, Pattern, force_readahead, lock_mapped_page,
+};
 use vfs::{FMode, File, Fixed, Mmap, MountFlags, d_path};
 
 use super::layout::PAGE;
@@ -29,17 +31,20 @@ struct FilePages {
 }
 
 impl PageSource for FilePages {
-    fn page(&self, index: PageIndex) -> Result<SourcePage> {
-        lock_mapped_page(&self.mapping, &*self.ops, self.file.ra(), index).map(SourcePage::locked)
+    fn page(&self, index: PageIndex, pattern: Pattern) -> Result<SourcePage> {
+        let (page, major) = lock_mapped_page(&self.mapping, &*self.ops, self.file.ra(), index, pattern)?;
+        Ok(SourcePage::locked(page, major))
     }
 
     fn may_map_writable(&self) -> bool {
         self.mapping.may_map_writable()
     }
 
-    fn page_mkwrite(&self, index: PageIndex) -> Result<SourcePage> {
+    fn page_mkwrite(&self, index: PageIndex, pattern: Pattern) -> Result<SourcePage> {
         let _fault = self.file.path().mount.start_fault();
-        self.ops.page_mkwrite(&self.mapping, index).map(SourcePage::locked)
+        // Read in as any other first: with what is around it.
+        let major = self.mapping.find_get_page(index).is_none() && self.page(index, pattern)?.major;
+        self.ops.page_mkwrite(&self.mapping, index).map(|page| SourcePage::locked(page, major))
     }
 
     fn balance_dirty(&self) {
@@ -84,8 +89,8 @@ impl PageSource for FilePages {
 
 impl SourcePage {
     /// A page of the cache, locked until this is dropped.
-    fn locked(page: LockedPage) -> SourcePage {
-        SourcePage::held(page.frame().clone(), Some(page))
+    fn locked(page: LockedPage, major: bool) -> SourcePage {
+        SourcePage::held(page.frame().clone(), Some(page)).by_reading(major)
     }
 }
 

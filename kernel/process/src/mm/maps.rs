@@ -6,6 +6,7 @@ use core::sync::atomic::Ordering;
 use alloc::string::String;
 
 use super::layout::STACK_TOP;
+use super::resident::Kind;
 use super::vma::{Backing, VmFlags, Vma};
 use super::{Areas, Mm};
 
@@ -28,9 +29,13 @@ pub struct Sizes {
     pub resident: u64,
     /// The most there ever were.
     pub peak_resident: u64,
-    /// Faults that needed no file.
+    /// How much of it is files' pages.
+    pub resident_file: u64,
+    /// How much of it is pages of shared mappings without a file.
+    pub resident_shmem: u64,
+    /// Faults that found in memory what they needed.
     pub minor_faults: u64,
-    /// Faults that asked a file.
+    /// Faults that did not.
     pub major_faults: u64,
 }
 
@@ -56,6 +61,8 @@ impl Mm {
             locked: sum(VmFlags::LOCKED),
             resident: self.pages.resident().pages() * page,
             peak_resident: self.pages.resident().peak() * page,
+            resident_file: self.pages.resident().pages_of(Kind::File) * page,
+            resident_shmem: self.pages.resident().pages_of(Kind::Shmem) * page,
             minor_faults: self.minor_faults.load(Ordering::Relaxed),
             major_faults: self.major_faults.load(Ordering::Relaxed),
         }

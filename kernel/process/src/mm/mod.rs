@@ -253,6 +253,8 @@ impl Drop for Mm {
 }
 
 #[cfg(test)]
+mod advice_tests;
+#[cfg(test)]
 pub(crate) mod fake;
 #[cfg(test)]
 mod model_tests;

@@ -20,7 +20,7 @@ use pagecache::MappedBy;
 use sync::Mutex;
 
 use super::layout::{PAGE, Span};
-use super::resident::Resident;
+use super::resident::{Kind, Resident};
 
 /// The page table with its bookkeeping.
 pub(super) struct Pages {
@@ -68,36 +68,44 @@ impl Pages {
     }
 
     /// Puts a page where none is. False when there is one. ENOMEM.
-    pub fn put_if_empty(&self, page: u64, frame: Frame, protection: Protection) -> Result<bool> {
+    pub fn put_if_empty(&self, page: u64, frame: Frame, protection: Protection, kind: Kind) -> Result<bool> {
         let _install = self.install.lock();
         if self.lookup(page).is_some() {
             return Ok(false);
         }
-        self.put_locked(page, frame, protection).map(|()| true)
+        self.put_locked(page, frame, protection, kind).map(|()| true)
     }
 
     /// Puts a page in the place of `old`. False when that is not there any more. ENOMEM.
-    pub fn replace(&self, page: u64, old: &Frame, frame: Frame, protection: Protection) -> Result<bool> {
+    pub fn replace(
+        &self,
+        page: u64,
+        old: &Frame,
+        frame: Frame,
+        protection: Protection,
+        kind: Kind,
+    ) -> Result<bool> {
         let _install = self.install.lock();
         if !self.lookup(page).is_some_and(|(there, _)| there.same(old)) {
             return Ok(false);
         }
-        self.put_locked(page, frame, protection).map(|()| true)
+        self.put_locked(page, frame, protection, kind).map(|()| true)
     }
 
     /// Puts a page there, whatever is there. ENOMEM.
-    pub fn put(&self, page: u64, frame: &Frame, protection: Protection) -> Result<()> {
+    pub fn put(&self, page: u64, frame: &Frame, protection: Protection, kind: Kind) -> Result<()> {
         let _install = self.install.lock();
         if self.lookup(page).is_some_and(|(there, _)| there.same(frame)) {
             self.table.protect(UserAddr(page), PAGE, protection);
             return Ok(());
         }
-        self.put_locked(page, frame.clone(), protection)
+        self.put_locked(page, frame.clone(), protection, kind)
     }
 
-    fn put_locked(&self, page: u64, frame: Frame, protection: Protection) -> Result<()> {
+    fn put_locked(&self, page: u64, frame: Frame, protection: Protection, kind: Kind) -> Result<()> {
         self.table.map(UserAddr(page), frame, protection)?;
-        self.resident.add(page);
+        self.resident.add(page, kind);
+        self.resident.note_peak();
         Ok(())
     }
 
@@ -117,13 +125,16 @@ impl Pages {
         }
     }
 
-    /// Maps the pages of `old` at `new` too, as far as both reach. ENOMEM, and then perhaps some.
+    /// Maps the pages of `old` at `new` too, as far as both reach, until they are taken out there. ENOMEM, and then
+    /// perhaps some.
     pub fn map_again(&self, old: Span, new: Span) -> Result<()> {
         let mut rest = Span { start: old.start, end: old.start + old.len().min(new.len()) };
         while let Some(at) = self.resident.first(rest) {
             let _install = self.install.lock();
-            if let Some((frame, protection)) = self.lookup(at) {
-                self.put_locked(new.start + (at - old.start), frame, protection)?;
+            if let (Some((frame, protection)), Some(kind)) = (self.lookup(at), self.resident.kind(at)) {
+                let page = new.start + (at - old.start);
+                self.table.map(UserAddr(page), frame, protection)?;
+                self.resident.add(page, kind);
             }
             rest.start = at + PAGE;
         }

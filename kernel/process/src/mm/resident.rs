@@ -14,11 +14,29 @@ use super::layout::Span;
 const CHUNK_SHIFT: u32 = 9;
 const WORDS: usize = 1 << (CHUNK_SHIFT - 6);
 
-/// A set of pages, counted.
+/// What a page that is mapped is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Kind {
+    /// The program's own: zeros at first, or a copy of a file's.
+    Anonymous,
+    /// The page cache's.
+    File,
+    /// Of a shared mapping without a file.
+    Shmem,
+}
+
+impl Kind {
+    const ALL: [Kind; 3] = [Kind::Anonymous, Kind::File, Kind::Shmem];
+}
+
+/// A chunk's bits, for each kind.
+type Chunk = [[u64; WORDS]; Kind::ALL.len()];
+
+/// A set of pages, counted by kind. A page that is mapped at two addresses counts twice.
 #[derive(Default)]
 pub struct Resident {
-    chunks: Mutex<BTreeMap<u64, [u64; WORDS]>>,
-    count: AtomicU64,
+    chunks: Mutex<BTreeMap<u64, Chunk>>,
+    counts: [AtomicU64; Kind::ALL.len()],
     peak: AtomicU64,
 }
 
@@ -30,7 +48,12 @@ fn place(page: u64) -> (u64, usize, u64) {
 impl Resident {
     /// How many pages.
     pub fn pages(&self) -> u64 {
-        self.count.load(Ordering::Relaxed)
+        Kind::ALL.map(|kind| self.pages_of(kind)).iter().sum()
+    }
+
+    /// How many of a kind.
+    pub fn pages_of(&self, kind: Kind) -> u64 {
+        self.counts[kind as usize].load(Ordering::Relaxed)
     }
 
     /// The most there ever were.
@@ -38,36 +61,49 @@ impl Resident {
         self.peak.load(Ordering::Relaxed)
     }
 
-    /// A page is mapped at `addr`.
-    pub fn add(&self, addr: u64) {
+    /// A page of that kind is mapped at `addr`, whatever was before.
+    pub fn add(&self, addr: u64, kind: Kind) {
         let (chunk, word, bit) = place(addr >> PAGE_SHIFT);
         let mut chunks = self.chunks.lock();
-        let words = chunks.entry(chunk).or_default();
-        if words[word] & bit == 0 {
-            words[word] |= bit;
-            let now = self.count.fetch_add(1, Ordering::Relaxed) + 1;
-            self.peak.fetch_max(now, Ordering::Relaxed);
+        let kinds = chunks.entry(chunk).or_default();
+        for (other, words) in Kind::ALL.into_iter().zip(kinds.iter_mut()) {
+            let (had, has) = (words[word] & bit != 0, other == kind);
+            match (had, has) {
+                (false, true) => _ = self.counts[other as usize].fetch_add(1, Ordering::Relaxed),
+                (true, false) => _ = self.counts[other as usize].fetch_sub(1, Ordering::Relaxed),
+                _ => {}
+            }
+            words[word] = if has { words[word] | bit } else { words[word] & !bit };
         }
+    }
+
+    /// Pages have come that were not there before: perhaps there were never so many.
+    pub fn note_peak(&self) {
+        self.peak.fetch_max(self.pages(), Ordering::Relaxed);
     }
 
     /// Nothing is mapped in `span` any more. Returns whether anything was.
     pub fn remove(&self, span: Span) -> bool {
         let mut chunks = self.chunks.lock();
-        let mut gone = 0;
+        let mut any = false;
         while let Some(addr) = Self::first_in(&chunks, span) {
             let (chunk, ..) = place(addr >> PAGE_SHIFT);
-            let Some(words) = chunks.get_mut(&chunk) else { break };
-            for (i, word) in words.iter_mut().enumerate() {
-                let mask = Self::mask(chunk, i, span);
-                gone += u64::from((*word & mask).count_ones());
-                *word &= !mask;
+            let Some(kinds) = chunks.get_mut(&chunk) else { break };
+            for (kind, words) in Kind::ALL.into_iter().zip(kinds.iter_mut()) {
+                let mut gone = 0;
+                for (i, word) in words.iter_mut().enumerate() {
+                    let mask = Self::mask(chunk, i, span);
+                    gone += u64::from((*word & mask).count_ones());
+                    *word &= !mask;
+                }
+                self.counts[kind as usize].fetch_sub(gone, Ordering::Relaxed);
             }
-            if words.iter().all(|w| *w == 0) {
+            if kinds.as_flattened().iter().all(|w| *w == 0) {
                 chunks.remove(&chunk);
             }
+            any = true;
         }
-        self.count.fetch_sub(gone, Ordering::Relaxed);
-        gone > 0
+        any
     }
 
     /// The first page that is mapped in `span`.
@@ -77,8 +113,15 @@ impl Resident {
 
     /// Whether a page is mapped at `addr`.
     pub fn contains(&self, addr: u64) -> bool {
+        self.kind(addr).is_some()
+    }
+
+    /// What is mapped at `addr`.
+    pub fn kind(&self, addr: u64) -> Option<Kind> {
         let (chunk, word, bit) = place(addr >> PAGE_SHIFT);
-        self.chunks.lock().get(&chunk).is_some_and(|words| words[word] & bit != 0)
+        let chunks = self.chunks.lock();
+        let kinds = chunks.get(&chunk)?;
+        Kind::ALL.into_iter().find(|&kind| kinds[kind as usize][word] & bit != 0)
     }
 
     /// The bits of word `i` of a chunk that lie in `span`.
@@ -92,14 +135,14 @@ impl Resident {
         below(to) & !below(from)
     }
 
-    fn first_in(chunks: &BTreeMap<u64, [u64; WORDS]>, span: Span) -> Option<u64> {
+    fn first_in(chunks: &BTreeMap<u64, Chunk>, span: Span) -> Option<u64> {
         if span.is_empty() {
             return None;
         }
         let shift = PAGE_SHIFT + CHUNK_SHIFT;
-        for (&chunk, words) in chunks.range(span.start >> shift..=(span.end - 1) >> shift) {
-            for (i, word) in words.iter().enumerate() {
-                let hit = word & Self::mask(chunk, i, span);
+        for (&chunk, kinds) in chunks.range(span.start >> shift..=(span.end - 1) >> shift) {
+            for i in 0..WORDS {
+                let hit = kinds.iter().fold(0, |all, words| all | words[i]) & Self::mask(chunk, i, span);
                 if hit != 0 {
                     let page = (chunk << CHUNK_SHIFT) + i as u64 * 64 + u64::from(hit.trailing_zeros());
                     return Some(page << PAGE_SHIFT);
@@ -115,25 +158,29 @@ mod tests {
     use super::*;
     use crate::mm::layout::PAGE;
     use proptest::prelude::*;
-    use std::collections::BTreeSet;
+    use std::collections::BTreeMap;
 
     proptest! {
         #[test]
-        fn it_is_a_set(steps in prop::collection::vec((any::<bool>(), 0u64..1500, 0u64..700), 1..80)) {
-            let (set, mut model) = (Resident::default(), BTreeSet::new());
-            for (add, page, len) in steps {
+        fn it_is_a_map(steps in prop::collection::vec((0usize..6, 0u64..1500, 0u64..700), 1..80)) {
+            let (set, mut model) = (Resident::default(), BTreeMap::new());
+            for (what, page, len) in steps {
                 let span = Span { start: page * PAGE, end: (page + len) * PAGE };
-                if add {
-                    set.add(page * PAGE);
-                    model.insert(page);
+                if let Some(&kind) = Kind::ALL.get(what) {
+                    set.add(page * PAGE, kind);
+                    model.insert(page, kind);
                 } else {
                     let any = model.range(page..page + len).next().is_some();
                     prop_assert_eq!(set.remove(span), any);
-                    model.retain(|&p| p < page || p >= page + len);
+                    model.retain(|&p, _| p < page || p >= page + len);
                 }
                 prop_assert_eq!(set.pages() as usize, model.len());
-                prop_assert_eq!(set.first(span), model.range(page..page + len).next().map(|p| p * PAGE));
-                prop_assert_eq!(set.contains(page * PAGE), model.contains(&page));
+                for kind in Kind::ALL {
+                    let count = model.values().filter(|&&k| k == kind).count();
+                    prop_assert_eq!(set.pages_of(kind) as usize, count);
+                }
+                prop_assert_eq!(set.first(span), model.range(page..page + len).next().map(|(p, _)| p * PAGE));
+                prop_assert_eq!(set.kind(page * PAGE), model.get(&page).copied());
             }
         }
     }

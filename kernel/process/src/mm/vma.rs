@@ -6,7 +6,7 @@ use core::fmt;
 use base::arch::{Access, Protection};
 use base::{Errno, Frame, PAGE_SHIFT, PageIndex, Result};
 use bitflags::bitflags;
-use pagecache::{AddressSpace, LockedPage};
+use pagecache::{AddressSpace, LockedPage, Pattern};
 use vfs::File;
 
 use super::layout::Span;
@@ -31,6 +31,10 @@ bitflags! {
         const MAY_WRITE = 64;
         /// mlock: counted, and not thrown away.
         const LOCKED = 128;
+        /// MADV_SEQUENTIAL: will be read from front to back.
+        const SEQUENTIAL = 256;
+        /// MADV_RANDOM: will be read here and there.
+        const RANDOM = 512;
     }
 }
 
@@ -57,6 +61,18 @@ impl VmFlags {
         }
     }
 
+    /// What madvise changes.
+    pub const ADVICE: VmFlags = VmFlags::SEQUENTIAL.union(VmFlags::RANDOM);
+
+    /// How the area will be read, as far as madvise(2) has said.
+    pub fn pattern(self) -> Pattern {
+        match () {
+            () if self.contains(VmFlags::RANDOM) => Pattern::Random,
+            () if self.contains(VmFlags::SEQUENTIAL) => Pattern::Sequential,
+            () => Pattern::Normal,
+        }
+    }
+
     /// Whether RLIMIT_DATA counts it: private, writable, no stack.
     pub fn is_data(self) -> bool {
         self.contains(VmFlags::WRITE) && !self.intersects(VmFlags::SHARED | VmFlags::GROWSDOWN)
@@ -67,12 +83,20 @@ impl VmFlags {
 pub struct SourcePage {
     frame: Frame,
     _locked: Option<LockedPage>,
+    /// It was not in memory: a major fault.
+    pub major: bool,
 }
 
 impl SourcePage {
     /// A page, and the lock on it where there is one.
     pub fn held(frame: Frame, locked: Option<LockedPage>) -> SourcePage {
-        SourcePage { frame, _locked: locked }
+        SourcePage { frame, _locked: locked, major: false }
+    }
+
+    /// The same, and whether it had to be read in.
+    pub fn by_reading(mut self, major: bool) -> SourcePage {
+        self.major = major;
+        self
     }
 
     /// Its bytes.
@@ -83,9 +107,9 @@ impl SourcePage {
 
 /// Where the pages of a file area come from.
 pub trait PageSource: Send + Sync {
-    /// The file's page, shared with the page cache: to be mapped read-only, or copied. Any error ends
-    /// in SIGBUS, ENOMEM in SIGKILL.
-    fn page(&self, index: PageIndex) -> Result<SourcePage>;
+    /// The file's page, shared with the page cache: to be mapped read-only, or copied. What is read with it
+    /// goes by the pattern. Any error ends in SIGBUS, ENOMEM in SIGKILL.
+    fn page(&self, index: PageIndex, pattern: Pattern) -> Result<SourcePage>;
 
     /// Whether a shared mapping of it may be written.
     fn may_map_writable(&self) -> bool {
@@ -93,7 +117,7 @@ pub trait PageSource: Send + Sync {
     }
 
     /// The same page, dirty from now on: to be mapped writable. Errors as of [`PageSource::page`].
-    fn page_mkwrite(&self, _index: PageIndex) -> Result<SourcePage> {
+    fn page_mkwrite(&self, _index: PageIndex, _pattern: Pattern) -> Result<SourcePage> {
         Err(Errno::EACCES)
     }
 

@@ -11,7 +11,7 @@ use std::collections::BTreeMap as Model;
 
 struct NoPages;
 impl PageSource for NoPages {
-    fn page(&self, _index: PageIndex) -> Result<SourcePage> {
+    fn page(&self, _index: PageIndex, _pattern: pagecache::Pattern) -> Result<SourcePage> {
         Err(Errno::EIO)
     }
     fn describe(&self, out: &mut dyn fmt::Write) -> fmt::Result {

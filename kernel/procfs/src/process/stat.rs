@@ -47,8 +47,8 @@ pub(crate) fn stat(process: &dyn ProcessView, text: &mut Text) {
 pub(crate) fn statm(process: &dyn ProcessView, text: &mut Text) {
     let s = process.sizes();
     let data = s.data.saturating_add(s.stack);
-    let [size, resident, shared, code, data] =
-        [s.total, s.resident, s.resident_file, s.text, data].map(pages);
+    let shared = s.resident_file.saturating_add(s.resident_shmem);
+    let [size, resident, shared, code, data] = [s.total, s.resident, shared, s.text, data].map(pages);
     writeln!(text, "{size} {resident} {shared} {code} 0 {data} 0");
 }
 

@@ -57,7 +57,7 @@ fn name(comm: &[u8], text: &mut Text) {
 }
 
 fn memory(s: &Sizes, text: &mut Text) {
-    let own = s.resident.saturating_sub(s.resident_file);
+    let own = s.resident.saturating_sub(s.resident_file.saturating_add(s.resident_shmem));
     for (label, bytes) in [
         ("VmPeak:\t", s.peak_total.max(s.total)),
         ("VmSize:\t", s.total),
@@ -67,7 +67,7 @@ fn memory(s: &Sizes, text: &mut Text) {
         ("VmRSS:\t", s.resident),
         ("RssAnon:\t", own),
         ("RssFile:\t", s.resident_file),
-        ("RssShmem:\t", 0),
+        ("RssShmem:\t", s.resident_shmem),
         ("VmData:\t", s.data),
         ("VmStk:\t", s.stack),
         ("VmExe:\t", s.text),

@@ -16,17 +16,19 @@ fn lines(m: &Memory) -> [(&'static str, u64); 42] {
     let file = m.buffers.saturating_add(m.cached);
     let active = m.active.min(file);
     let inactive = file - active;
+    // Linux keeps them in the cache, and reclaims them as the program's own.
+    let own = m.anonymous.saturating_add(m.shmem);
     [
         ("MemTotal:", m.total),
         ("MemFree:", m.free),
         ("MemAvailable:", m.available),
         ("Buffers:", m.buffers),
-        ("Cached:", m.cached),
+        ("Cached:", m.cached.saturating_add(m.shmem)),
         ("SwapCached:", 0),
         ("Active:", active),
-        ("Inactive:", inactive.saturating_add(m.anonymous)),
+        ("Inactive:", inactive.saturating_add(own)),
         ("Active(anon):", 0),
-        ("Inactive(anon):", m.anonymous),
+        ("Inactive(anon):", own),
         ("Active(file):", active),
         ("Inactive(file):", inactive),
         ("Unevictable:", 0),
@@ -37,7 +39,7 @@ fn lines(m: &Memory) -> [(&'static str, u64); 42] {
         ("Writeback:", m.writeback),
         ("AnonPages:", m.anonymous),
         ("Mapped:", m.mapped),
-        ("Shmem:", 0),
+        ("Shmem:", m.shmem),
         ("KReclaimable:", 0),
         ("Slab:", m.heap),
         ("SReclaimable:", 0),

@@ -23,16 +23,17 @@ fn lines(m: &Memory, vm: &VmStat) -> [(&'static str, u64); 52] {
     let pages = |bytes: u64| bytes / PAGE_SIZE as u64;
     let file = pages(m.buffers.saturating_add(m.cached));
     let active = pages(m.active).min(file);
+    let own = pages(m.anonymous.saturating_add(m.shmem));
     [
         ("nr_free_pages", pages(m.free)),
-        ("nr_zone_inactive_anon", pages(m.anonymous)),
+        ("nr_zone_inactive_anon", own),
         ("nr_zone_active_anon", 0),
         ("nr_zone_inactive_file", file - active),
         ("nr_zone_active_file", active),
         ("nr_zone_unevictable", 0),
         ("nr_zone_write_pending", pages(m.dirty.saturating_add(m.writeback))),
         ("nr_mlock", 0),
-        ("nr_inactive_anon", pages(m.anonymous)),
+        ("nr_inactive_anon", own),
         ("nr_active_anon", 0),
         ("nr_inactive_file", file - active),
         ("nr_active_file", active),
@@ -41,11 +42,11 @@ fn lines(m: &Memory, vm: &VmStat) -> [(&'static str, u64); 52] {
         ("nr_slab_unreclaimable", pages(m.heap)),
         ("nr_anon_pages", pages(m.anonymous)),
         ("nr_mapped", pages(m.mapped)),
-        ("nr_file_pages", file),
+        ("nr_file_pages", file.saturating_add(pages(m.shmem))),
         ("nr_dirty", pages(m.dirty)),
         ("nr_writeback", pages(m.writeback)),
         ("nr_writeback_temp", 0),
-        ("nr_shmem", 0),
+        ("nr_shmem", pages(m.shmem)),
         ("nr_vmscan_write", 0),
         ("nr_dirtied", vm.dirtied),
         ("nr_written", vm.written),
