@@ -127,6 +127,8 @@ pub(crate) fn e2fsck_replay(file: &Path, log: Option<&Path>, may_end_early: bool
         let begins = [
             "Pass ",
             "e2fsck ",
+            // A torn commit block: Linux forgives it since 6.12, e2fsck 1.47.0 drops the transaction.
+            "Journal transaction ",
             "Clearing orphaned inode",
             "Truncating orphaned inode",
             "Free blocks count wrong (",

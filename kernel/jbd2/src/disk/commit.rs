@@ -9,7 +9,10 @@
 //!
 //! Source: the kernel's ext4 documentation, "Journal (jbd2)", commit block.
 
+use alloc::vec;
+
 use base::Timespec;
+use base::units::SECTOR_SIZE;
 use zerocopy::big_endian::{U32, U64};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 
@@ -94,10 +97,19 @@ impl CommitBlock {
         })
     }
 
-    /// Whether a commit block's own checksum fits it, or there is none.
+    /// Whether a commit block's own checksum fits it, or there is none. It may be torn: all that it says is in its first
+    /// sector, and behind that there may be what the log had there before, where zeros were written. (Linux forgives
+    /// that since 6.12; before, it did not mount such a disk.)
     pub fn checksum_fits(format: &Format, block: &[u8]) -> bool {
         let own = &block[CHECKSUM_AT..CHECKSUM_AT + 4];
-        !format.checksums.per_block() || own == format.checksum_without(block, CHECKSUM_AT).to_be_bytes()
+        let fits = |block: &[u8]| own == format.checksum_without(block, CHECKSUM_AT).to_be_bytes();
+        if !format.checksums.per_block() || fits(block) {
+            return true;
+        }
+        let mut whole = vec![0; block.len()];
+        let sector = block.len().min(SECTOR_SIZE);
+        whole[..sector].copy_from_slice(&block[..sector]);
+        fits(&whole)
     }
 
     /// Makes the whole block.

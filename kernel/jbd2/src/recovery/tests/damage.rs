@@ -52,6 +52,15 @@ fn committed_damage_is_refused_and_nothing_written() {
     }
 }
 
+/// The power went while the commit block was written, over what the log had there before.
+#[test]
+fn a_commit_block_is_whole_with_its_first_sector() {
+    for kind in [V3, Kind { checksums: Checksums::V2, ..V3 }, Kind { async_commit: true, ..V3 }] {
+        assert_eq!(damaged(kind, 6, 700), (Ok(Tid(8)), true));
+        assert_eq!(damaged(kind, 9, 700), (Ok(Tid(8)), true));
+    }
+}
+
 #[test]
 fn a_block_that_lost_its_magic_ends_the_log() {
     for kind in [V3, Kind { checksums: Checksums::None, ..V3 }] {
