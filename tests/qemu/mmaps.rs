@@ -11,6 +11,7 @@ pub fn trials() -> Vec<Trial> {
     trials.push(trial("mmaps::larger_than_memory", larger_than_memory));
     for block_size in [1024, 4096] {
         trials.push(trial(format!("mmaps::quill::{block_size}"), move || quill(block_size)));
+        trials.push(trial(format!("mmaps::journal::{block_size}"), move || journal(block_size)));
     }
     trials
 }
@@ -28,6 +29,13 @@ fn quill(block_size: u32) -> Verdict {
     let told = |what: &str| kept.contains(what);
     ensure!(told("..stored and never synced..") && told("..!"), "kept: {} bytes", kept.len());
     outcome.disk_is_clean()
+}
+
+/// The same with the data in the journal.
+fn journal(block_size: u32) -> Verdict {
+    let run = Run::user("mmaps").block_size(block_size).options(["--size", "64M"]);
+    let run = run.options(["--append", "rootflags=data=journal"]).args(["/", "zeros", "journal"]);
+    run.go().ends_with(0)?.says(" 0 did not").map(drop)
 }
 
 /// Pages that are mapped go when memory is short, and come back.
