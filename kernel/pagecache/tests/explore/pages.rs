@@ -16,14 +16,14 @@ const TIMES: usize = 100;
 fn what_fsync_has_answered_is_on_the_disk() {
     explore::check(TIMES, || {
         let file = File::new();
-        let flusher = beside(&file, |file| (0..3).for_each(|_| file.flush()));
+        let flusher = again(&file, |file| file.flush());
         let neighbour = beside(&file, |file| (1..4).for_each(|byte| file.write(1, byte)));
         for byte in 1..4 {
             file.write(0, byte);
             assert_eq!(file.fsync(), Ok(()));
             assert_eq!(file.on_disk(0), byte);
         }
-        flusher.join();
+        file.over(&[flusher]);
         neighbour.join();
         assert_eq!(file.fsync(), Ok(()));
         assert_eq!(file.on_disk(1), 3);
@@ -105,7 +105,7 @@ fn threads_of_one_open_file_hear_of_an_error_once_together() {
 fn reclaim_takes_nothing_that_anybody_needs() {
     explore::check(TIMES, || {
         let file = File::new();
-        let reclaim = beside(&file, |_| (0..3).for_each(|_| shrink()));
+        let reclaim = again(&file, |_| shrink());
         let reader = beside(&file, |file| {
             let mut seen = 0;
             for _ in 0..3 {
@@ -119,7 +119,7 @@ fn reclaim_takes_nothing_that_anybody_needs() {
             file.flush();
         }
         assert_eq!(file.read(0), (2, 2));
-        reclaim.join();
+        file.over(&[reclaim]);
         reader.join();
         assert_eq!(file.fsync(), Ok(()));
         assert_eq!(file.on_disk(0), 2);

@@ -9,16 +9,15 @@ fn no_store_is_lost() {
     explore::check(TIMES, || {
         let file = File::new();
         let table = Table::map(&file);
-        let flusher = beside(&file, |file| (0..3).for_each(|_| file.flush()));
-        let reclaim = beside(&file, |_| (0..2).for_each(|_| shrink()));
+        let flusher = again(&file, |file| file.flush());
+        let reclaim = again(&file, |_| shrink());
         for byte in 1..4 {
             table.store(&file, byte);
             assert_eq!(table.load(&file), byte);
         }
         assert_eq!(file.fsync(), Ok(()));
         assert_eq!(file.on_disk(0), 3);
-        flusher.join();
-        reclaim.join();
+        file.over(&[flusher, reclaim]);
         assert_eq!(file.read(0).0, 3);
         file.end();
     });
@@ -35,12 +34,12 @@ fn stores_of_two_programs_and_msync() {
             assert_eq!(file.fsync(), Ok(()));
             two.store(file, 8);
         });
-        let flusher = beside(&file, |file| (0..2).for_each(|_| file.flush()));
+        let flusher = again(&file, |file| file.flush());
         other.join();
         one.store(&file, 9);
         assert_eq!(file.fsync(), Ok(()));
         assert_eq!(file.on_disk(0), 9);
-        flusher.join();
+        file.over(&[flusher]);
         file.end();
     });
 }

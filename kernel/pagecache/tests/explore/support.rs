@@ -86,6 +86,7 @@ pub struct File {
     ra: FileRa,
     pub size: AtomicU64,
     pub inode: sync::Mutex<()>,
+    over: sync::atomic::AtomicBool,
     device: thread::Thread,
 }
 
@@ -108,6 +109,7 @@ impl File {
             ra: FileRa::new(),
             size: AtomicU64::new(PAGES * PAGE_SIZE as u64),
             inode: sync::Mutex::new(()),
+            over: sync::atomic::AtomicBool::new(false),
             device: thread::spawn("device", move || works.run()).unwrap(),
         })
     }
@@ -159,6 +161,12 @@ impl File {
         let page = &bytes[page as usize * PAGE_SIZE..][..PAGE_SIZE];
         assert!(page.iter().all(|b| *b == page[0]), "a page is half one thing, half another");
         page[0]
+    }
+
+    /// Who repeats something ([`again`]) has done it for the last time when this returns.
+    pub fn over(&self, repeating: &[thread::Thread]) {
+        self.over.store(true, Ordering::SeqCst);
+        repeating.iter().for_each(|t| t.join());
     }
 
     /// The device's thread ends: nothing is under way any more.
@@ -269,6 +277,17 @@ impl MappedBy for Table {
 pub fn beside(file: &Arc<File>, f: impl FnOnce(&File) + Send + 'static) -> thread::Thread {
     let file = file.clone();
     thread::spawn("beside", move || f(&file)).unwrap()
+}
+
+/// Does it again and again beside what the caller does next, until [`File::over`]: what takes a few steps meets
+/// any moment of what takes many.
+pub fn again(file: &Arc<File>, f: impl Fn(&File) + Send + 'static) -> thread::Thread {
+    beside(file, move |file| {
+        while !file.over.load(Ordering::SeqCst) {
+            f(file);
+            thread::yield_now();
+        }
+    })
 }
 
 /// What reclaim does when all must go.
