@@ -12,8 +12,8 @@ use process::Process;
 use process::limits;
 use process::signal::SigInfo;
 use procfs::{
-    Activity, Cpu, CpuTimes, Disk, IoCounters, Journal, Layout, Limit, Memory, ProcSource, ProcessView,
-    Setting, SignalSets, Sizes, Times, Uts, VmStat,
+    Activity, Cpu, CpuTimes, Disk, Entry, IoCounters, Layout, Limit, Memory, Mounted, ProcSource,
+    ProcessView, Setting, SignalSets, Sizes, Times, Uts, VmStat,
 };
 use sync::SpinLock;
 use vfs::{Cred, File, Path};
@@ -137,13 +137,18 @@ impl ProcSource for KernelSource {
         block::devices().iter().map(|disk| Disk::of(disk)).collect()
     }
 
-    fn journals(&self) -> Vec<Journal> {
-        let all = jbd2::journals();
-        all.iter().map(|(number, journal)| Journal { number: *number, name: journal.name() }).collect()
+    fn mounted(&self, what: Mounted) -> Vec<Entry> {
+        let journals =
+            || jbd2::journals().into_iter().map(|(number, journal)| (number, journal.name())).collect();
+        let all: Vec<_> = if what == Mounted::Journals { journals() } else { ext4::mounted() };
+        all.into_iter().map(|(number, name)| Entry { number, name }).collect()
     }
 
-    fn journal_info(&self, number: u32) -> Option<String> {
-        jbd2::by_number(number).map(|journal| journal.info())
+    fn told(&self, what: Mounted, number: u32) -> Option<String> {
+        match what {
+            Mounted::Journals => jbd2::by_number(number).map(|journal| journal.info()),
+            Mounted::Ext4 => ext4::fast_commit_info(number),
+        }
     }
 
     fn random(&self, bytes: &mut [u8]) {

@@ -14,6 +14,7 @@ mod disks;
 mod elevators;
 mod ext4_linux;
 mod fallocate;
+mod fast_commit;
 mod fsx;
 mod journal;
 mod large;
@@ -61,6 +62,7 @@ fn main() {
         wild::trials(),
         xattr::trials(),
         fallocate::trials(),
+        fast_commit::trials(),
         bad_input::trials(),
         bdev::trials(),
         busybox::trials(),

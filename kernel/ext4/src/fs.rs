@@ -35,6 +35,7 @@ use crate::geometry::{ErrorPolicy, Geometry, super_checksum};
 use crate::group::Groups;
 use crate::inode::cache::InodeCache;
 use crate::inode::{Ext4Inode, Node};
+use crate::journal::Reason;
 use crate::journal::{Later, Tracker};
 use crate::lazyinit::LazyInit;
 use crate::options::{self, DataMode, Flag, Flavor, Options};
@@ -381,7 +382,7 @@ impl Ext4Fs {
 
     /// Changes the superblock and renews its checksum; the buffer becomes dirty.
     pub(crate) fn with_superblock(&self, change: impl FnOnce(&mut Superblock)) {
-        self.mark_ineligible();
+        self.mark_ineligible(Reason::Other);
         let mut block = self.superblock.write();
         let at = self.geometry.super_offset();
         let Some(bytes) = block.get_mut(at..at + SIZE) else { return };

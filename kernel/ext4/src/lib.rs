@@ -91,4 +91,5 @@ mod zones;
 
 pub use fs::Ext4Fs;
 pub use inode::Ext4Inode;
+pub use journal::fast_commit::{fast_commit_info, mounted};
 pub use mount::{FS_TYPE, OLDER_TYPES, mount};

@@ -39,6 +39,7 @@ use crate::error::Site;
 use crate::fs::Ext4Fs;
 use crate::inode::cache::{InodeCache, table_place};
 use crate::inode::{Node, raw};
+use crate::journal::Reason;
 use crate::journal::credits;
 use file::OrphanFile;
 
@@ -142,7 +143,7 @@ impl Node {
             && known.entered.remove(&self.ino32()) != Some(tid)
         {
             // The list that a crash would find has it, and a fast commit cannot say that it has left.
-            fs.mark_ineligible();
+            fs.mark_ineligible(Reason::Other);
         }
         let Known { chain, file, .. } = known;
         if file.as_mut().is_some_and(|file| file.remove(self.ino32())) {

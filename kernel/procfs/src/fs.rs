@@ -8,7 +8,7 @@ use base::{Errno, Ino, Result};
 use kernfs::{Emit, FsType, LongWrite, Rules, Text, Tree};
 use vfs::{FMode, File, FileType, Path, d_path};
 
-use crate::source::{ProcSource, ProcessView, Setting};
+use crate::source::{Mounted, ProcSource, ProcessView, Setting};
 use crate::table::{Id, Scope, What, text_of};
 use crate::{number, sysctl};
 
@@ -80,11 +80,11 @@ impl ProcFs {
         Ok(())
     }
 
-    /// A journal stands at its number.
-    fn list_journals(&self, from: u64, emit: &mut Emit<'_, Id>) -> Result<()> {
-        for journal in self.source.journals() {
-            let position = u64::from(journal.number);
-            if position >= from && !emit(position, journal.name.as_bytes(), Id::Journal(journal.number)) {
+    /// Each stands at its number.
+    fn list_mounted(&self, what: Mounted, from: u64, emit: &mut Emit<'_, Id>) -> Result<()> {
+        for entry in self.source.mounted(what) {
+            let position = u64::from(entry.number);
+            if position >= from && !emit(position, entry.name.as_bytes(), Id::Mounted(what, entry.number)) {
                 break;
             }
         }
@@ -123,8 +123,8 @@ impl Tree for ProcFs {
         match id {
             Id::Row(..) => id.row().map_or(0, |row| row.mode),
             Id::Descriptor(_, fd) => self.file(fd).map_or(0, |file| link_mode(file.mode())),
-            Id::Journal(_) => 0o555,
-            Id::JournalInfo(_) => 0o444,
+            Id::Mounted(..) => 0o555,
+            Id::Told(..) => 0o444,
         }
     }
 
@@ -152,8 +152,8 @@ impl Tree for ProcFs {
         if id.kind() != FileType::Directory || !counts {
             return 1;
         }
-        if let Some(What::Journals) = id.what() {
-            return 2 + self.source.journals().len() as u32;
+        if let Some(What::Mounts(what)) = id.what() {
+            return 2 + self.source.mounted(*what).len() as u32;
         }
         2 + id.children().filter(|(_, id)| id.kind() == FileType::Directory).count() as u32
     }
@@ -163,12 +163,14 @@ impl Tree for ProcFs {
             return self.descriptor(dir.scope(), name);
         }
         match (dir, dir.what()) {
-            (_, Some(What::Journals)) => {
-                let journals = self.source.journals();
-                let found = journals.iter().find(|journal| journal.name.as_bytes() == name)?;
-                return Some(Id::Journal(found.number));
+            (_, Some(What::Mounts(what))) => {
+                let entries = self.source.mounted(*what);
+                let found = entries.iter().find(|entry| entry.name.as_bytes() == name)?;
+                return Some(Id::Mounted(*what, found.number));
             }
-            (Id::Journal(number), _) => return (name == b"info").then_some(Id::JournalInfo(number)),
+            (Id::Mounted(what, number), _) => {
+                return (name == what.file().as_bytes()).then_some(Id::Told(what, number));
+            }
             _ => {}
         }
         let (_, id) = dir.children().find(|(n, _)| n.as_bytes() == name)?;
@@ -180,12 +182,12 @@ impl Tree for ProcFs {
         if let Some(What::Descriptors) = dir.what() {
             return self.list_descriptors(dir.scope(), from, emit);
         }
-        if let Some(What::Journals) = dir.what() {
-            return self.list_journals(from, emit);
+        if let Some(What::Mounts(what)) = dir.what() {
+            return self.list_mounted(*what, from, emit);
         }
-        if let Id::Journal(number) = dir {
+        if let Id::Mounted(what, number) = dir {
             if from == 0 {
-                emit(0, b"info", Id::JournalInfo(number));
+                emit(0, what.file().as_bytes(), Id::Told(what, number));
             }
             return Ok(());
         }
@@ -199,9 +201,9 @@ impl Tree for ProcFs {
         Ok(())
     }
 
-    /// Descriptors and journals come and go, and so does the program.
+    /// Descriptors and mounts come and go, and so does the program.
     fn fixed(&self, dir: Id) -> bool {
-        !matches!(dir.what(), Some(What::Descriptors | What::Journals)) && dir != Id::ROOT
+        !matches!(dir.what(), Some(What::Descriptors | What::Mounts(_))) && dir != Id::ROOT
     }
 
     fn show(&self, id: Id, text: &mut Text) -> Result<()> {

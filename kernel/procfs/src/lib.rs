@@ -49,6 +49,6 @@ mod text;
 
 pub use fs::fs_type;
 pub use source::{
-    Activity, Cpu, CpuTimes, Disk, IoCounters, Journal, Layout, Limit, Memory, ProcSource, ProcessView,
-    ReclaimStat, Setting, SignalSets, Sizes, Times, Uts, VmStat,
+    Activity, Cpu, CpuTimes, Disk, Entry, IoCounters, Layout, Limit, Memory, Mounted, ProcSource,
+    ProcessView, ReclaimStat, Setting, SignalSets, Sizes, Times, Uts, VmStat,
 };

@@ -49,11 +49,11 @@ pub trait ProcSource: Send + Sync {
     /// The disks, in the order of their registration.
     fn disks(&self) -> Vec<Disk>;
 
-    /// The journals of the mounted file systems, each with a number that is its own.
-    fn journals(&self) -> Vec<Journal>;
+    /// The journals of the mounted file systems, or the ext4 ones among these, each with a number that is its own.
+    fn mounted(&self, what: Mounted) -> Vec<Entry>;
 
-    /// What the journal with this number tells of itself, as Linux writes it; None when it is gone.
-    fn journal_info(&self, number: u32) -> Option<String>;
+    /// What the one with this number tells of itself, as Linux writes it; None when it is gone.
+    fn told(&self, what: Mounted, number: u32) -> Option<String>;
 
     /// Fills with random bytes.
     fn random(&self, bytes: &mut [u8]);
@@ -62,12 +62,31 @@ pub trait ProcSource: Send + Sync {
     fn process(&self) -> Option<Arc<dyn ProcessView>>;
 }
 
-/// A journal.
+/// What has a directory for each below /proc/fs, with one file in it.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub enum Mounted {
+    /// `jbd2/vda-8/info`
+    Journals,
+    /// `ext4/vda/fc_info`
+    Ext4,
+}
+
+impl Mounted {
+    /// The file's name.
+    pub(crate) fn file(self) -> &'static str {
+        match self {
+            Mounted::Journals => "info",
+            Mounted::Ext4 => "fc_info",
+        }
+    }
+}
+
+/// One of them.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Journal {
+pub struct Entry {
     /// Below 2^28.
     pub number: u32,
-    /// `vda-8`.
+    /// `vda-8`, `vda`
     pub name: String,
 }
 

@@ -10,7 +10,7 @@ use vfs::{FileType, Path};
 
 use crate::fs::ProcFs;
 use crate::process::{io, limits, mounts, places, stat, status, strings};
-use crate::source::{ProcessView, Setting};
+use crate::source::{Mounted, ProcessView, Setting};
 use crate::sysctl;
 use crate::system::{activity, cpuinfo, disks, kernel, meminfo, vmstat};
 use crate::text::Text;
@@ -44,8 +44,8 @@ pub(crate) enum What {
     Enter(Scope),
     /// The directory of the open descriptors.
     Descriptors,
-    /// The directory of the journals.
-    Journals,
+    /// A directory of what is mounted.
+    Mounts(Mounted),
     /// Text about the system.
     System(fn(&ProcFs, &mut Text)),
     /// The same below /proc/sys, where not even the superuser opens for writing what cannot be
@@ -63,7 +63,7 @@ pub(crate) enum What {
     Place(fn(&dyn ProcessView) -> Path),
 }
 
-use What::{Descriptors, Directory, Enter, Journals, Link, Place, Process, Sysctl, System, Writable};
+use What::{Descriptors, Directory, Enter, Link, Mounts, Place, Process, Sysctl, System, Writable};
 
 const fn row(path: &'static str, mode: u32, what: What) -> Row {
     Row { path, mode, what }
@@ -119,7 +119,8 @@ static SYSTEM: &[Row] = &[
     row("sys/fs/pipe-max-size", 0o444, Sysctl(sysctl::pipe_max_size)),
     row("sys/vm/drop_caches", 0o200, What::Setting(Setting::DropCaches)),
     row("fs",      0o555, Directory),
-    row("fs/jbd2", 0o555, Journals),
+    row("fs/jbd2", 0o555, Mounts(Mounted::Journals)),
+    row("fs/ext4", 0o555, Mounts(Mounted::Ext4)),
 ];
 
 #[rustfmt::skip]
@@ -165,10 +166,10 @@ pub(crate) enum Id {
     Row(Scope, usize),
     /// The link of an open descriptor.
     Descriptor(Scope, i32),
-    /// The directory of a journal, by its number.
-    Journal(u32),
+    /// The directory of something mounted, by its number.
+    Mounted(Mounted, u32),
     /// What it tells of itself.
-    JournalInfo(u32),
+    Told(Mounted, u32),
 }
 
 impl Id {
@@ -182,19 +183,20 @@ impl Id {
             Scope::Process => 1 << 32,
             Scope::Thread => 2 << 32,
         };
+        let mounted = |what| (1 << 31) + if what == Mounted::Journals { 0 } else { 2 };
         Ino(match self {
             Id::Row(scope, index) => base(scope) + index as u64,
             Id::Descriptor(scope, fd) => base(scope) + (1 << 31) + u64::from(fd.unsigned_abs()),
             // The system's table has no descriptors, and no more rows than this.
-            Id::Journal(number) => (1 << 31) + 2 * u64::from(number),
-            Id::JournalInfo(number) => (1 << 31) + 2 * u64::from(number) + 1,
+            Id::Mounted(what, number) => mounted(what) + 4 * u64::from(number),
+            Id::Told(what, number) => mounted(what) + 4 * u64::from(number) + 1,
         })
     }
 
     pub fn scope(self) -> Scope {
         match self {
             Id::Row(scope, _) | Id::Descriptor(scope, _) => scope,
-            Id::Journal(_) | Id::JournalInfo(_) => Scope::System,
+            Id::Mounted(..) | Id::Told(..) => Scope::System,
         }
     }
 
@@ -213,7 +215,7 @@ impl Id {
 
     pub fn kind(self) -> FileType {
         match (self, self.what()) {
-            (Id::Journal(_), _) | (_, Some(Directory | Enter(_) | Descriptors | Journals)) => {
+            (Id::Mounted(..), _) | (_, Some(Directory | Enter(_) | Descriptors | Mounts(_))) => {
                 FileType::Directory
             }
             (Id::Descriptor(..), _) | (_, Some(Link(..) | Place(_))) => FileType::Symlink,
@@ -238,8 +240,8 @@ impl Id {
 /// Writes the text of a file, as it is now. None for what is no text, and when the program is needed
 /// and there is none.
 pub(crate) fn text_of(id: Id, fs: &ProcFs, text: &mut Text) -> Option<()> {
-    if let Id::JournalInfo(number) = id {
-        write!(text, "{}", fs.source.journal_info(number)?);
+    if let Id::Told(what, number) = id {
+        write!(text, "{}", fs.source.told(what, number)?);
         return Some(());
     }
     match id.what()? {

@@ -36,6 +36,7 @@ use vfs::FileType;
 use crate::disk::inode::InodeFlags;
 use crate::fs::Ext4Fs;
 use crate::inode::Node;
+use crate::journal::Reason;
 use crate::journal::{Handle, credits};
 use crate::options::DataMode;
 
@@ -222,7 +223,8 @@ impl Node {
             self.set_flags(InodeFlags::JOURNAL_DATA, on);
             self.mapping().set_journals_data(is_wanted(self.fs(), self.kind(), self.flags()));
         }
-        let handle = self.fs().start(credits::inode())?;
+        let handle = self.fs().start_tracked(credits::inode())?;
+        self.fs().mark_ineligible(Reason::JournalFlagChange);
         self.mark_dirty();
         let tid = handle.tid();
         drop(handle);

@@ -7,6 +7,7 @@ use crate::balloc::blocks::{self, Claimant, Request};
 use crate::disk::extent::MAX_UNWRITTEN;
 use crate::extent::node::Entry;
 use crate::extent::tree::{Lookup, Tree};
+use crate::journal::Reason;
 use crate::journal::credits;
 
 /// Blocks that become unwritten in one handle: what may be in the log of them is revoked there.
@@ -35,7 +36,7 @@ impl Node {
         while at < end {
             at += self.fs().transact_tracked(credits::map(self, 1), || {
                 if zero {
-                    self.fs().mark_ineligible();
+                    self.fs().mark_ineligible(Reason::FallocRange);
                 }
                 // The vfs has checked the range against the largest file: below 2^32.
                 let done = self.reserve_run(at as u32, end - at, zero).map(u64::from);

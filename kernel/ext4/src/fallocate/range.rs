@@ -10,6 +10,7 @@ use base::{Errno, PAGE_SIZE, Result};
 use super::{Bytes, Node};
 use crate::extent::node::MAX_BLOCKS;
 use crate::extent::tree::Tree;
+use crate::journal::Reason;
 use crate::journal::credits;
 
 impl Node {
@@ -73,7 +74,8 @@ impl Node {
     fn leaf_by_leaf(&self, mut step: impl FnMut(&Tree<'_>) -> Result<bool>) -> Result<()> {
         let mut done = false;
         while !done {
-            let mut handle = self.fs().start(credits::shift(self))?;
+            let mut handle = self.fs().start_tracked(credits::shift(self))?;
+            self.fs().mark_ineligible(Reason::FallocRange);
             let moved = {
                 let _alone = self.data_sem().write();
                 let tree = Tree::of(self);

@@ -5,6 +5,7 @@ use vfs::{Attr, FileType, Ownership, S_IALLUGO, SetAttr};
 
 use super::{Node, raw};
 use crate::disk::inode::InodeFlags;
+use crate::journal::Reason;
 use crate::journal::credits;
 
 /// The flags that statx shows; STATX_ATTR_* have the values of the inode's flags.
@@ -58,7 +59,7 @@ impl Node {
         let handle = self.fs.start_tracked(credits::setattr())?;
         if self.kind() == FileType::Directory {
             // No fast commit tells of it.
-            self.fs.mark_ineligible();
+            self.fs.mark_ineligible(Reason::Other);
         }
         self.grow_extra_isize()?;
         let geometry = self.fs.geometry();

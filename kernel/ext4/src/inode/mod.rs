@@ -62,6 +62,7 @@ use crate::error::Site;
 use crate::extent::cache::ExtentCache;
 use crate::extent::verified::Verified;
 use crate::fs::Ext4Fs;
+use crate::journal::Reason;
 use crate::journal::{LastOrdered, SyncTids, credits};
 pub use raw::Meta;
 
@@ -370,7 +371,7 @@ impl Node {
 
     /// Writes the last bytes of the inode's slot, which belong to the attributes, and its checksum.
     pub(crate) fn write_inode_tail(&self, tail: &[u8]) {
-        self.fs.mark_ineligible();
+        self.fs.mark_ineligible(Reason::Xattr);
         self.edit_slot(|slot| {
             raw::set_tail(tail, slot);
             true

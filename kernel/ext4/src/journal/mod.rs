@@ -49,7 +49,7 @@ use base::{Errno, Result};
 use jbd2::{Journal, Tid};
 
 use crate::fs::Ext4Fs;
-pub(crate) use fast_commit::Tracker;
+pub(crate) use fast_commit::{Reason, Tracker};
 pub(crate) use later::Later;
 pub(crate) use ordered::LastOrdered;
 pub(crate) use sync::SyncTids;
@@ -82,7 +82,7 @@ impl Ext4Fs {
     #[inline]
     pub(crate) fn start(&self, credits: u32) -> Result<Handle<'_>> {
         let handle = self.start_tracked(credits)?;
-        self.mark_ineligible();
+        self.mark_ineligible(Reason::Other);
         Ok(handle)
     }
 
@@ -117,7 +117,7 @@ impl Ext4Fs {
     /// free. Nothing that a handle must not meet is held by the caller.
     pub(crate) fn transact<R>(&self, credits: u32, mut change: impl FnMut() -> Result<R>) -> Result<R> {
         self.transact_tracked(credits, || {
-            self.mark_ineligible();
+            self.mark_ineligible(Reason::Other);
             change()
         })
     }

@@ -23,7 +23,7 @@ use vfs::FileType;
 use crate::balloc::trim;
 use crate::fs::Ext4Fs;
 use crate::inode::Node;
-use crate::journal::fast_commit::tell;
+use crate::journal::fast_commit;
 use crate::options::Flag;
 
 /// The transactions that last changed an inode (`i_sync_tid`, `i_datasync_tid`).
@@ -91,7 +91,7 @@ impl Node {
         let only_data = datasync && self.kind() == FileType::Regular;
         let tid = if only_data { &tids.datasync } else { &tids.sync };
         let tid = Tid(tid.load(Ordering::Acquire));
-        let fast = if fs.tracker.is_on() { journal.fast_commit(tid, |place| tell(fs, place)) } else { None };
+        let fast = if fs.tracker.is_on() { fast_commit::commit(fs, journal, tid) } else { None };
         let flushed = match fast {
             Some(flushed) => flushed,
             None => journal.complete_transaction(tid)?,

@@ -23,6 +23,7 @@ use super::readdir::file_type;
 use crate::dir::{self, Found};
 use crate::disk::fast_commit::NameChange;
 use crate::inode::{Ext4Inode, Touch};
+use crate::journal::Reason;
 use crate::journal::credits;
 use crate::options::Flag;
 
@@ -65,11 +66,14 @@ pub(super) fn rename(
         // As Linux: who replaces a file means its bytes to be there. What fails is told by fsync.
         let _ = inode.alloc_delayed();
     }
-    if is_dir || whiteout.is_some() {
-        old_dir.fs().transact(credits, || step.take(whiteout))
-    } else {
-        old_dir.fs().transact_tracked(credits, || step.take(None))
-    }
+    old_dir.fs().transact_tracked(credits, || {
+        if is_dir {
+            old_dir.fs().mark_ineligible(Reason::RenameDir);
+        } else if whiteout.is_some() {
+            old_dir.fs().mark_ineligible(Reason::Other);
+        }
+        step.take(whiteout)
+    })
 }
 
 /// A rename of which everything was looked at.
@@ -159,7 +163,8 @@ pub(super) fn exchange(a_dir: &Ext4Inode, a_name: &[u8], b_dir: &Ext4Inode, b_na
             a_dir.check_room_for_subdirectory()?;
         }
     }
-    let _handle = a_dir.fs().start(credits::rename(a_dir, b_dir, false))?;
+    let _handle = a_dir.fs().start_tracked(credits::rename(a_dir, b_dir, false))?;
+    a_dir.fs().mark_ineligible(Reason::CrossRename);
     retarget(a_dir, &a_found, &b)?;
     if let Err(error) = retarget(b_dir, &b_found, &a) {
         // Best effort: the block was written a moment ago.

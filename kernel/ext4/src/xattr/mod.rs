@@ -44,6 +44,7 @@ use vfs::xattr::{CAPABILITY, Name, XattrFlags, Xattrs};
 
 use crate::disk::feature::Incompat;
 use crate::inode::{Ext4Inode, Node, Touch};
+use crate::journal::Reason;
 use crate::journal::credits;
 use crate::options::Flag;
 use entries::{Entry, List, Place, Value};
@@ -81,7 +82,7 @@ impl Node {
 
     /// Sets an attribute, or with None takes it away. ENODATA, EEXIST, ENOSPC, EUCLEAN, EIO.
     pub fn set_xattr(&self, index: u8, name: &[u8], value: Option<&[u8]>, flags: XattrFlags) -> Result<()> {
-        self.fs().transact(credits::xattr(), || self.set_xattr_locked(index, name, value, flags))
+        self.fs().transact_tracked(credits::xattr(), || self.set_xattr_locked(index, name, value, flags))
     }
 
     /// The same inside a handle.
@@ -92,7 +93,7 @@ impl Node {
         value: Option<&[u8]>,
         flags: XattrFlags,
     ) -> Result<()> {
-        self.fs().mark_ineligible();
+        self.fs().mark_ineligible(Reason::Xattr);
         let _alone = self.xattr_sem().write();
         let body = self.body_bytes();
         let block = self.xattr_block()?;

@@ -16,6 +16,7 @@ use super::hash;
 use crate::checksum::crc32c;
 use crate::disk::inode::InodeFlags;
 use crate::inode::Node;
+use crate::journal::Reason;
 
 impl Node {
     /// The bytes of a value. EUCLEAN when an inode that should hold it does not.
@@ -65,7 +66,7 @@ impl Node {
 
     /// One entry less leads to a value's inode; without any it is deleted with its last use.
     pub(super) fn leave_value_inode(&self, ino: u32) -> Result<()> {
-        self.fs().mark_ineligible();
+        self.fs().mark_ineligible(Reason::Xattr);
         let holder = self.value_inode(ino)?;
         let _alone = holder.rwsem().write();
         let last = holder.with_meta(|m| {

@@ -143,12 +143,17 @@ impl ProcSource for FakeSource {
         [disk, other].to_vec()
     }
 
-    fn journals(&self) -> Vec<Journal> {
-        [(3, "vda-8"), (7, "vdb")].map(|(number, name)| Journal { number, name: name.to_string() }).to_vec()
+    fn mounted(&self, what: Mounted) -> Vec<Entry> {
+        let all: &[_] = match what {
+            Mounted::Journals => &[(3, "vda-8"), (7, "vdb")],
+            Mounted::Ext4 => &[(3, "vda")],
+        };
+        all.iter().map(|&(number, name)| Entry { number, name: name.to_string() }).collect()
     }
 
-    fn journal_info(&self, number: u32) -> Option<String> {
-        [3, 7].contains(&number).then(|| alloc::format!("{number} transactions\n"))
+    fn told(&self, what: Mounted, number: u32) -> Option<String> {
+        let word = if what == Mounted::Journals { "transactions" } else { "fast commits" };
+        [3, 7].contains(&number).then(|| alloc::format!("{number} {word}\n"))
     }
 
     fn random(&self, bytes: &mut [u8]) {

@@ -227,7 +227,11 @@ fn each_journal_has_a_directory_with_what_it_tells() {
     assert_eq!(world.ls("/proc/fs/jbd2/vdb").unwrap(), [".", "..", "info"]);
     assert_eq!(world.cat("/proc/fs/jbd2/vda-8/info"), "3 transactions\n");
     assert_eq!(world.cat("/proc/fs/jbd2/vdb/info"), "7 transactions\n");
+    assert_eq!(world.ls("/proc/fs/ext4").unwrap(), [".", "..", "vda"]);
+    assert_eq!(world.ls("/proc/fs/ext4/vda").unwrap(), [".", "..", "fc_info"]);
+    assert_eq!(world.cat("/proc/fs/ext4/vda/fc_info"), "3 fast commits\n");
     let refused = |path| world.try_open(path, RDONLY);
+    assert_eq!(refused("/proc/fs/ext4/vda/info"), err(Errno::ENOENT));
     assert_eq!(refused("/proc/fs/jbd2/vdc"), err(Errno::ENOENT));
     assert_eq!(refused("/proc/fs/jbd2/vdb/other"), err(Errno::ENOENT));
 }

@@ -6,6 +6,7 @@
 //!   apply.rs              the file system made so
 //!   runs.rs               sets of blocks
 //!   track.rs  tell.rs     and the other way: what the running transaction changes, in words for an fsync
+//!   stats.rs              how many, and why not
 //! ```
 //! # When they are replayed
 //! After the log was replayed, on a file system that was put together for this alone and whose journal takes
@@ -20,6 +21,7 @@
 mod apply;
 mod outcome;
 mod runs;
+mod stats;
 mod tell;
 #[cfg(test)]
 mod tests;
@@ -27,14 +29,33 @@ mod track;
 
 use alloc::vec::Vec;
 
-use base::Result;
-use jbd2::Journal;
+use base::{Result, time};
+use jbd2::{Journal, Tid, Told};
 
 use crate::disk::fast_commit::{self as disk, Change};
 use crate::fs::Ext4Fs;
 pub(crate) use apply::replay;
-pub(crate) use tell::tell;
+pub(crate) use stats::{Reason, register};
+pub use stats::{fast_commit_info, mounted};
 pub(crate) use track::Tracker;
+
+/// Makes the transaction durable by a fast commit; see [`Journal::fast_commit`].
+pub(crate) fn commit(fs: &Ext4Fs, journal: &Journal, tid: Tid) -> Option<bool> {
+    let (begun, mut blocks) = (time::monotonic_ns(), 0);
+    let done = journal.fast_commit(tid, |place| {
+        let told = tell::tell(fs, place);
+        if let Told::Record(record) = &told {
+            blocks = record.len().div_ceil(place.block_size) as u64;
+        }
+        told
+    });
+    if done.is_some() && blocks > 0 {
+        fs.tracker.stats.committed(blocks, time::monotonic_ns().saturating_sub(begun));
+    } else if done.is_none() && journal.is_ineligible(tid) {
+        fs.tracker.stats.ineligible();
+    }
+    done
+}
 
 /// What fast commits of transaction `tid` say, if there are any.
 pub(crate) fn told(fs: &Ext4Fs, journal: &Journal, tid: u32) -> Result<Vec<Change>> {

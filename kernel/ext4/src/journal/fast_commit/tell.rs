@@ -32,6 +32,7 @@ use core::ops::Range;
 use jbd2::{FastPlace, Told};
 use vfs::FileType;
 
+use super::stats::Reason;
 use super::track::Tracked;
 use crate::disk::fast_commit::{Change, NameChange, Writer};
 use crate::disk::inode::{BASE_SIZE, InodeFlags};
@@ -49,8 +50,12 @@ pub(crate) fn tell(fs: &Ext4Fs, place: &FastPlace) -> Told {
     if tracked.inodes.is_empty() && tracked.names.is_empty() {
         return Told::Nothing;
     }
-    let mut teller = Teller { fs, words: Vec::new(), done: BTreeSet::new() };
-    let Some(()) = teller.all(&tracked) else { return Told::Refused };
+    let (words, done) = (Vec::new(), BTreeSet::new());
+    let mut teller = Teller { fs, words, done, why: Reason::NoMemory };
+    let Some(()) = teller.all(&tracked) else {
+        fs.tracker.stats.refused(teller.why);
+        return Told::Refused;
+    };
     let (size, tid) = (place.block_size, place.tid.0);
     let mut record = if place.first { Writer::new(size, tid, true).finish() } else { Vec::new() };
     let mut writer = Writer::new(size, tid, false);
@@ -65,6 +70,8 @@ struct Teller<'a> {
     words: Vec<Change>,
     /// Inodes that were told.
     done: BTreeSet<u32>,
+    /// Why something cannot be.
+    why: Reason,
 }
 
 impl Teller<'_> {
@@ -103,6 +110,8 @@ impl Teller<'_> {
     fn inode(&mut self, node: &Arc<Node>, mapped: bool) -> Option<()> {
         // What is being cut will be another in the next handle, and the orphan list knows.
         if !can_be_told(node, mapped) || self.fs.orphans.has(node.ino32()) {
+            let journalled = node.flags().contains(InodeFlags::JOURNAL_DATA);
+            self.why = if journalled { Reason::InodeJournalData } else { Reason::Other };
             return None;
         }
         let raw = node.with_table_slot(|slot| Box::from(slot.get(..told_len(slot)).unwrap_or(slot)))?;

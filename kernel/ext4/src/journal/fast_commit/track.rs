@@ -37,6 +37,7 @@ use jbd2::Tid;
 use sync::SpinLock;
 use vfs::FileType;
 
+use super::stats::{Reason, Stats};
 use crate::disk::fast_commit::NameChange;
 use crate::disk::inode::InodeFlags;
 use crate::fs::Ext4Fs;
@@ -104,6 +105,7 @@ impl Tracked {
 pub(crate) struct Tracker {
     on: AtomicBool,
     tracked: SpinLock<Tracked>,
+    pub(super) stats: Stats,
 }
 
 impl Tracker {
@@ -127,10 +129,11 @@ impl Tracker {
 impl Ext4Fs {
     /// What the present transaction changes cannot be told by a fast commit.
     #[inline]
-    pub(crate) fn mark_ineligible(&self) {
+    pub(crate) fn mark_ineligible(&self, why: Reason) {
         if self.tracker.is_on()
             && let Some(journal) = self.journal()
         {
+            self.tracker.stats.refused(why);
             journal.mark_ineligible();
         }
     }
@@ -163,7 +166,7 @@ impl Ext4Fs {
             tracked.is_full()
         };
         if full {
-            journal.mark_ineligible();
+            self.mark_ineligible(Reason::NoMemory);
         }
     }
 }
@@ -192,10 +195,10 @@ impl Node {
             return;
         }
         // The replay deletes it: it must be one whose blocks that knows.
-        if self.is_mapped() && !self.flags().contains(InodeFlags::EXTENTS)
-            || self.flags().contains(InodeFlags::JOURNAL_DATA)
-        {
-            self.fs().mark_ineligible();
+        if self.flags().contains(InodeFlags::JOURNAL_DATA) {
+            self.fs().mark_ineligible(Reason::InodeJournalData);
+        } else if self.is_mapped() && !self.flags().contains(InodeFlags::EXTENTS) {
+            self.fs().mark_ineligible(Reason::Other);
         }
         self.fs().track(|all| all.forget(self.ino32()));
     }
