@@ -89,18 +89,44 @@ bench_linux() {
     "$ROOT/scripts/linux.sh" "$disk" "$work/commands" "$@"
 }
 
-# bench_table QUILL LINUX: lines "WHAT: N us, ..." of both, the best of each, side by side.
+# Builds the plugin that counts executed instructions; false where there is no C compiler, or a QEMU that cannot
+# load it. Then bench_quill and bench_linux take `$(counting_quill FILE)`, `$(counting_linux FILE)`.
+bench_counts() {
+    have cc && cc -O2 -shared -fPIC -o "$work/insns.so" "$ROOT/scripts/insns.c" 2>/dev/null
+}
+counting_quill() { printf '%s' "--qemu-arg=-plugin --qemu-arg=file=$work/insns.so,out=$1"; }
+counting_linux() { printf '%s' "-plugin file=$work/insns.so,out=$1"; }
+
+# bench_least MARKS LINES SKIP STEPS: MARKS has two marks around each run: after SKIP runs, as many of each of
+# LINES lines. "insns N" for each line: the least of its runs, for one of STEPS steps.
+bench_least() {
+    awk -v lines="$2" -v skip="$3" -v steps="$4" '
+        NR % 2 { begin = $1; next }
+        NR / 2 > skip { cost[++runs] = $1 - begin }
+        END {
+            for (i = 1; i <= runs; i++) {
+                line = int((i - 1) / (runs / lines))
+                if (!(line in best) || cost[i] < best[line]) best[line] = cost[i]
+            }
+            for (line = 0; line < lines; line++) printf "insns %d\n", best[line] / steps
+        }' "$1"
+}
+
+# bench_table QUILL LINUX: lines "WHAT: N us, ..." of both, the best of each, side by side; and behind them
+# what bench_least printed, if anything, as a ratio.
 bench_table() {
     awk -F': | us, ' '
         function best(table) { if (!($1 in table) || $2 + 0 < table[$1]) table[$1] = $2 + 0 }
-        /us, / && FNR == NR { if (!($1 in quill)) order[++n] = $1; best(quill); next }
-        /us, / { best(linux) }
+        FNR == 1 { file++; counted = 0 }
+        /us, / { if (file == 1) { if (!($1 in quill)) order[++n] = $1; best(quill) } else best(linux) }
+        /^insns/ { insns[file, ++counted] = substr($0, 7) }
         END {
-            printf "%-28s %10s %10s %8s\n", "", "Quill us", "Linux us", "ratio"
+            printf "%-28s %10s %10s %8s %8s\n", "", "Quill us", "Linux us", "ratio", "insns"
             for (i = 1; i <= n; i++) {
                 k = order[i]
+                executed = insns[2, i] > 0 ? sprintf("%.2f", insns[1, i] / insns[2, i]) : ""
                 if (linux[k] > 0)
-                    printf "%-28s %10.1f %10.1f %8.2f\n", k, quill[k], linux[k], quill[k] / linux[k]
+                    printf "%-28s %10.1f %10.1f %8.2f %8s\n", k, quill[k], linux[k], quill[k] / linux[k], executed
             }
         }' "$1" "$2"
 }

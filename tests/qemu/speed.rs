@@ -9,12 +9,12 @@ use crate::trial;
 /// A line of the bench program, the most it may cost, and what Linux takes.
 const BUDGETS: [(&str, u64, u64); 9] = [
     ("null syscall (getppid)", 200, 456),
-    ("pwrite 1 byte, cached page", 900, 2545),
-    ("pwrite 4 KiB, cached page", 1500, 3697),
-    ("pread 4 KiB, cached page", 1200, 2802),
+    ("pwrite 1 byte, cached page", 720, 2545),
+    ("pwrite 4 KiB, cached page", 1060, 3697),
+    ("pread 4 KiB, cached page", 1000, 2802),
     ("stat", 2000, 4990),
-    ("write 4 KiB, growing file", 3500, 11_436),
-    ("write 4 KiB, growing file, with writeback", 4700, 13_520),
+    ("write 4 KiB, growing file", 3200, 11_436),
+    ("write 4 KiB, growing file, with writeback", 4000, 13_520),
     ("create, write 1 KiB, close", 45_000, 131_500),
     ("unlink of each", 20_000, 40_000),
 ];

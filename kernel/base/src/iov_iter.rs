@@ -153,6 +153,7 @@ impl<'a> IovIter<'a> {
 
     /// Copies up to `len` bytes into a frame and moves on by what was copied. Never sleeps: short
     /// where the program's page is not present.
+    #[inline]
     pub fn copy_to_frame(&mut self, frame: &Frame, offset: usize, len: usize) -> usize {
         // The common case without the walk: a write of one range is counted in instructions.
         if let Memory::One(memory, whole) = &self.memory {
@@ -160,6 +161,11 @@ impl<'a> IovIter<'a> {
             let done = memory.read_into_frame(from, frame, offset, len.min(self.count));
             return self.moved(done);
         }
+        self.walk_to_frame(frame, offset, len)
+    }
+
+    #[inline(never)]
+    fn walk_to_frame(&mut self, frame: &Frame, offset: usize, len: usize) -> usize {
         self.each(len, |part, done| match part {
             Part::User(memory, at) => memory.read_into_frame(at.base, frame, offset + done, at.len),
             Part::Source(bytes) => {
@@ -171,12 +177,18 @@ impl<'a> IovIter<'a> {
     }
 
     /// Copies up to `len` bytes from a frame and moves on by what was copied. May sleep.
+    #[inline]
     pub fn copy_from_frame(&mut self, frame: &Frame, offset: usize, len: usize) -> usize {
         if let Memory::One(memory, whole) = &self.memory {
             let to = whole.base.add(self.offset as u64);
             let done = memory.write_from_frame(to, frame, offset, len.min(self.count));
             return self.moved(done);
         }
+        self.walk_from_frame(frame, offset, len)
+    }
+
+    #[inline(never)]
+    fn walk_from_frame(&mut self, frame: &Frame, offset: usize, len: usize) -> usize {
         self.each(len, |part, done| match part {
             Part::User(memory, at) => memory.write_from_frame(at.base, frame, offset + done, at.len),
             Part::Target(bytes) => {

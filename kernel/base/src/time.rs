@@ -47,6 +47,11 @@ pub trait Clock: Send + Sync {
     fn monotonic_ns(&self) -> u64;
     /// Nanoseconds since 1970 (CLOCK_REALTIME).
     fn realtime_ns(&self) -> u64;
+    /// The same at the last tick of [`COARSE_NS`] (CLOCK_REALTIME_COARSE): asked by each write.
+    fn coarse_ns(&self) -> u64 {
+        let ns = self.realtime_ns();
+        ns - ns % COARSE_NS
+    }
 }
 
 static CLOCK: Once<&'static dyn Clock> = Once::new();
@@ -76,8 +81,13 @@ pub fn coarse_now() -> Timespec {
 
 /// The same as nanoseconds since 1970.
 pub fn coarse_ns() -> u64 {
-    let ns = realtime_ns();
-    ns - ns % COARSE_NS
+    match CLOCK.get() {
+        Some(clock) => clock.coarse_ns(),
+        None => {
+            let ns = fallback::realtime_ns();
+            ns - ns % COARSE_NS
+        }
+    }
 }
 
 fn realtime_ns() -> u64 {

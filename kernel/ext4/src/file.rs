@@ -176,17 +176,18 @@ impl FileOperations for RegularFile {
         if iocb.flags.intersects(KiocbFlags::DIRECT.union(KiocbFlags::NOWAIT)) {
             return self.write_rarely(file, iocb, from);
         }
+        let node = self.node();
         let start;
         let flags;
         let done = {
-            let _alone = self.inode.rwsem().write();
-            flags = self.inode.flags();
-            let size = self.inode.write_checks(flags, iocb, from)?;
+            let _alone = node.rwsem().write();
+            flags = node.flags();
+            let size = node.write_checks(flags, iocb, from)?;
             if from.count() == 0 {
                 return Ok(0);
             }
             start = iocb.pos;
-            self.inode.write_locked(size, iocb, from)?
+            node.write_locked(flags, size, iocb, from)?
         };
         iocb.pos = start + done as u64;
         let synchronous = iocb.flags.intersects(KiocbFlags::DSYNC.union(KiocbFlags::SYNC));
@@ -295,12 +296,19 @@ impl Node {
 
     /// The write itself to a file of `old` bytes, `rwsem` held alone: privileges, times, bytes, and the inode to its table,
     /// however it ends.
-    fn write_locked(&self, old: u64, iocb: &Kiocb, from: &mut IovIter<'_>) -> Result<usize> {
+    #[inline]
+    fn write_locked(
+        &self,
+        flags: InodeFlags,
+        old: u64,
+        iocb: &Kiocb,
+        from: &mut IovIter<'_>,
+    ) -> Result<usize> {
         if iocb.pos > old {
             // The gap reads as zeros, whatever stores to a mapped page have left behind the end.
             self.zero_behind(old)?;
         }
-        let done = self.write_bytes(iocb, from);
+        let done = self.write_bytes(flags, old, iocb, from);
         self.grown_from(old);
         self.store_if_stale();
         done
@@ -326,25 +334,43 @@ impl Node {
         self.no_capability() && !(kills && vfs::attr_ops::mode_after_write(&self.ownership()).is_some())
     }
 
-    fn write_bytes(&self, iocb: &Kiocb, from: &mut IovIter<'_>) -> Result<usize> {
+    #[inline]
+    fn write_bytes(
+        &self,
+        flags: InodeFlags,
+        old: u64,
+        iocb: &Kiocb,
+        from: &mut IovIter<'_>,
+    ) -> Result<usize> {
         self.file_modified(iocb)?;
-        if let Some(done) = self.write_inline(iocb.pos, from)? {
+        // What has a size and no such flag lies in blocks.
+        if (old == 0 || flags.contains(InodeFlags::INLINE_DATA))
+            && let Some(done) = self.write_inline(iocb.pos, from)?
+        {
             return Ok(done);
         }
         let wanted = from.count();
         let done = generic_perform_write(self.mapping(), self, iocb.pos, from);
-        let end = iocb.pos.saturating_add(wanted as u64);
-        if done.as_ref().map_or(0, |&n| n) < wanted && end > self.size() {
-            // Blocks that were taken for bytes that never came: the inode is on the orphan list because of
-            // them.
-            self.trim()?;
-            let _handle = self.fs().start(credits::orphan())?;
-            self.end_orphan()?;
+        if done.as_ref().map_or(0, |&n| n) < wanted {
+            self.end_short_write(iocb.pos.saturating_add(wanted as u64))?;
         }
         done
     }
 
+    /// A write that was to reach to `end` has ended before: blocks that were taken for bytes that never came go
+    /// back. The inode is on the orphan list because of them.
+    #[cold]
+    fn end_short_write(&self, end: u64) -> Result<()> {
+        if end > self.size() {
+            self.trim()?;
+            let _handle = self.fs().start(credits::orphan())?;
+            self.end_orphan()?;
+        }
+        Ok(())
+    }
+
     /// A write by somebody without CAP_FSETID takes suid and sgid away (`file_remove_privs`).
+    #[cold]
     fn remove_privileges(&self) {
         let mode = vfs::attr_ops::mode_after_write(&self.ownership());
         if let Some(mode) = mode {

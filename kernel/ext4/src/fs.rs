@@ -216,7 +216,8 @@ impl Ext4Fs {
     /// EIO after a shutdown.
     #[inline]
     pub(crate) fn check_running(&self) -> Result<()> {
-        if self.shut_down.load(Ordering::Acquire) { Err(Errno::EIO) } else { Ok(()) }
+        // A flag alone: nothing else is learned from it.
+        if self.shut_down.load(Ordering::Relaxed) { Err(Errno::EIO) } else { Ok(()) }
     }
 
     /// Nothing works from now on.
@@ -245,8 +246,9 @@ impl Ext4Fs {
     }
 
     /// Whether nothing may be written.
+    #[inline]
     pub fn read_only(&self) -> bool {
-        self.read_only.load(Ordering::Acquire)
+        self.read_only.load(Ordering::Relaxed)
     }
 
     /// EROFS when nothing may be written: the first line of everything that changes the disk.

@@ -38,6 +38,12 @@ pub fn ticks() -> u64 {
     CNTVCT_EL0.get()
 }
 
+/// The counter, perhaps as it was some instructions ago: for times that need not be ordered with memory.
+#[inline]
+pub fn ticks_about() -> u64 {
+    CNTVCT_EL0.get()
+}
+
 /// Nanoseconds since the counter's zero.
 #[inline]
 pub fn monotonic_ns() -> u64 {
@@ -64,8 +70,8 @@ fn to_ns(ticks: u64) -> u64 {
     ((u128::from(ticks) * u128::from(NS_PER_TICK.load(Ordering::Relaxed))) >> 32) as u64
 }
 
-/// Rounded up, so that the moment has come when the interrupt does.
-fn to_ticks(ns: u64) -> u64 {
+/// The counter's value at a moment, rounded up: when the counter has it, the moment has come.
+pub fn to_ticks(ns: u64) -> u64 {
     let frequency = u128::from(FREQUENCY.load(Ordering::Relaxed));
     let ticks = (u128::from(ns) * frequency).div_ceil(u128::from(NSEC_PER_SEC));
     u64::try_from(ticks + 1).unwrap_or(u64::MAX)

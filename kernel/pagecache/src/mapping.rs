@@ -33,8 +33,8 @@ use crate::{lru, reclaim, stats, trace};
 
 /// Pages looked up under one hold of the tree lock.
 pub(crate) const BATCH: usize = 32;
-/// Pages tagged or looked at under one hold of the tree lock.
-const STRIDE: usize = 512;
+/// Leaves of the tree (64 pages each) tagged under one hold of its lock.
+const STRIDE: usize = 32;
 
 /// A handful of pages in ascending order.
 pub(crate) type Batch = ArrayVec<Arc<Page>, BATCH>;
@@ -160,13 +160,13 @@ impl AddressSpace {
     // ---- finding
 
     /// The page, if it is cached; perhaps locked, perhaps not uptodate.
-    #[inline]
+    #[inline(always)]
     pub fn find_get_page(&self, index: PageIndex) -> Option<Arc<Page>> {
         self.tree.lock().get(index.0).cloned()
     }
 
     /// The page locked, if it is cached.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn find_lock_page(&self, index: PageIndex) -> Option<LockedPage> {
         loop {
             let page = self.find_get_page(index)?.lock();
@@ -250,7 +250,7 @@ impl AddressSpace {
         if !page.is_attached() || page.state().fetch_or(page::DIRTY, Ordering::AcqRel) & page::DIRTY != 0 {
             return false;
         }
-        tree.set_tag(page.index().0, Tag::Dirty);
+        tree.tag(page.index().0, [(Tag::Dirty, true)]);
         stats::dirtied();
         trace::dirtied(self, page);
         task_io::account_write(PAGE_SIZE as u64);
@@ -261,8 +261,7 @@ impl AddressSpace {
     pub(crate) fn cancel_dirty(&self, page: &LockedPage) {
         let mut tree = self.tree.lock();
         if page.state().fetch_and(!page::DIRTY, Ordering::AcqRel) & page::DIRTY != 0 {
-            tree.clear_tag(page.index().0, Tag::Dirty);
-            tree.clear_tag(page.index().0, Tag::ToWrite);
+            tree.tag(page.index().0, [(Tag::Dirty, false), (Tag::ToWrite, false)]);
             stats::cleaned();
             task_io::account_cancelled_write(PAGE_SIZE as u64);
         }
@@ -273,15 +272,13 @@ impl AddressSpace {
     pub(crate) fn start_writeback(&self, page: &LockedPage) {
         {
             let mut tree = self.tree.lock();
-            let index = page.index().0;
             const CLEARED: u32 = page::DIRTY | page::WRITE_FAILED | page::ERROR;
             if page.state().fetch_and(!CLEARED, Ordering::AcqRel) & page::DIRTY != 0 {
                 stats::cleaned();
             }
             page.state().fetch_or(page::WRITEBACK, Ordering::AcqRel);
-            tree.clear_tag(index, Tag::Dirty);
-            tree.clear_tag(index, Tag::ToWrite);
-            tree.set_tag(index, Tag::Writeback);
+            let begun = [(Tag::Dirty, false), (Tag::ToWrite, false), (Tag::Writeback, true)];
+            tree.tag(page.index().0, begun);
         }
         stats::writeback_began();
         // Pairs with the fence in Buffer::write's guard: either its DIRTY head is seen by the sweep
@@ -304,9 +301,9 @@ impl AddressSpace {
             let mut tree = mapping.tree.lock();
             if page.is_attached() {
                 let index = page.index().0;
-                tree.clear_tag(index, Tag::Writeback);
+                tree.tag(index, [(Tag::Writeback, false)]);
                 if failed && page.state().fetch_or(page::DIRTY, Ordering::AcqRel) & page::DIRTY == 0 {
-                    tree.set_tag(index, Tag::Dirty);
+                    tree.tag(index, [(Tag::Dirty, true)]);
                     stats::dirtied();
                 }
             }

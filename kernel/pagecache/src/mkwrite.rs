@@ -44,7 +44,7 @@ pub fn generic_page_mkwrite(
         if is_kept(&page, len, mapping.journals_data()) {
             return Ok(page);
         }
-        let page = if !mapping.journals_data() && write::ready(&page, page.block_bits(), 0, len) {
+        let page = if !mapping.journals_data() && write::ready(&page, 0, len) {
             page
         } else {
             // A handle comes before a page lock.

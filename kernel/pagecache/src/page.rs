@@ -191,6 +191,13 @@ impl Page {
         &self.heads[..PAGE_SIZE >> self.block_bits]
     }
 
+    /// Heads `first` to `last`, both in the page.
+    #[inline]
+    pub(crate) fn heads_between(&self, first: usize, last: usize) -> &[BufferHead] {
+        // Masked, so that it costs no more than that to see that they are in the array.
+        &self.heads[first % MAX_HEADS..last % MAX_HEADS + 1]
+    }
+
     /// The file's block that head 0 stands for.
     #[inline]
     pub(crate) fn first_block(&self) -> FileBlock {
@@ -261,10 +268,18 @@ impl Page {
     /// Locks the page, sleeping while another has it.
     #[inline]
     pub fn lock(self: Arc<Page>) -> LockedPage {
+        if !self.take_lock() {
+            self.lock_slow();
+        }
+        LockedPage { page: self, handed_over: false }
+    }
+
+    #[cold]
+    fn lock_slow(&self) {
+        self.wait_unlocked();
         while !self.take_lock() {
             self.wait_unlocked();
         }
-        LockedPage { page: self, handed_over: false }
     }
 
     /// Locks the page if it is free.

@@ -8,6 +8,9 @@
 //! Index 67 = 1·64 + 3 lies in slot 3 of the leaf in slot 1 of the root. The tree is only as high as
 //! its largest index needs, so a file of up to 256 KiB is one leaf.
 //!
+//! A change of tags goes to the leaf; only when the leaf's first or last item with a tag came or went, the
+//! levels above are told. A walk over many items finds a leaf once for all of them.
+//!
 //! # Invariants
 //! 1. `present` has a bit for exactly the occupied slots; no node but the root is ever empty.
 //! 2. A tag's bit of an inner slot is set exactly when some item below carries the tag.
@@ -52,12 +55,19 @@ pub struct Tree<T> {
     root: Option<Node<T>>,
     /// Levels below the root: a leaf alone is 0.
     level: u32,
+    /// The largest index that the present height can hold.
+    reach: u64,
     len: usize,
 }
 
 impl<S> Body<S> {
     fn new() -> Box<Body<S>> {
         Box::new(Body { slots: [const { None }; SLOTS], present: 0, tags: [0; TAGS] })
+    }
+
+    /// The slots that are occupied, or carry a tag.
+    fn with(&self, tag: Option<Tag>) -> u64 {
+        tag.map_or(self.present, |t| self.tags[t as usize])
     }
 
     fn put(&mut self, slot: usize, s: S) {
@@ -107,6 +117,18 @@ impl<T> Node<T> {
         self.tags()[tag as usize] != 0
     }
 
+    /// The leaf that `index` belongs to.
+    fn leaf_mut(&mut self, mut level: u32, index: u64) -> Option<&mut Body<T>> {
+        let mut node = self;
+        loop {
+            match node {
+                Node::Leaf(leaf) => return Some(leaf),
+                Node::Inner(inner) => node = inner.slots[slot_of(index, level)].as_mut()?,
+            }
+            level -= 1;
+        }
+    }
+
     fn insert(&mut self, level: u32, index: u64, item: T) -> Result<(), T> {
         let slot = slot_of(index, level);
         match self {
@@ -151,55 +173,69 @@ impl<T> Node<T> {
         }
     }
 
-    /// Sets or clears a tag of a present item; None when it is not present.
-    fn tag(&mut self, level: u32, index: u64, tag: Tag, on: bool) -> Option<()> {
+    /// The tags above the leaf of `index` become what those below say.
+    fn renew_tags(&mut self, level: u32, index: u64) {
+        let Node::Inner(inner) = self else { return };
         let slot = slot_of(index, level);
-        match self {
-            Node::Leaf(leaf) => {
-                leaf.slots[slot].as_ref()?;
-                leaf.set(slot, tag, on);
-            }
-            Node::Inner(inner) => {
-                let child = inner.slots[slot].as_mut()?;
-                child.tag(level - 1, index, tag, on)?;
-                let below = child.has(tag);
-                inner.set(slot, tag, below);
-            }
+        let Some(child) = &mut inner.slots[slot] else { return };
+        child.renew_tags(level - 1, index);
+        let below = *child.tags();
+        for (tags, below) in inner.tags.iter_mut().zip(below) {
+            *tags = (*tags & !(1 << slot)) | u64::from(below != 0) << slot;
         }
-        Some(())
     }
 
-    /// The first item at or after `from` (only its digits up to `level` count), with its digits.
-    fn next(&self, level: u32, from: u64, tag: Option<Tag>) -> Option<(u64, &T)> {
-        let (present, tags) = match self {
-            Node::Inner(b) => (b.present, &b.tags),
-            Node::Leaf(b) => (b.present, &b.tags),
-        };
+    /// The first leaf with an item at or after `from` (only its digits up to `level` count).
+    fn next(&self, level: u32, from: u64, tag: Option<Tag>) -> Option<Found<'_, T>> {
         let first = slot_of(from, level);
-        let mut left = tag.map_or(present, |t| tags[t as usize]) & (u64::MAX << first);
-        while left != 0 {
-            let slot = left.trailing_zeros() as usize;
-            left &= left - 1;
-            let digit = (slot as u64) << (level * BITS);
-            match self {
-                Node::Leaf(leaf) => return leaf.slots[slot].as_ref().map(|item| (digit, item)),
-                Node::Inner(inner) => {
+        match self {
+            Node::Leaf(leaf) => {
+                let left = leaf.with(tag) & (u64::MAX << first);
+                (left != 0).then_some(Found { leaf, start: 0, left })
+            }
+            Node::Inner(inner) => {
+                let mut left = inner.with(tag) & (u64::MAX << first);
+                while left != 0 {
+                    let slot = left.trailing_zeros() as usize;
+                    left &= left - 1;
                     let from = if slot == first { from } else { 0 };
                     let found = inner.slots[slot].as_ref().and_then(|c| c.next(level - 1, from, tag));
-                    if let Some((index, item)) = found {
-                        return Some((digit | index, item));
+                    if let Some(found) = found {
+                        return Some(Found { start: (slot as u64) << (level * BITS) | found.start, ..found });
                     }
                 }
+                None
             }
         }
-        None
+    }
+}
+
+/// Some items of a leaf.
+struct Found<'a, T> {
+    leaf: &'a Body<T>,
+    /// The index of its slot 0.
+    start: u64,
+    /// Which of its slots, as bits.
+    left: u64,
+}
+
+impl<'a, T> Found<'a, T> {
+    /// The first of them, which goes.
+    #[inline]
+    fn pop(&mut self) -> Option<(u64, &'a T)> {
+        if self.left == 0 {
+            return None;
+        }
+        let slot = self.left.trailing_zeros() as usize;
+        self.left &= self.left - 1;
+        self.leaf.slots[slot].as_ref().map(|item| (self.start | slot as u64, item))
     }
 }
 
 impl<T> Tree<T> {
     /// An empty tree.
     pub const fn new() -> Tree<T> {
-        Tree { root: None, level: 0, len: 0 }
+        Tree { root: None, level: 0, reach: MASK, len: 0 }
     }
 
     /// How many items.
@@ -209,8 +245,7 @@ impl<T> Tree<T> {
 
     /// Whether `index` is beyond what the present height can hold.
     fn beyond(&self, index: u64) -> bool {
-        let bits = (self.level + 1) * BITS;
-        bits < u64::BITS && index >> bits != 0
+        index > self.reach
     }
 
     /// The item at `index`.
@@ -244,6 +279,7 @@ impl<T> Tree<T> {
     /// One level more on top.
     fn grow(&mut self) {
         self.level += 1;
+        self.reach = self.reach << BITS | MASK;
         if let Some(old) = self.root.take() {
             let mut top = Body::new();
             for (tags, below) in top.tags.iter_mut().zip(old.tags()) {
@@ -263,26 +299,30 @@ impl<T> Tree<T> {
         self.len -= 1;
         if self.len == 0 {
             self.root = None;
-            self.level = 0;
+            (self.level, self.reach) = (0, MASK);
         }
         Some(item)
     }
 
-    /// Sets a tag of the item at `index`, if there is one.
-    pub fn set_tag(&mut self, index: u64, tag: Tag) {
-        self.tag(index, tag, true);
-    }
-
-    /// Clears a tag of the item at `index`.
-    pub fn clear_tag(&mut self, index: u64, tag: Tag) {
-        self.tag(index, tag, false);
-    }
-
-    fn tag(&mut self, index: u64, tag: Tag, on: bool) {
-        if !self.beyond(index)
-            && let Some(root) = &mut self.root
-        {
-            root.tag(self.level, index, tag, on);
+    /// Sets (true) or clears tags of the item at `index`, if there is one.
+    #[inline]
+    pub fn tag<const N: usize>(&mut self, index: u64, changes: [(Tag, bool); N]) {
+        if self.beyond(index) {
+            return;
+        }
+        let slot = slot_of(index, 0);
+        let Some(root) = &mut self.root else { return };
+        let Some(leaf) = root.leaf_mut(self.level, index).filter(|leaf| leaf.slots[slot].is_some()) else {
+            return;
+        };
+        let mut above = false;
+        for (tag, on) in changes {
+            let had = leaf.tags[tag as usize] != 0;
+            leaf.set(slot, tag, on);
+            above |= had != (leaf.tags[tag as usize] != 0);
+        }
+        if above {
+            root.renew_tags(self.level, index);
         }
     }
 
@@ -292,8 +332,8 @@ impl<T> Tree<T> {
         self.root.as_ref().is_some_and(|r| r.has(tag))
     }
 
-    /// The first item at or after `from`, with its index; with a tag: the first that carries it.
-    pub fn next(&self, from: u64, tag: Option<Tag>) -> Option<(u64, &T)> {
+    /// The first leaf with items at or after `from`; with a tag: with some that carry it.
+    fn next(&self, from: u64, tag: Option<Tag>) -> Option<Found<'_, T>> {
         if self.beyond(from) {
             return None;
         }
@@ -302,22 +342,36 @@ impl<T> Tree<T> {
 
     /// Items from `from` to `last` inclusive, in order; with a tag: those that carry it.
     pub fn range(&self, from: u64, last: u64, tag: Option<Tag>) -> impl Iterator<Item = (u64, &T)> {
-        let mut at = Some(from);
+        let mut found = self.next(from, tag);
         core::iter::from_fn(move || {
-            let (index, item) = self.next(at?, tag).filter(|&(index, _)| index <= last)?;
-            at = index.checked_add(1);
-            Some((index, item))
+            let leaf = found.as_mut()?;
+            let item = leaf.pop().filter(|&(index, _)| index <= last);
+            if leaf.left == 0 {
+                let next = (leaf.start | MASK).checked_add(1);
+                found = next.and_then(|next| self.next(next, tag));
+            }
+            item
         })
     }
 
-    /// Sets `set` on the items of `from..=last` that carry `having`, at most `max` of them. Returns
+    /// Sets `set` on the items of `from..=last` that carry `having`, in at most `leaves` leaves. Returns
     /// where to go on, None at the end.
-    pub fn tag_range(&mut self, from: u64, last: u64, having: Tag, set: Tag, max: usize) -> Option<u64> {
+    pub fn tag_range(&mut self, from: u64, last: u64, having: Tag, set: Tag, leaves: usize) -> Option<u64> {
         let mut at = from;
-        for _ in 0..max {
-            let index = self.next(at, Some(having)).map(|(i, _)| i).filter(|&i| i <= last)?;
-            self.set_tag(index, set);
-            at = index.checked_add(1)?;
+        for _ in 0..leaves {
+            let Found { start, left, .. } = self.next(at, Some(having))?;
+            // Those up to `last`, if it lies in this leaf.
+            let within = match last.checked_sub(start)? {
+                reach if reach < MASK => left & ((2 << reach) - 1),
+                _ => left,
+            };
+            let leaf = self.root.as_mut()?.leaf_mut(self.level, start)?;
+            let had = leaf.tags[set as usize];
+            leaf.tags[set as usize] |= within;
+            if had == 0 && within != 0 {
+                self.root.as_mut()?.renew_tags(self.level, start);
+            }
+            at = (start | MASK).checked_add(1).filter(|&next| next <= last)?;
         }
         Some(at)
     }

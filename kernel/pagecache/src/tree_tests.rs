@@ -43,7 +43,7 @@ fn apply(tree: &mut Tree<u32>, model: &mut Model, op: Op) {
         Op::Remove(i) => assert_eq!(tree.remove(i), model.remove(&i).map(|(v, _)| v)),
         Op::Set(i, t) | Op::Clear(i, t) => {
             let on = matches!(op, Op::Set(..));
-            tree.tag(i, ALL[t], on);
+            tree.tag(i, [(ALL[t], on)]);
             if let Some((_, tags)) = model.get_mut(&i) {
                 tags[t] = on;
             }
@@ -86,8 +86,27 @@ fn tagging_stops_at_its_limit() {
     let mut tree = Tree::new();
     for i in 0..10 {
         assert!(tree.insert(i * 100, i).is_ok());
-        tree.set_tag(i * 100, Tag::Dirty);
+        tree.tag(i * 100, [(Tag::Dirty, true)]);
     }
-    assert_eq!(tree.tag_range(0, 1000, Tag::Dirty, Tag::ToWrite, 4), Some(301));
+    // 0, 100, 200 and 300 lie in leaves of their own, the last of them in 256..320.
+    assert_eq!(tree.tag_range(0, 1000, Tag::Dirty, Tag::ToWrite, 4), Some(320));
     assert_eq!(tree.range(0, 1000, Some(Tag::ToWrite)).count(), 4);
+    assert_eq!(tree.tag_range(320, 1000, Tag::Dirty, Tag::ToWrite, 99), None);
+    assert_eq!(tree.range(0, 1000, Some(Tag::ToWrite)).count(), 10);
+}
+
+#[test]
+fn several_tags_change_at_once_and_the_levels_above_know() {
+    let mut tree = Tree::new();
+    for i in [5, 70] {
+        assert!(tree.insert(i, i).is_ok());
+        tree.tag(i, [(Tag::Dirty, true), (Tag::ToWrite, true)]);
+    }
+    tree.tag(5, [(Tag::Dirty, false), (Tag::ToWrite, false), (Tag::Writeback, true)]);
+    assert_eq!(tree.range(0, 99, Some(Tag::Dirty)).map(|(i, _)| i).collect::<Vec<_>>(), [70]);
+    tree.tag(70, [(Tag::Dirty, false)]);
+    assert!(!tree.any(Tag::Dirty) && tree.any(Tag::ToWrite) && tree.any(Tag::Writeback));
+    // Nothing is there: nothing happens.
+    tree.tag(6, [(Tag::Dirty, true)]);
+    assert!(!tree.any(Tag::Dirty));
 }

@@ -57,16 +57,20 @@ fn fatal_signal_pending() -> bool {
 
 /// Writes what `iter` has left from byte `pos` of the file on. Bytes written; an error only when not
 /// one was: EFAULT, EINTR, or what `write_begin` and `write_end` say.
-pub fn generic_perform_write(
+#[inline]
+pub fn generic_perform_write<T: AddressSpaceOperations + ?Sized>(
     mapping: &AddressSpace,
-    ops: &dyn AddressSpaceOperations,
+    ops: &T,
     pos: u64,
     iter: &mut IovIter<'_>,
 ) -> Result<usize> {
     let mut written = 0;
     while iter.count() > 0 {
         let at = pos + written as u64;
-        let step = overwrite(mapping, ops, at, iter).unwrap_or_else(|| write_page(mapping, ops, at, iter));
+        let step = match overwrite(mapping, ops, at, iter) {
+            Ok(0) => write_page(mapping, &ops, at, iter),
+            step => step,
+        };
         match step {
             Ok(copied) => written += copied,
             Err(error) if written == 0 => return Err(error),
@@ -76,39 +80,41 @@ pub fn generic_perform_write(
     Ok(written)
 }
 
-/// One page's worth over bytes that are cached and whose blocks are mapped; None where that is not so
-/// or the source is not present, and then nothing has happened.
+/// One page's worth over bytes that are cached and whose blocks are mapped; 0 where that is not so
+/// or the source is not present, and then nothing has happened. For each kind of file it is compiled into one
+/// piece, from here to the end of `write_end`.
 #[inline]
-fn overwrite(
+fn overwrite<T: AddressSpaceOperations + ?Sized>(
     mapping: &AddressSpace,
-    ops: &dyn AddressSpaceOperations,
+    ops: &T,
     pos: u64,
     iter: &mut IovIter<'_>,
-) -> Option<Result<usize>> {
+) -> Result<usize> {
     if fatal_signal_pending() || mapping.journals_data() {
-        return None;
+        return Ok(0);
     }
     // Below the page size, so it fits.
     let offset = (pos % PAGE_SIZE as u64) as usize;
     let len = (PAGE_SIZE - offset).min(iter.count());
-    let page = mapping.find_lock_page(PageIndex::of(pos))?;
-    if !ready(&page, page.block_bits(), offset, offset + len) {
-        return None;
+    let Some(page) = mapping.find_lock_page(PageIndex::of(pos)) else { return Ok(0) };
+    if !ready(&page, offset, offset + len) {
+        return Ok(0);
     }
     let was_dirty = page.is_dirty();
     let copied = page.copy_from_iter(iter, offset, len);
     if copied == 0 {
-        return None;
+        return Ok(0);
     }
     // The page is uptodate, so a short copy counts as far as it came.
     let done = ops.write_end(mapping, page, pos, len, copied);
     if done.is_ok() && !was_dirty {
         ops.balance_dirty(1);
     }
-    Some(done)
+    done
 }
 
 /// One page's worth; at least one byte.
+#[inline(never)]
 fn write_page(
     mapping: &AddressSpace,
     ops: &dyn AddressSpaceOperations,
@@ -159,7 +165,7 @@ pub fn block_write_begin(
     // Below the page size, so it fits.
     let from = (pos % PAGE_SIZE as u64) as usize;
     let to = from + len.min(PAGE_SIZE - from);
-    if !ready(&page, bits, from, to) {
+    if !ready(&page, from, to) {
         let ahead = (rest.saturating_sub(len) as u64).div_ceil(1 << bits);
         prepare(&page, ops, from, to, ahead)?;
     }
@@ -172,11 +178,18 @@ fn touched(from: usize, to: usize, bits: u32) -> Range<usize> {
     from >> bits..(to + (1 << bits) - 1) >> bits
 }
 
+/// Their heads. `from < to`, both within the page.
+#[inline(always)]
+fn touched_heads(page: &LockedPage, from: usize, to: usize) -> &[BufferHead] {
+    let bits = page.block_bits();
+    page.heads_between(from >> bits, (to - 1) >> bits)
+}
+
 /// Whether the blocks of `[from, to)` can be written right away.
 #[inline]
-pub(crate) fn ready(page: &LockedPage, bits: u32, from: usize, to: usize) -> bool {
-    let heads = &page.heads()[touched(from, to, bits)];
-    page.is_uptodate() && heads.iter().all(|h| h.state() & (head::MAPPED | head::DELAY) != 0)
+pub(crate) fn ready(page: &LockedPage, from: usize, to: usize) -> bool {
+    let placed = |head: &BufferHead| head.state() & (head::MAPPED | head::DELAY) != 0;
+    page.is_uptodate() && touched_heads(page, from, to).iter().all(placed)
 }
 
 #[cold]
@@ -294,7 +307,7 @@ fn zero_new(page: &LockedPage, from: usize, to: usize) {
     }
 }
 
-#[inline]
+#[inline(always)]
 fn set_written(head: &BufferHead) {
     const WRITTEN: u64 = head::UPTODATE | head::DIRTY;
     let state = head.state();
@@ -313,7 +326,7 @@ fn set_written(head: &BufferHead) {
 /// when the copy was short and a block that was not uptodate would be left with a gap; blocks that
 /// were new are zeros there. A file system whose write ends short past i_size gives the blocks behind
 /// i_size back.
-#[inline]
+#[inline(always)]
 pub fn block_write_end(
     mapping: &AddressSpace,
     page: &LockedPage,
@@ -331,9 +344,9 @@ pub fn block_write_end(
         zero_new(page, from + copied, from + len);
     }
     if copied > 0 {
-        let bits = page.block_bits();
-        let heads = &page.heads()[touched(from, from + copied, bits)];
-        heads.iter().for_each(set_written);
+        for head in touched_heads(page, from, from + copied) {
+            set_written(head);
+        }
         if !page.is_uptodate() {
             page.note_uptodate();
         }

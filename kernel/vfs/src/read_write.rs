@@ -346,6 +346,7 @@ pub fn with_user_vec<R>(
 }
 
 /// `vfs_read`.
+#[inline(always)]
 fn vfs_read(io: &Io<'_>, file: &File, buf: UserAddr, count: usize, iocb: &mut Kiocb) -> Result<usize> {
     check_mode(file, FMode::READ, FMode::CAN_READ)?;
     if !buf.access_ok(count as u64) {
@@ -359,6 +360,7 @@ fn vfs_read(io: &Io<'_>, file: &File, buf: UserAddr, count: usize, iocb: &mut Ki
 }
 
 /// `vfs_write`.
+#[inline(always)]
 fn vfs_write(io: &Io<'_>, file: &File, buf: UserAddr, count: usize, iocb: &mut Kiocb) -> Result<usize> {
     check_mode(file, FMode::WRITE, FMode::CAN_WRITE)?;
     if !buf.access_ok(count as u64) {

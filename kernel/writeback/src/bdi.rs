@@ -165,7 +165,7 @@ impl Bdi {
     /// `what` of an inode is dirty: to be called after the change. A few instructions when it was
     /// marked already. `inode` gives the strong handle, and is asked only when the inode was in no
     /// list; None when it is being dropped.
-    #[inline]
+    #[inline(always)]
     pub fn mark_inode_dirty(
         &self,
         state: &DirtyState,

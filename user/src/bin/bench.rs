@@ -52,13 +52,20 @@ fn main(args: Args) -> i32 {
 /// their share of the writeback, as far as it is begun (blocks allocated, requests with the disk): what
 /// follows is waiting.
 fn growing_file(path: &CStr, rounds: u64) {
+    let page = [3u8; 4096];
+    let pages = rounds.min(PAGES);
+    // Another before it, so that what the allocator reads from the disk is there: its wait would be counted.
+    let before = sys::open(path, sys::O_WRONLY | sys::O_CREAT | sys::O_EXCL, 0o644) as i32;
+    (0..pages).for_each(|_| _ = sys::write(before, &page));
+    sys::fsync(before);
+    sys::close(before);
+    sys::unlink(path);
+    sys::sync();
     let fd = sys::open(path, sys::O_WRONLY | sys::O_CREAT | sys::O_EXCL, 0o644) as i32;
     if fd < 0 {
         println!("cannot make {path:?}");
         return;
     }
-    let page = [3u8; 4096];
-    let pages = rounds.min(PAGES);
     let begin = Moment::now();
     measure_cold(pages, "write 4 KiB, growing file", &mut || sys::write(fd, &page));
     let failed = u64::from(sys::sync_file_range(fd, 0, 0, SYNC_FILE_RANGE_WRITE) < 0);

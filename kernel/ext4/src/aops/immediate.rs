@@ -69,6 +69,7 @@ impl Node {
     }
 
     /// The bytes are in; see [`AddressSpaceOperations::write_end`](pagecache::AddressSpaceOperations::write_end).
+    #[inline(always)]
     pub(super) fn immediate_end(
         &self,
         mapping: &AddressSpace,
@@ -77,7 +78,45 @@ impl Node {
         len: usize,
         copied: usize,
     ) -> Result<usize> {
-        let handle = if self.handles_kept.load(Ordering::Relaxed) != 0 { self.take_kept() } else { None };
+        if self.handles_kept.load(Ordering::Relaxed) != 0
+            && let Some(handle) = self.take_kept()
+        {
+            return self.end_in_handle(handle, mapping, page, pos, len, copied);
+        }
+        Ok(self.end_page(mapping, page, pos, len, copied))
+    }
+
+    /// The same with the handle of [`Node::immediate_begin`].
+    #[inline(never)]
+    fn end_in_handle(
+        &self,
+        _handle: Handle<'_>,
+        mapping: &AddressSpace,
+        page: LockedPage,
+        pos: u64,
+        len: usize,
+        copied: usize,
+    ) -> Result<usize> {
+        let done = self.end_page(mapping, page, pos, len, copied);
+        if done < len {
+            self.note_lost(pos.saturating_add(len as u64))?;
+        }
+        if self.is_stale() {
+            self.mark_dirty();
+        }
+        Ok(done)
+    }
+
+    /// Blocks dirty, i_size published, the page unlocked, the flusher told. The bytes that count.
+    #[inline(always)]
+    fn end_page(
+        &self,
+        mapping: &AddressSpace,
+        page: LockedPage,
+        pos: u64,
+        len: usize,
+        copied: usize,
+    ) -> usize {
         let done = pagecache::block_write_end(mapping, &page, pos, len, copied);
         let end = pos.saturating_add(done as u64);
         if done > 0 && end > Node::size(self) && self.extend_size(end) {
@@ -87,15 +126,7 @@ impl Node {
         if done > 0 {
             self.mark_pages_dirty();
         }
-        if handle.is_some() {
-            if done < len {
-                self.note_lost(pos.saturating_add(len as u64))?;
-            }
-            if self.is_stale() {
-                self.mark_dirty();
-            }
-        }
-        Ok(done)
+        done
     }
 
     /// The handle that this thread's `write_begin` has kept, if it has kept one.

@@ -66,6 +66,8 @@ impl AddressSpaceOperations for Node {
         }
     }
 
+    // Into the loop of a buffered write, which is counted in instructions.
+    #[inline(always)]
     fn write_end(
         &self,
         mapping: &AddressSpace,

@@ -32,6 +32,10 @@ impl Geometry {
         } else {
             crc32c(!0, &sb.s_uuid)
         };
+        let ro_compat = RoCompat::from_bits_truncate(features(sb).2);
+        let blocks = u64::from(u32::MAX);
+        let largest =
+            if ro_compat.contains(RoCompat::HUGE_FILE) { blocks } else { blocks >> (block_bits - 9) };
         Ok(Geometry {
             block_bits,
             blocks_count,
@@ -53,7 +57,7 @@ impl Geometry {
             backup_groups: [sb.s_backup_bgs[0].get(), sb.s_backup_bgs[1].get()],
             compat: Compat::from_bits_truncate(features(sb).0),
             incompat,
-            ro_compat: RoCompat::from_bits_truncate(features(sb).2),
+            ro_compat,
             uuid: sb.s_uuid,
             csum_seed,
             hash_seed: sb.s_hash_seed.map(|w| w.get()),
@@ -62,6 +66,7 @@ impl Geometry {
             errors: error_policy(sb.s_errors.get()),
             journal_ino: sb.s_journal_inum.get(),
             default_mount_opts: sb.s_default_mount_opts.get(),
+            max_bytes: largest << block_bits,
             overhead: sb.s_overhead_clusters.get(),
         })
     }

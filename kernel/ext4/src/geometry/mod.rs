@@ -103,6 +103,8 @@ pub struct Geometry {
     pub journal_ino: u32,
     /// `s_default_mount_opts`: options that hold unless the mount says otherwise.
     pub default_mount_opts: u32,
+    /// The largest file, in bytes.
+    max_bytes: u64,
     /// Blocks that hold no files' data, as mke2fs counted them; 0 for "count yourself".
     pub overhead: u32,
 }
@@ -246,11 +248,9 @@ impl Geometry {
 
     /// The largest file: 2^32 - 1 blocks, and without huge_file what 32 bits of sectors count
     /// (`ext4_max_size`).
+    #[inline]
     pub fn max_bytes(&self) -> u64 {
-        let blocks = u64::from(u32::MAX);
-        let counted =
-            if self.has_ro_compat(RoCompat::HUGE_FILE) { blocks } else { blocks >> (self.block_bits - 9) };
-        counted << self.block_bits
+        self.max_bytes
     }
 
     /// The block that holds the superblock.

@@ -401,6 +401,7 @@ impl Node {
     }
 
     /// Tells the flusher that pages are dirty.
+    #[inline(always)]
     pub(crate) fn mark_pages_dirty(&self) {
         self.fs.bdi().mark_inode_dirty(&self.dirty, DirtyFlags::PAGES, || {
             self.arc().map(|node| node as Arc<dyn writeback::DirtyInode>)

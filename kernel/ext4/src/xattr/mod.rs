@@ -183,13 +183,17 @@ impl Node {
 
     /// Takes a program's capabilities away, since its content changes. Looks once: then it is known
     /// that there are none. The caller holds `rwsem` alone.
+    #[inline]
     pub(crate) fn drop_capability(&self) -> Result<()> {
-        if !self.no_capability() {
-            if self.xattr(name::SECURITY, CAPABILITY.rest)?.is_some() {
-                self.set_xattr(name::SECURITY, CAPABILITY.rest, None, XattrFlags::empty())?;
-            }
-            self.set_no_capability(true);
+        if self.no_capability() { Ok(()) } else { self.look_for_capability() }
+    }
+
+    #[cold]
+    fn look_for_capability(&self) -> Result<()> {
+        if self.xattr(name::SECURITY, CAPABILITY.rest)?.is_some() {
+            self.set_xattr(name::SECURITY, CAPABILITY.rest, None, XattrFlags::empty())?;
         }
+        self.set_no_capability(true);
         Ok(())
     }
 
