@@ -124,14 +124,21 @@ fn claim(fs: &Ext4Fs, request: &Request) -> Result<u32> {
     match request.who {
         Claimant::Metadata => claim_above(fs, want, 0),
         Claimant::Reserved => Ok(request.want),
-        Claimant::File => {
-            let metadata = kept_for_metadata(fs);
-            let reserved = metadata + fs.geometry().reserved_blocks;
-            let plenty = fs.free_blocks.load(Ordering::Relaxed).saturating_sub(reserved) >= want;
-            let kept = if plenty || !may_use_reserved(fs) { reserved } else { metadata };
-            claim_above(fs, want, kept)
-        }
+        Claimant::File => claim_above(fs, want, kept_from_files(fs, want)),
     }
+}
+
+/// How many of the free blocks a file gets none of, when the thread that asks wants so many for it.
+fn kept_from_files(fs: &Ext4Fs, want: u64) -> u64 {
+    let metadata = kept_for_metadata(fs);
+    let reserved = metadata + fs.geometry().reserved_blocks;
+    let plenty = fs.free_blocks.load(Ordering::Relaxed).saturating_sub(reserved) >= want;
+    if plenty || !may_use_reserved(fs) { reserved } else { metadata }
+}
+
+/// Whether the thread that asks could have a block for a file, by the counters.
+pub fn has_free(fs: &Ext4Fs) -> bool {
+    fs.free_blocks.load(Ordering::Relaxed) > kept_from_files(fs, 1)
 }
 
 /// Takes up to `want` blocks off the counter, none of the last `kept`.

@@ -48,6 +48,7 @@ use ::sync::PerThread;
 use base::{Errno, Result};
 use jbd2::{Journal, Tid};
 
+use crate::balloc::blocks;
 use crate::fs::Ext4Fs;
 pub(crate) use fast_commit::{Reason, Tracker};
 pub(crate) use later::Later;
@@ -141,14 +142,14 @@ impl Ext4Fs {
         }
     }
 
-    /// Whether what found no room should be tried again, because a commit has set blocks free
+    /// Whether what found no room should be tried again, because a commit sets blocks free, or has since
     /// (`ext4_should_retry_alloc`).
     #[cold]
     pub(crate) fn should_retry(&self, tries: &mut u32) -> bool {
         let Some(journal) = self.journal().filter(|_| !self.in_handle()) else { return false };
         *tries += 1;
         let waiting = self.pending.blocks.load(Ordering::Relaxed) > 0;
-        *tries <= RETRIES && waiting && journal.force_commit().is_ok()
+        *tries <= RETRIES && if waiting { journal.force_commit().is_ok() } else { blocks::has_free(self) }
     }
 }
 
