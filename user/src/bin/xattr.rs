@@ -36,6 +36,7 @@ const DEFAULT: &CStr = c"system.posix_acl_default";
 const GETFLAGS: usize = 0x8008_6601;
 const SETFLAGS: usize = 0x4008_6602;
 const EXTENTS: u32 = 0x8_0000;
+const JOURNAL_DATA: u32 = 0x4000;
 const IMMUTABLE: u32 = 0x10;
 const APPEND: u32 = 0x20;
 
@@ -102,6 +103,7 @@ fn make() {
     attributes();
     lists_of_access();
     fixed();
+    journalled();
     times();
 }
 
@@ -192,6 +194,24 @@ fn fixed() {
     equal("close", sys::close(fd), 0);
 }
 
+/// chattr +j, with bytes in the cache that have no place on the disk yet.
+fn journalled() {
+    let plain_and_journalled = EXTENTS | JOURNAL_DATA;
+    for path in [c"jd", c"jd-off"] {
+        file(path, b"journalled");
+        equal("+j", flags(path, Some(plain_and_journalled)).0, 0);
+        equal("told", flags(path, None), (0, plain_and_journalled));
+    }
+    let fd = sys::open(c"jd", O_WRONLY | O_APPEND, 0) as i32;
+    equal("append", sys::write(fd, b", all of it"), 11);
+    equal("close", sys::close(fd), 0);
+    equal("-j", flags(c"jd-off", Some(EXTENTS)).0, 0);
+    equal("mkdir", sys::mkdir(c"dj", 0o777), 0);
+    equal("+j of a directory", flags(c"dj", Some(plain_and_journalled)).0, 0);
+    file(c"dj/child", b"a child");
+    equal("inherited", flags(c"dj/child", None), (0, plain_and_journalled));
+}
+
 const MOMENTS: [(&CStr, i64, i64); 4] = [
     (c"t1", -1_000_000_000, 1),
     (c"t2", 0x7fff_ffff, 999_999_999),
@@ -230,6 +250,8 @@ fn check() {
     equal("immutable", flags(c"i", None), (0, EXTENTS | IMMUTABLE));
     equal("append-only", flags(c"a", None), (0, EXTENTS | APPEND));
     equal("nodump", flags(c"f", None), (0, EXTENTS | 0x40));
+    equal("journalled", flags(c"jd", None), (0, EXTENTS | JOURNAL_DATA));
+    equal("not any more", flags(c"jd-off", None), (0, EXTENTS));
     for (path, sec, nsec) in MOMENTS {
         equal("mtime", mtime(path), (sec, nsec));
     }
