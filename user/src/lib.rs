@@ -17,6 +17,7 @@
 //! ```
 #![no_std]
 
+pub mod aio;
 pub mod check;
 pub mod clock;
 pub mod print;

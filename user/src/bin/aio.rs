@@ -6,6 +6,7 @@
 use core::ffi::CStr;
 use core::ptr::{read_volatile, write_volatile};
 
+use user::aio::{Event, Iocb};
 use user::check::{equal, holds, verdict};
 use user::sys::{
     self, EBADF, EFAULT, EINVAL, EOPNOTSUPP, IoVec, O_CREAT, O_DIRECT, O_RDONLY, O_RDWR, O_TRUNC,
@@ -28,34 +29,6 @@ const FDSYNC: u16 = 3;
 const NOOP: u16 = 6;
 const PREADV: u16 = 7;
 const PWRITEV: u16 = 8;
-
-/// `struct iocb`.
-#[derive(Clone, Copy, Default)]
-#[repr(C)]
-struct Iocb {
-    data: u64,
-    key: u32,
-    rw_flags: u32,
-    opcode: u16,
-    reqprio: i16,
-    fd: i32,
-    buf: u64,
-    nbytes: u64,
-    offset: i64,
-    reserved2: u64,
-    flags: u32,
-    resfd: i32,
-}
-
-/// `struct io_event`.
-#[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
-#[repr(C)]
-struct Event {
-    data: u64,
-    obj: u64,
-    res: i64,
-    res2: i64,
-}
 
 fn iocb(opcode: u16, fd: i32, buf: usize, len: usize, offset: i64) -> Iocb {
     Iocb { data: 77, opcode, fd, buf: buf as u64, nbytes: len as u64, offset, key: 99, ..Iocb::default() }

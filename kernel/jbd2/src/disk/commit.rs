@@ -98,8 +98,8 @@ impl CommitBlock {
     }
 
     /// Whether a commit block's own checksum fits it, or there is none. It may be torn: all that it says is in its first
-    /// sector, and behind that there may be what the log had there before, where zeros were written. (Linux forgives
-    /// that since 6.12; before, it did not mount such a disk.)
+    /// sector, and behind that there may be what the log had there before, where zeros were written. (Newer Linux
+    /// forgives that too, `jbd2_commit_block_csum_verify_partial`; 6.1 does not mount such a disk.)
     pub fn checksum_fits(format: &Format, block: &[u8]) -> bool {
         let own = &block[CHECKSUM_AT..CHECKSUM_AT + 4];
         let fits = |block: &[u8]| own == format.checksum_without(block, CHECKSUM_AT).to_be_bytes();

@@ -2,6 +2,7 @@
 
 use core::cmp::Ordering;
 
+use user::aio::{Event, Iocb};
 use user::sys;
 
 use crate::model::{MOST, PAGE, PART, Run};
@@ -11,34 +12,6 @@ use crate::trouble::{Step, Trouble};
 const SEVERAL: usize = 4;
 /// The bytes of each, at most.
 const SHARE: usize = PART / SEVERAL;
-
-/// `struct iocb`.
-#[derive(Clone, Copy, Default)]
-#[repr(C)]
-struct Iocb {
-    data: u64,
-    key: u32,
-    rw_flags: u32,
-    opcode: u16,
-    reqprio: u16,
-    fd: i32,
-    buf: u64,
-    nbytes: u64,
-    offset: i64,
-    reserved2: u64,
-    flags: u32,
-    resfd: i32,
-}
-
-/// `struct io_event`.
-#[derive(Clone, Copy, Default)]
-#[repr(C)]
-struct Event {
-    data: u64,
-    obj: u64,
-    res: i64,
-    res2: i64,
-}
 
 /// One of several.
 #[derive(Clone, Copy, Default)]
