@@ -20,12 +20,16 @@
 //!     assert_eq!(*sum.lock(), 3);
 //! });
 //! ```
+//! [`in_virtual_time`] runs it once, in one order: threads take turns where they sleep or yield, as on the machine,
+//! and an hour of sleep takes no longer than it takes to say so. Time stands still while anybody can run
+//! (`time.rs`).
+//!
 //! A failure prints the order as a line of hexadecimal digits; `EXPLORE_REPLAY=<that> cargo test <the test>`
 //! runs it again. `EXPLORE_TIMES=100` makes every [`check`] a hundred times as long.
 //!
 //! # What the code must not do
 //! Block in anything that is not `sync`'s, as a lock of `std`; wait for a thread of the host, or be woken by one
-//! (a disk completes its requests within `submit`, or in a thread that was spawned here); depend on time, addresses
+//! (a disk completes its requests within `submit`, or in a thread that was spawned here); depend on addresses
 //! or an unordered map; leave statics other than it found them. Tests that explore live in a test binary
 //! of their own: in another's, its threads would wake at the same queues.
 //!
@@ -35,23 +39,29 @@
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::env;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use shuttle::scheduler::{PctScheduler, RandomScheduler, ReplayScheduler, Scheduler};
+use shuttle::scheduler::{PctScheduler, RandomScheduler, ReplayScheduler, RoundRobinScheduler, Scheduler};
 use shuttle::{Config, MaxSteps, Runner, thread};
+
+mod time;
+
+use time::{Others, TimeLast};
 
 /// Bytes of stack: unoptimized code is lavish.
 const STACK: usize = 1 << 20;
 /// So many steps are taken for a thread that spins for ever.
 const STEPS: usize = 200_000;
+/// The same of a run whose threads only take turns where they sleep.
+const VIRTUAL_STEPS: usize = 5_000_000;
 /// Changes of priority in a run.
 const CHANGES: usize = 3;
 
 struct Shuttle;
 
 thread_local! {
-    /// Whether a [`check`] runs here.
+    /// Whether threads take turns here.
     static INSIDE: Cell<bool> = const { Cell::new(false) };
     /// The threads of the run, and their numbers.
     static THREADS: RefCell<Threads> = const { RefCell::new(Threads { next: 1, numbers: Vec::new(), handles: BTreeMap::new() }) };
@@ -83,24 +93,27 @@ impl sync::explore::Scheduler for Shuttle {
     }
 
     fn point(&self) {
+        if time::turns_at_sleeps() {
+            return;
+        }
         // It sleeps for no time at all: a switch and nothing else.
         thread::sleep(Duration::ZERO);
     }
 
     fn yield_now(&self) {
+        // Who waits for what happens at a certain time need not wait for ever.
+        time::pass(time::YIELD_NS);
         thread::yield_now();
     }
 
-    fn park(&self) {
+    fn park(&self, deadline: Option<u64>) {
+        let number = THREADS.with_borrow_mut(|threads| threads.number(thread::current()));
+        let _sleeper = deadline.map(|deadline| time::Sleeper::until(deadline, number));
         thread::park();
     }
 
     fn unpark(&self, number: u64) {
-        // One that has ended is not there any more.
-        let handle = THREADS.with_borrow(|threads| threads.handles.get(&number).cloned());
-        if let Some(handle) = handle {
-            handle.unpark();
-        }
+        unpark(number);
     }
 
     fn spawn(&self, f: Box<dyn FnOnce() + Send>) {
@@ -108,34 +121,56 @@ impl sync::explore::Scheduler for Shuttle {
     }
 }
 
+fn unpark(number: u64) {
+    // One that has ended is not there any more.
+    let handle = THREADS.with_borrow(|threads| threads.handles.get(&number).cloned());
+    if let Some(handle) = handle {
+        handle.unpark();
+    }
+}
+
 /// Runs `f` in so many orders; panics when it panics in one of them or its threads all wait.
 pub fn check(times: usize, f: impl Fn() + Send + Sync + 'static) {
-    // Statics are everybody's.
-    static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
-    let _alone = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
-    sync::explore::install(&Shuttle);
     let f = Arc::new(f);
+    let _alone = alone();
     if let Ok(schedule) = env::var("EXPLORE_REPLAY") {
-        return run(ReplayScheduler::new_from_encoded(&schedule), &f);
+        return run(ReplayScheduler::new_from_encoded(&schedule), Others::Woken, &f);
     }
     let longer = env::var("EXPLORE_TIMES").ok().and_then(|n| n.parse().ok()).unwrap_or(1);
     let half = (times.div_ceil(2)).saturating_mul(longer);
-    run(RandomScheduler::new(half), &f);
-    run(PctScheduler::new(CHANGES, half), &f);
+    run(RandomScheduler::new(half), Others::Woken, &f);
+    run(PctScheduler::new(CHANGES, half), Others::Woken, &f);
 }
 
-fn run(scheduler: impl Scheduler + 'static, f: &Arc<impl Fn() + Send + Sync + 'static>) {
+/// Runs `f` once, its threads taking turns where they sleep; panics when it does or its threads all wait and none
+/// has a deadline.
+pub fn in_virtual_time(f: impl Fn() + Send + Sync + 'static) {
+    let _alone = alone();
+    run(RoundRobinScheduler::new(1), Others::Ready, &Arc::new(f));
+}
+
+/// Statics are everybody's.
+fn alone() -> MutexGuard<'static, ()> {
+    static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
+    let alone = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
+    sync::explore::install(&Shuttle);
+    time::install();
+    alone
+}
+
+fn run(scheduler: impl Scheduler + 'static, others: Others, f: &Arc<impl Fn() + Send + Sync + 'static>) {
     let mut config = Config::new();
     config.stack_size = STACK;
-    config.max_steps = MaxSteps::FailAfter(STEPS);
+    config.max_steps = MaxSteps::FailAfter(if others == Others::Ready { VIRTUAL_STEPS } else { STEPS });
     config.silence_warnings = true;
     let f = f.clone();
     let _inside = Inside::enter();
-    Runner::new(scheduler, config).run(move || {
+    Runner::new(TimeLast { scheduler, others }, config).run(move || {
         THREADS.with_borrow_mut(|threads| {
             threads.numbers.clear();
             threads.handles.clear();
         });
+        time::begin(others);
         f();
         sync::explore::end_of_thread();
     });

@@ -5,7 +5,8 @@
 //! locks come by there. Threads that are not its own go on as ever. The crate `explore` has the one
 //! that there is.
 //!
-//! Time is as it is: a wait with a deadline becomes one that looks again and again.
+//! Time is what [`base::time`] says; the scheduler decides when a deadline has come, so it had better have
+//! installed that clock too.
 //!
 //! # Invariants
 //! 1. A scheduler's threads take turns on one thread of the host, so what is kept for that thread is theirs.
@@ -30,8 +31,8 @@ pub trait Scheduler: Sync {
     fn point(&self);
     /// Another thread must run, if one can: this one waits for what it does.
     fn yield_now(&self);
-    /// Sleeps until [`Scheduler::unpark`], which may have come before.
-    fn park(&self);
+    /// Sleeps until [`Scheduler::unpark`], which may have come before, or that time of [`base::time`].
+    fn park(&self, deadline: Option<u64>);
     /// Wakes a thread.
     fn unpark(&self, thread: u64);
     /// Begins a thread.

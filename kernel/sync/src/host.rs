@@ -92,7 +92,7 @@ fn named(name: &'static str) -> &'static Tcb {
 /// Sleeps until [`unpark`], the deadline, or for no reason at all.
 pub fn park(deadline: Option<u64>) {
     if let Some((scheduler, _)) = explore::mine() {
-        return if deadline.is_some() { scheduler.yield_now() } else { scheduler.park() };
+        return scheduler.park(deadline);
     }
     let parker = &current().parker;
     let mut token = parker.token.lock().unwrap_or_else(PoisonError::into_inner);
