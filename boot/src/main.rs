@@ -28,6 +28,7 @@ mod ramdisk;
 mod root;
 mod selftest;
 mod settings;
+mod sys_source;
 mod system;
 mod terminal;
 mod trace;
@@ -178,7 +179,8 @@ fn start_file_systems(command_line: Vec<u8>) {
     vfs::register_filesystem(&devfs::DevFsType);
     let source = Arc::new(KernelSource { command_line });
     vfs::register_filesystem(Box::leak(Box::new(procfs::fs_type(source))));
-    vfs::register_filesystem(Box::leak(Box::new(sysfs::fs_type(Box::new(block::disks)))));
+    let sys = sysfs::fs_type(Box::new(block::disks), Box::new(sys_source::mounted_ext4));
+    vfs::register_filesystem(Box::leak(Box::new(sys)));
     vfs::register_filesystem(Box::leak(Box::new(tracefs::fs_type(terminal::sleep))));
 }
 

@@ -5,6 +5,7 @@
 //!   FS_IOC_FSGETXATTR, FSSETXATTR      the same in XFS's words, and the project
 //!   FS_IOC_GETVERSION, SETVERSION      i_generation (also EXT4_IOC_*)
 //!   FS_IOC_GETFSLABEL, SETFSLABEL      s_volume_name: label.rs
+//!   EXT4_IOC_ALLOC_DA_BLOCKS           what is delayed gets its place now
 //!   EXT4_IOC_SHUTDOWN                  the end, at once: journal/shutdown.rs
 //!   FITRIM                             fstrim(8): balloc/trim.rs
 //!   FS_IOC_FIEMAP, FIBMAP              filefrag(8): fiemap.rs
@@ -47,6 +48,7 @@ const FS_IOC_FSSETXATTR: u32 = 0x401c_5820;
 const FS_IOC_GETFSLABEL: u32 = 0x8100_9431;
 const FS_IOC_SETFSLABEL: u32 = 0x4100_9432;
 const FITRIM: u32 = 0xc018_5879;
+const EXT4_IOC_ALLOC_DA_BLOCKS: u32 = 0x660c;
 const EXT4_IOC_SHUTDOWN: u32 = 0x8004_587d;
 
 /// Bytes of `struct fsxattr`: xflags, extsize, nextents, projid, cowextsize, 8 of padding.
@@ -91,10 +93,21 @@ pub(crate) fn ioctl(inode: &Ext4Inode, file: &File, cmd: u32, arg: u64, caller: 
         FIBMAP => fiemap::fibmap(inode, arg, caller),
         // 65536 at most.
         FIGETBSZ => caller.put(arg, &(inode.fs().geometry().block_size() as u32).to_ne_bytes()),
+        EXT4_IOC_ALLOC_DA_BLOCKS => alloc_da_blocks(inode, file, caller),
         EXT4_IOC_SHUTDOWN => shutdown::ioctl(inode.fs(), arg, caller),
         FITRIM => trim::fitrim(inode.fs(), arg, caller),
         _ => Err(Errno::ENOTTY),
     }
+}
+
+/// Begins to write what has no place yet, so that it gets one; the caller does not wait for the bytes. EACCES for
+/// who does not own the file, EROFS, and what writing them finds.
+fn alloc_da_blocks(inode: &Ext4Inode, file: &File, caller: &Caller<'_>) -> Result<u64> {
+    if !caller.capable && caller.uid != inode.ownership().uid {
+        return Err(Errno::EACCES);
+    }
+    let _write = file.path().mount.want_write()?;
+    inode.alloc_delayed().map(|()| 0)
 }
 
 /// Changes flags and project as the owner may; `decide` sees those of now.

@@ -4,6 +4,7 @@
 //! ```text
 //!   mount.rs  geometry/  options/  state.rs   the door: superblock to Geometry to Ext4Fs; in use, clean
 //!   fs.rs  superblock.rs  error.rs        what a mounted file system shares; sync, statfs, unmount; errors=
+//!   mounted.rs                            which are mounted, and what they tell /proc and /sys
 //!   group.rs  zones.rs  balloc/           groups, where metadata lies, giving out blocks and inodes
 //!   inode/  orphan/  truncate.rs          inodes in memory and their end
 //!   extent/  indirect/  inline/           where a file's blocks lie
@@ -77,6 +78,7 @@ mod journal;
 mod label;
 pub mod lazyinit;
 mod mount;
+mod mounted;
 mod namei;
 mod options;
 mod orphan;
@@ -91,5 +93,5 @@ mod zones;
 
 pub use fs::Ext4Fs;
 pub use inode::Ext4Inode;
-pub use journal::fast_commit::{fast_commit_info, mounted};
 pub use mount::{FS_TYPE, OLDER_TYPES, mount};
+pub use mounted::{Counters, counters, fast_commit_info, mounted};

@@ -34,7 +34,8 @@ use crate::disk::superblock::{OFFSET, SIZE, Superblock};
 use crate::fs::{Ext4Fs, Parts};
 use crate::geometry::{Geometry, SuperError, features};
 use crate::group::Groups;
-use crate::journal::{fast_commit, load, mode};
+use crate::journal::{load, mode};
+use crate::mounted;
 use crate::options::{Flag, Flavor, Options};
 use crate::orphan;
 use crate::state::{begin, warn_about_state};
@@ -224,7 +225,7 @@ fn assemble(
 }
 
 fn start(fs: &Arc<Ext4Fs>, recovered: bool) -> Result<()> {
-    fast_commit::register(fs);
+    mounted::register(fs);
     if load::is_wanted(fs.geometry(), &fs.options()) {
         load::attach(fs)?;
     }

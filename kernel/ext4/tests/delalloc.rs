@@ -283,6 +283,50 @@ fn fallocate_over_bytes_that_have_no_place() {
     }
 }
 
+/// EXT4_IOC_ALLOC_DA_BLOCKS as a user: 0, or what it is refused with.
+fn alloc_da_blocks(machine: &Machine, path: &str, uid: u32, capable: bool) -> Result<u64, Errno> {
+    let memory = FakeUser::new(0x1000, 8);
+    let file = machine.open(path, OpenFlags::empty(), 0)?;
+    file.ops().ioctl(&file, 0x660c, 0, &Caller { memory: &memory, capable, uid })
+}
+
+#[test]
+fn a_program_asks_for_the_blocks_now() {
+    let machine = Machine::mount(&disk(16, &["-b", "1024"])).unwrap();
+    machine.mkdir("/d").unwrap();
+    machine.write_file("/f", &[7; 64 << 10]).unwrap();
+    machine.chown("/f", 5, 5).unwrap();
+    assert_eq!(alloc_da_blocks(&machine, "/f", 6, false), Err(Errno::EACCES));
+    assert_eq!(fiemap(&machine, "/f", KIB), [(0, 64, DELAYED | LAST)]);
+    for (uid, capable) in [(5, false), (6, true)] {
+        assert_eq!(alloc_da_blocks(&machine, "/f", uid, capable), Ok(0));
+        let told = fiemap(&machine, "/f", KIB);
+        assert!(told.len() == 1 && told[0].2 == LAST, "{told:?}");
+    }
+    assert_eq!(alloc_da_blocks(&machine, "/d", 0, true), Ok(0));
+    machine.vfs_mount().superblock().remount(vfs::MountFlags::RDONLY, "").unwrap();
+    assert_eq!(alloc_da_blocks(&machine, "/f", 0, true), Err(Errno::EROFS));
+    machine.unmount().unwrap().fsck().unwrap();
+}
+
+#[test]
+fn what_is_reserved_is_counted() {
+    let machine = Machine::mount(&disk(16, &["-b", "1024"])).unwrap();
+    // Other tests have their mounts beside this one, with other numbers of blocks.
+    let seen = |blocks| {
+        let counted =
+            |(number, _)| ext4::counters(number).is_some_and(|c| c.delayed_allocation_blocks == blocks);
+        ext4::mounted().into_iter().any(counted)
+    };
+    machine.write_file("/f", &[7; 2357 << 10]).unwrap();
+    assert!(seen(2357));
+    machine.truncate("/f", 1357 << 10).unwrap();
+    assert!(seen(1357) && !seen(2357));
+    machine.sync().unwrap();
+    assert!(!seen(1357));
+    machine.unmount().unwrap().fsck().unwrap();
+}
+
 #[test]
 fn nodelalloc_and_older_types_allocate_at_once() {
     let row = |fs_type, options: &str| Options { fs_type, options: options.into(), ..Options::default() };

@@ -14,7 +14,7 @@ use crate::device::{self, Device};
 use crate::fixed::{self, Links, ROWS, What};
 use crate::fs::{SysFs, row};
 use crate::id::{EMPTY, Id};
-use crate::{bdi, disk, queue};
+use crate::{bdi, disk, ext4, queue};
 
 /// A name in a directory and what it names.
 pub(crate) type Child = (Cow<'static, str>, Id);
@@ -36,6 +36,7 @@ impl SysFs {
             Id::Device(dev) => self.device(dev).map(|device| device_children(&device)).unwrap_or_default(),
             Id::Queue(dev) => self.queue(dev).map(|queue| queue_children(dev, &queue)).unwrap_or_default(),
             Id::Bdi(dev) => bdi_children(dev),
+            Id::Ext4(number) => ext4_children(number),
             Id::Iosched(dev) => self.queue(dev).map(|queue| tunables(dev, &queue)).unwrap_or_default(),
             _ => Vec::new(),
         }
@@ -47,6 +48,9 @@ impl SysFs {
             What::Directory => fixed_rows(of.path),
             What::Disks => device::wholes(disks).map(|d| named(&d, Id::Device(d.disk.dev()))).collect(),
             What::Bdis => device::wholes(disks).map(|d| numbered(&d, Id::Bdi(d.disk.dev()))).collect(),
+            What::Ext4 => {
+                (self.ext4)().into_iter().map(|fs| (Cow::Owned(fs.disk), Id::Ext4(fs.number))).collect()
+            }
             What::Links(links @ (Links::Block | Links::Bdi)) => {
                 device::wholes(disks).map(|d| link(links, &d)).collect()
             }
@@ -102,6 +106,11 @@ fn bdi_children(dev: DevId) -> Vec<Child> {
     let files = bdi::ATTRIBUTES.iter().enumerate();
     let files = files.map(|(index, file)| child(file.name, Id::BdiAttribute(dev, place(index))));
     files.chain([child("subsystem", Id::BdiSubsystem(dev))]).collect()
+}
+
+fn ext4_children(number: u32) -> Vec<Child> {
+    let files = ext4::ATTRIBUTES.iter().enumerate();
+    files.map(|(index, file)| child(file.name, Id::Ext4Attribute(number, place(index)))).collect()
 }
 
 fn queue_children(dev: DevId, queue: &Arc<RequestQueue>) -> Vec<Child> {

@@ -19,6 +19,8 @@ pub(crate) enum What {
     Disks,
     /// Of what each disk's cache goes by.
     Bdis,
+    /// Of the ext4 file systems that are mounted.
+    Ext4,
     /// A file that says this.
     Text(&'static str),
     /// A link with this target.
@@ -101,12 +103,13 @@ pub(crate) static ROWS: &[Row] = &[
     mountpoint("kernel/tracing"),
     links("class/bdi", Links::Bdi),
     Row { path: BDIS, mode: 0o755, what: What::Bdis },
+    Row { path: "fs/ext4", mode: 0o755, what: What::Ext4 },
 ];
 
 impl Row {
     pub fn kind(&self) -> FileType {
         match self.what {
-            Directory | What::Links(_) | Disks | What::Bdis => FileType::Directory,
+            Directory | What::Links(_) | Disks | What::Bdis | What::Ext4 => FileType::Directory,
             Text(_) => FileType::Regular,
             Link(_) => FileType::Symlink,
         }

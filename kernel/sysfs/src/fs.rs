@@ -12,21 +12,23 @@ use kernfs::{Emit, FsType, LongWrite, Rules, Text, Tree};
 use vfs::FileType;
 
 use crate::device::{self, Device};
+use crate::ext4::{MountedExt4, MountedList};
 use crate::fixed::{self, Links, ROWS, What};
 use crate::id::Id;
-use crate::{bdi, disk, queue};
+use crate::{bdi, disk, ext4, queue};
 
 /// Tells which whole disks there are, in the order in which they came.
 pub type DiskList = Box<dyn Fn() -> Vec<Arc<Disk>> + Send + Sync>;
 
-/// The type whose /sys shows these disks, for `vfs::register_filesystem`.
-pub fn fs_type(disks: DiskList) -> FsType {
-    FsType::new(SysFs { disks })
+/// The type whose /sys shows these disks and file systems, for `vfs::register_filesystem`.
+pub fn fs_type(disks: DiskList, ext4: MountedList) -> FsType {
+    FsType::new(SysFs { disks, ext4 })
 }
 
 /// /sys.
 pub(crate) struct SysFs {
     pub disks: DiskList,
+    pub ext4: MountedList,
 }
 
 pub(crate) fn row(index: u8) -> Option<&'static fixed::Row> {
@@ -47,6 +49,11 @@ impl SysFs {
 
     pub fn queue(&self, dev: DevId) -> Result<Arc<RequestQueue>> {
         Ok(self.device(dev)?.disk.queue().clone())
+    }
+
+    /// ENODEV once it is unmounted.
+    fn ext4(&self, number: u32) -> Result<MountedExt4> {
+        (self.ext4)().into_iter().find(|fs| fs.number == number).ok_or(Errno::ENODEV)
     }
 
     /// Queue and name of a tunable. ENODEV once there is another elevator.
@@ -94,10 +101,14 @@ impl Tree for SysFs {
         match id {
             Id::Fixed(index) => row(index).map_or(FileType::Regular, fixed::Row::kind),
             Id::Link(..) | Id::Subsystem(_) | Id::BdiSubsystem(_) | Id::BdiLink(_) => FileType::Symlink,
-            Id::Device(_) | Id::Empty(..) | Id::Queue(_) | Id::Iosched(_) | Id::Bdi(_) => FileType::Directory,
-            Id::Attribute(..) | Id::QueueAttribute(..) | Id::Tunable(..) | Id::BdiAttribute(..) => {
-                FileType::Regular
+            Id::Device(_) | Id::Empty(..) | Id::Queue(_) | Id::Iosched(_) | Id::Bdi(_) | Id::Ext4(_) => {
+                FileType::Directory
             }
+            Id::Attribute(..)
+            | Id::QueueAttribute(..)
+            | Id::Tunable(..)
+            | Id::BdiAttribute(..)
+            | Id::Ext4Attribute(..) => FileType::Regular,
         }
     }
 
@@ -107,9 +118,10 @@ impl Tree for SysFs {
             Id::Attribute(_, index) => disk::ATTRIBUTES.get(usize::from(index)).map_or(0, |a| a.mode()),
             Id::QueueAttribute(_, index) => queue::ATTRIBUTES.get(usize::from(index)).map_or(0, |a| a.mode()),
             Id::BdiAttribute(_, index) => bdi::ATTRIBUTES.get(usize::from(index)).map_or(0, |a| a.mode()),
+            Id::Ext4Attribute(_, index) => ext4::ATTRIBUTES.get(usize::from(index)).map_or(0, |a| a.mode()),
             Id::Tunable(..) => 0o644,
             Id::Link(..) | Id::Subsystem(_) | Id::BdiSubsystem(_) | Id::BdiLink(_) => 0o777,
-            Id::Device(_) | Id::Empty(..) | Id::Queue(_) | Id::Iosched(_) | Id::Bdi(_) => 0o755,
+            Id::Device(_) | Id::Empty(..) | Id::Queue(_) | Id::Iosched(_) | Id::Bdi(_) | Id::Ext4(_) => 0o755,
         }
     }
 
@@ -150,6 +162,10 @@ impl Tree for SysFs {
             Id::BdiAttribute(dev, index) => {
                 let file = bdi::ATTRIBUTES.get(usize::from(index)).ok_or(Errno::ENODEV)?;
                 (file.show)(&self.device(dev)?, text);
+            }
+            Id::Ext4Attribute(number, index) => {
+                let file = ext4::ATTRIBUTES.get(usize::from(index)).ok_or(Errno::ENODEV)?;
+                (file.show)(&self.ext4(number)?, text);
             }
             Id::QueueAttribute(dev, index) => {
                 let file = queue::ATTRIBUTES.get(usize::from(index)).ok_or(Errno::ENODEV)?;

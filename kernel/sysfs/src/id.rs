@@ -35,6 +35,10 @@ pub(crate) enum Id {
     BdiSubsystem(DevId),
     /// The disk's link to it.
     BdiLink(DevId),
+    /// `/sys/fs/ext4/DISK`, by the number of the mount.
+    Ext4(u32),
+    /// A file in it.
+    Ext4Attribute(u32, u8),
 }
 
 /// The names of [`Id::Empty`].
@@ -44,12 +48,14 @@ impl Id {
     /// /sys itself.
     pub const ROOT: Id = Id::Fixed(0);
 
-    /// The inode number: which kind, which disk, which place.
+    /// The inode number: which kind, which disk or mount, which place.
     pub fn ino(self) -> Ino {
         let of = |kind: u64, dev: DevId, high: u8, low: u8| {
             let disk = u64::from(dev.major) << 20 | u64::from(dev.minor);
             Ino(kind << 48 | disk << 16 | u64::from(high) << 8 | u64::from(low))
         };
+        let mount =
+            |kind: u64, number: u32, row: u8| Ino(kind << 48 | u64::from(number) << 16 | u64::from(row));
         match self {
             Id::Fixed(row) => Ino(1 + u64::from(row)),
             Id::Link(links, dev) => of(1, dev, 0, links as u8),
@@ -65,6 +71,8 @@ impl Id {
             Id::BdiAttribute(dev, row) => of(11, dev, 0, row),
             Id::BdiSubsystem(dev) => of(12, dev, 0, 0),
             Id::BdiLink(dev) => of(13, dev, 0, 0),
+            Id::Ext4(number) => mount(14, number, 0),
+            Id::Ext4Attribute(number, row) => mount(15, number, row),
         }
     }
 }

@@ -6,11 +6,12 @@
 //!                             queue/      queue.rs      what may be set; scheduler switches live
 //!                             queue/iosched/            the present elevator's tunables
 //!                             vda1/       disk.rs       a partition
+//!   /sys/fs/ext4/vda/                     ext4.rs       counters of a mounted file system
 //!   everything else                       fixed.rs      directories, links and texts that never change
 //! ```
 //!
 //! * [`fs_type`]: the type, for `vfs::register_filesystem`. It asks a function for the disks, which
-//!   is `block::disks` but in tests.
+//!   is `block::disks` but in tests, and one for the mounted ext4 file systems, which `boot` has over `ext4`.
 //!
 //! To add a file: a row at the end of its table, with a generator `fn(&…, &mut Text)` and, if it can
 //! be set, `fn(&…, &[u8]) -> Result<()>`.
@@ -42,6 +43,7 @@ mod bdi;
 mod children;
 mod device;
 mod disk;
+mod ext4;
 mod fixed;
 mod fs;
 mod id;
@@ -49,4 +51,5 @@ mod queue;
 #[cfg(test)]
 mod tests;
 
+pub use ext4::{MountedExt4, MountedList};
 pub use fs::{DiskList, fs_type};

@@ -17,7 +17,7 @@ use kernfs::testing::{Found, User};
 use vfs::namei::LookupFlags;
 use vfs::{Cred, FileSystemType, FileType, Mount, MountFlags, OpenFlags, SuperBlock};
 
-use crate::fs_type;
+use crate::{MountedExt4, fs_type};
 
 const RDONLY: OpenFlags = OpenFlags::empty();
 const QUEUE: &str = "/sys/block/vda/queue";
@@ -49,7 +49,19 @@ fn ram_disk(name: &str, dev: DevId, bytes: usize) -> Arc<Disk> {
 
 fn sysfs(disks: &[Arc<Disk>]) -> Arc<dyn SuperBlock> {
     let disks = disks.to_vec();
-    fs_type(Box::new(move || disks.clone())).mount(None, MountFlags::empty(), "").unwrap()
+    fs_type(Box::new(move || disks.clone()), Box::new(mounted)).mount(None, MountFlags::empty(), "").unwrap()
+}
+
+/// vda is mounted, and has some bytes to place.
+fn mounted() -> Vec<MountedExt4> {
+    vec![MountedExt4 {
+        number: 7,
+        disk: "vda".into(),
+        delayed_allocation_blocks: 12,
+        session_write_kbytes: 340,
+        lifetime_write_kbytes: 56_789,
+        errors_count: 0,
+    }]
 }
 
 impl World {

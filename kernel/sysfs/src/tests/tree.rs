@@ -160,6 +160,23 @@ fn what_a_cache_goes_by() {
 }
 
 #[test]
+fn a_mounted_file_system_tells_its_counters() {
+    let world = World::new();
+    assert_eq!(world.ls("/sys/fs/ext4").unwrap(), [".", "..", "vda"]);
+    for (name, text) in [
+        ("delayed_allocation_blocks", "12\n"),
+        ("session_write_kbytes", "340\n"),
+        ("lifetime_write_kbytes", "56789\n"),
+        ("errors_count", "0\n"),
+    ] {
+        let path = format!("/sys/fs/ext4/vda/{name}");
+        assert_eq!(world.cat(&path), text, "{name}");
+        assert_eq!(world.try_open(&path, OpenFlags::WRONLY), Err(Errno::EACCES), "{name}");
+    }
+    assert_eq!(world.lstat("/sys/fs/ext4/vda").unwrap().attr.mode, 0o040755);
+}
+
+#[test]
 fn processors_are_counted_as_glibc_counts_them() {
     let world = World::new();
     for name in ["online", "possible", "present"] {
@@ -245,7 +262,7 @@ fn one_file_system_however_often_it_is_mounted() {
     let sb = world.sys.superblock();
     let stat = sb.statfs().unwrap();
     assert_eq!((stat.magic, stat.block_size, sb.fs_type()), (0x6265_6572, 4096, "sysfs"));
-    let kind = fs_type(Box::new(Vec::new));
+    let kind = fs_type(Box::new(Vec::new), Box::new(Vec::new));
     let mount = |options| kind.mount(None, MountFlags::empty(), options);
     assert_eq!(mount("").unwrap().dev(), mount("").unwrap().dev());
     assert_eq!(mount("what=ever").err(), Some(Errno::EINVAL));

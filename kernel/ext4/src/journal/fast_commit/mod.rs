@@ -35,8 +35,7 @@ use jbd2::{Journal, Tid, Told};
 use crate::disk::fast_commit::{self as disk, Change};
 use crate::fs::Ext4Fs;
 pub(crate) use apply::replay;
-pub(crate) use stats::{Reason, register};
-pub use stats::{fast_commit_info, mounted};
+pub(crate) use stats::Reason;
 pub(crate) use track::Tracker;
 
 /// Makes the transaction durable by a fast commit; see [`Journal::fast_commit`].

@@ -7,14 +7,8 @@
 
 use alloc::format;
 use alloc::string::String;
-use alloc::sync::{Arc, Weak};
-use alloc::vec::Vec;
 use core::fmt::Write;
 use core::sync::atomic::{AtomicU64, Ordering};
-
-use sync::SpinLock;
-
-use crate::fs::Ext4Fs;
 
 /// Why a transaction cannot be told.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -92,37 +86,6 @@ impl Stats {
         }
         text
     }
-}
-
-struct Registry {
-    next: u32,
-    mounts: Vec<(u32, Weak<Ext4Fs>)>,
-}
-
-/// The file systems that are mounted. The lock is held for the length of a push or of a copy.
-static REGISTRY: SpinLock<Registry> = SpinLock::new(Registry { next: 1, mounts: Vec::new() });
-
-/// It is mounted from now on, until it is dropped.
-pub(crate) fn register(fs: &Ext4Fs) {
-    let mut registry = REGISTRY.lock();
-    registry.mounts.retain(|(_, fs)| fs.strong_count() > 0);
-    let number = registry.next;
-    registry.next = number.wrapping_add(1);
-    registry.mounts.push((number, fs.weak()));
-}
-
-/// The file systems that are mounted, each with its disk's name and a number that is its own.
-pub fn mounted() -> Vec<(u32, String)> {
-    let all = REGISTRY.lock().mounts.clone();
-    let named = |(number, fs): (u32, Weak<Ext4Fs>)| Some((number, String::from(fs.upgrade()?.disk_name())));
-    all.into_iter().filter_map(named).collect()
-}
-
-/// What the one with this number tells of its fast commits (`fc_info`), if it is still there.
-pub fn fast_commit_info(number: u32) -> Option<String> {
-    let found = REGISTRY.lock().mounts.iter().find(|(n, _)| *n == number).map(|(_, fs)| fs.clone());
-    let fs: Arc<Ext4Fs> = found?.upgrade()?;
-    Some(fs.tracker.stats.text())
 }
 
 #[cfg(test)]

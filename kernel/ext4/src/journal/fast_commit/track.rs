@@ -105,7 +105,7 @@ impl Tracked {
 pub(crate) struct Tracker {
     on: AtomicBool,
     tracked: SpinLock<Tracked>,
-    pub(super) stats: Stats,
+    pub(crate) stats: Stats,
 }
 
 impl Tracker {
