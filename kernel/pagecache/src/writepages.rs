@@ -73,8 +73,8 @@ pub fn mpage_writepages_with(
     let mut sweep = Sweep { mapping, ops, control, remedy, builder, extent: None, done: Ok(()) };
     if sweep.control.range_cyclic {
         let middle = mapping.writeback_index().load(Ordering::Relaxed).clamp(first, last);
-        sweep.run(middle, last);
-        if middle > first {
+        // The next turn goes on where this one's share ended, so only who came to the end begins again.
+        if sweep.run(middle, last) && middle > first {
             sweep.run(first, middle - 1);
         }
     } else {
@@ -97,7 +97,8 @@ struct Sweep<'a> {
 }
 
 impl Sweep<'_> {
-    fn run(&mut self, first: u64, last: u64) {
+    /// Whether it came to the end; otherwise it has written its share.
+    fn run(&mut self, first: u64, last: u64) -> bool {
         let tag = match self.control.sync_mode {
             SyncMode::All => {
                 self.mapping.tag_for_writeback(first, last);
@@ -112,12 +113,13 @@ impl Sweep<'_> {
             for page in batch {
                 if self.control.sync_mode == SyncMode::None && self.control.nr_to_write == 0 {
                     self.mapping.writeback_index().store(page.index().0, Ordering::Relaxed);
-                    return;
+                    return false;
                 }
                 self.whole_page(page);
             }
         }
         self.mapping.writeback_index().store(0, Ordering::Relaxed);
+        true
     }
 
     /// A page, and for data integrity again until all its blocks are on their way.
