@@ -236,6 +236,13 @@ impl AddressSpace {
         run.zip(index..).take_while(|((i, _), expected)| i == expected).count() as u64
     }
 
+    /// How many pages are dirty or on their way to the disk; no more than `most` are counted.
+    pub fn unwritten(&self, most: usize) -> usize {
+        let tree = self.tree.lock();
+        let count = |tag| tree.range(0, u64::MAX, Some(tag)).take(most).count();
+        (count(Tag::Dirty) + count(Tag::Writeback)).min(most)
+    }
+
     // ---- state that the tree shares (page.rs, invariant 2)
 
     /// The page's bytes are newer than the disk's. True when it was clean. Call it with the page

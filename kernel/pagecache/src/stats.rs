@@ -15,6 +15,7 @@ static DIRTY: AtomicUsize = AtomicUsize::new(0);
 static WRITEBACK: AtomicUsize = AtomicUsize::new(0);
 static DIRTIED: AtomicUsize = AtomicUsize::new(0);
 static WRITTEN: AtomicUsize = AtomicUsize::new(0);
+static FAILED: AtomicUsize = AtomicUsize::new(0);
 static PROGRESS: WaitQueue = WaitQueue::new();
 
 /// What reclaim does, by the names of `/proc/vmstat`.
@@ -86,6 +87,11 @@ pub fn nr_written() -> usize {
     WRITTEN.load(Ordering::Relaxed)
 }
 
+/// Pages whose writing ever failed.
+pub fn nr_write_failed() -> usize {
+    FAILED.load(Ordering::Relaxed)
+}
+
 /// Sleeps until `done`, which is asked again whenever the writing of a page ends; at most `ns`.
 /// Returns its last answer.
 pub fn wait_for_writeback(ns: u64, done: impl FnMut() -> bool) -> bool {
@@ -115,8 +121,7 @@ pub(crate) fn writeback_began() {
 
 pub(crate) fn writeback_ended(failed: bool) {
     WRITEBACK.fetch_sub(1, Ordering::Relaxed);
-    if !failed {
-        WRITTEN.fetch_add(1, Ordering::Relaxed);
-    }
+    let count = if failed { &FAILED } else { &WRITTEN };
+    count.fetch_add(1, Ordering::Relaxed);
     PROGRESS.wake_all();
 }

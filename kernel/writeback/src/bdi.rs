@@ -48,6 +48,9 @@ const CLOCK: u32 = 8;
 /// Blocks are short.
 const SPACE: u32 = 16;
 
+/// A writer is held back while the disk has nothing to do.
+const IDLE: u32 = 32;
+
 /// A failing disk has much to say.
 static FAILED: RateLimit = RateLimit::new();
 
@@ -139,6 +142,12 @@ impl Bdi {
         self.gave_up.load(Ordering::Relaxed) == stats::nr_written().wrapping_add(1)
     }
 
+    /// Whether no more than so many pages of its files are unwritten: a writer to this disk is not who fills the
+    /// memory. To be asked by who is about to sleep.
+    pub(crate) fn holds_few(&self, pages: usize) -> bool {
+        self.lists.lock().holds_few(pages)
+    }
+
     /// What is known of the disk and its writers, brought up to date.
     pub(crate) fn update_bandwidth(&self, level: Level) -> Bandwidth {
         let disk = self.device.disk();
@@ -163,8 +172,8 @@ impl Bdi {
     // ---- marking
 
     /// `what` of an inode is dirty: to be called after the change. A few instructions when it was
-    /// marked already. `inode` gives the strong handle, and is asked only when the inode was in no
-    /// list; None when it is being dropped.
+    /// marked already. `inode` gives the strong handle, and is asked only when nothing of the inode was
+    /// dirty; None when it is being dropped.
     #[inline(always)]
     pub fn mark_inode_dirty(
         &self,
@@ -186,6 +195,8 @@ impl Bdi {
         // Another may have been faster.
         if inode.dirty_state().set_listed() {
             lists.add(inode, now);
+        } else {
+            lists.renew(inode.dirty_state(), now);
         }
     }
 
@@ -324,6 +335,16 @@ impl Bdi {
         }
     }
 
+    /// A writer is about to be held back. What is on its way to other disks already may be what fills the memory; then
+    /// little enough is dirty for the flusher, and without this the disk would idle with the writer asleep.
+    pub(crate) fn wake_if_idle(&self) {
+        let disk = self.device.disk();
+        let idle = disk.queue().iostats() && disk.stats().in_flight_writes == 0;
+        if idle && self.running.load(Ordering::Acquire) {
+            self.wake(IDLE);
+        }
+    }
+
     fn run(&self) {
         let mut next = time::monotonic_ns().saturating_add(params::period_ns());
         loop {
@@ -339,6 +360,9 @@ impl Bdi {
             }
             if work & SPACE != 0 {
                 self.write_inodes(u64::MAX, Reason::FreeSpace, || true);
+            }
+            if work & IDLE != 0 {
+                self.write_inodes(u64::MAX, Reason::Background, || true);
             }
             if work & BACKGROUND != 0 {
                 self.background();

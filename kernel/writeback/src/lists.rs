@@ -69,6 +69,14 @@ impl Lists {
         self.dirty.insert((now, self.numbers), inode);
     }
 
+    /// An inode that was listed, but clean (its pages were on their way), has become dirty: it is as old as that.
+    /// One whose turn it is, or comes in this round, keeps its age until then.
+    pub(crate) fn renew(&mut self, state: &DirtyState, now: u64) {
+        if let Some(inode) = self.dirty.remove(&key(state)) {
+            self.add(inode, now);
+        }
+    }
+
     /// Takes an inode out, wherever it is.
     pub(crate) fn remove(&mut self, state: &DirtyState) -> Option<Handle> {
         let key = key(state);
@@ -116,6 +124,17 @@ impl Lists {
     pub(crate) fn snapshot(&self) -> Vec<Handle> {
         let lists = [&self.active, &self.io, &self.more_io, &self.dirty];
         lists.into_iter().flat_map(|list| list.values().cloned()).collect()
+    }
+
+    /// Whether no more than so many pages are dirty or on their way. False also when many inodes are listed: nobody
+    /// looks at all of them.
+    pub(crate) fn holds_few(&self, pages: usize) -> bool {
+        let lists = [&self.active, &self.io, &self.more_io, &self.dirty];
+        if lists.iter().map(|list| list.len()).sum::<usize>() > pages {
+            return false;
+        }
+        let inodes = lists.into_iter().flat_map(BTreeMap::values);
+        inodes.map(|inode| inode.mapping().unwritten(pages + 1)).sum::<usize>() <= pages
     }
 
     /// Whether nothing is dirty.
@@ -174,6 +193,20 @@ mod tests {
     }
 
     #[test]
+    fn what_was_clean_is_as_old_as_its_next_change() {
+        let mut lists = Lists::new();
+        let (first, second) = (inode(&mut lists, 1), inode(&mut lists, 2));
+        lists.renew(first.dirty_state(), 3);
+        lists.queue_io(2);
+        assert!(is(lists.next(), &second) && lists.next().is_none());
+        assert!(is(lists.settle(second.dirty_state(), Next::Leave, 3), &second));
+        lists.queue_io(3);
+        assert!(is(lists.next(), &first));
+        assert!(is(lists.settle(first.dirty_state(), Next::Leave, 3), &first));
+        assert!(lists.is_empty());
+    }
+
+    #[test]
     fn what_was_not_done_comes_first_next_round() {
         let mut lists = Lists::new();
         let large = inode(&mut lists, 1);
@@ -183,6 +216,8 @@ mod tests {
         assert!(lists.next().is_none());
         lists.queue_io(0);
         assert!(is(lists.next(), &large));
+        // Begun and dirtied again: its age is not for this to say.
+        lists.renew(large.dirty_state(), 9);
         // Forgotten while it is being written: it does not come back.
         assert!(is(lists.remove(large.dirty_state()), &large));
         assert!(lists.settle(large.dirty_state(), Next::Again, 5).is_none());

@@ -86,9 +86,10 @@ impl DirtyState {
         self.bits.load(Ordering::Relaxed) & wanted == wanted
     }
 
-    /// Marks; true when the inode is not listed.
+    /// Marks; true when the inode is not listed, or nothing of it was dirty: its age is to be seen to.
     pub(crate) fn mark(&self, what: DirtyFlags) -> bool {
-        self.bits.fetch_or(what.bits(), Ordering::SeqCst) & LISTED == 0
+        let old = self.bits.fetch_or(what.bits(), Ordering::SeqCst);
+        old & LISTED == 0 || DirtyFlags::from_bits_truncate(old).is_empty()
     }
 
     /// Clears bits; returns which of them were set. What they stand for is read afterwards.

@@ -9,8 +9,12 @@
 //! ```text
 //!   pages dirtied since the last pause / rate = period;  period - time since then = pause
 //! ```
-//! When nothing at all gets written (the disk fails), a writer is let go after a while, nobody waits any
-//! more, and [`Bdi::check_alive`] turns writers away, until the flusher's next try succeeds.
+//! Who writes to a disk of which hardly anything is unwritten ([`FEW`]) never sleeps: another disk, a slow one, has filled
+//! the memory, and one page more keeps this one busy. Such disks are few, so what is unwritten may pass the limit
+//! by that.
+//!
+//! When writes fail and none succeeds (a disk that is merely slow does neither for a while), a writer is let go
+//! after some time, nobody waits any more, and [`Bdi::check_alive`] turns writers away, until the flusher's next try succeeds.
 //!
 //! # Locking
 //! No page lock and no lists' lock is held by who waits; the inode's own lock (`i_rwsem`) is, so
@@ -31,9 +35,11 @@ use crate::{params, trace};
 const RATELIMIT: usize = 32;
 /// Sleeping for less is not worth it: the pages count towards the next pause.
 const MIN_PAUSE_NS: u64 = 4_000_000;
+/// So few pages of one disk do not matter; of a small memory, an eighth of the limit.
+const FEW: usize = 64;
 /// What a pause shall come to where the rate allows it.
 const TARGET_NS: u64 = 10_000_000;
-/// Pauses without any progress after which a writer is let go.
+/// Pauses in which writes failed and none succeeded after which a writer is let go.
 const VAIN_PAUSES: usize = 20;
 const VAIN_NS: u64 = 100_000_000;
 
@@ -95,11 +101,12 @@ impl Account {
             self.restart(now, room.isqrt().max(1));
             return Verdict::Go;
         }
-        let rate = bandwidth.task_ratelimit(level);
         let most = bandwidth.max_pause_ns(level);
-        if rate == 0 {
+        if level.unwritten >= level.limit {
             return Verdict::Stop(most);
         }
+        // Short of the limit there is room, so nobody waits for more of it: he pauses.
+        let rate = bandwidth.task_ratelimit(level).max(1);
         let period = scale(self.dirtied as u64, NSEC_PER_SEC, rate);
         let away = now.saturating_sub(self.paused_at);
         let allowance = allowance(rate, most).min((level.limit / 32).max(1));
@@ -164,6 +171,7 @@ fn balance_dirty_pages(bdi: &Bdi) {
             cell.set(account);
             (verdict, dirtied)
         });
+        let verdict = if verdict == Verdict::Go { verdict } else { held_back(bdi, level, verdict) };
         match verdict {
             Verdict::Go => return,
             Verdict::Pause(ns) => {
@@ -173,15 +181,23 @@ fn balance_dirty_pages(bdi: &Bdi) {
             }
             Verdict::Stop(ns) => {
                 trace::balance_dirty_pages(bdi, level, &bandwidth, dirtied, ns);
-                let before = stats::nr_written();
-                if stats::wait_for_writeback(ns, || params::nr_unwritten() < level.limit) {
-                    continue;
+                let (written, failed) = (stats::nr_written(), stats::nr_write_failed());
+                stats::wait_for_writeback(ns, || params::nr_unwritten() < level.limit);
+                if stats::nr_written() != written {
+                    vain_ns = 0;
+                } else if stats::nr_write_failed() != failed {
+                    vain_ns += ns;
                 }
-                vain_ns = if stats::nr_written() == before { vain_ns + ns } else { 0 };
             }
         }
     }
     bdi.give_up();
+}
+
+/// Before a writer sleeps: his own disk shall have work, and if hardly anything of it is unwritten he need not.
+fn held_back(bdi: &Bdi, level: Level, verdict: Verdict) -> Verdict {
+    bdi.wake_if_idle();
+    if bdi.holds_few(FEW.min(level.limit / 8)) { Verdict::Go } else { verdict }
 }
 
 #[cfg(test)]
