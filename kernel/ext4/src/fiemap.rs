@@ -208,14 +208,14 @@ impl Node {
                 let len = u32::try_from(found.len).map_err(|_| Errno::EIO)?;
                 Stored::Run(Entry { block, len, start: start.0, unwritten: false })
             }
-            _ => Stored::Hole { next: u64::from(block).saturating_add(found.len) },
+            _ => self.reserved_run(block, u64::from(block).saturating_add(found.len)),
         })
     }
 
-    /// What is at a block of a hole that ends at `next`.
+    /// What is at a block of a hole that ends at `next`; or, of pointers, that has one of its borders there.
     fn reserved_run(&self, block: u32, next: u64) -> Stored {
         match self.delayed.next_from(block).filter(|run| u64::from(run.block) < next) {
-            Some(run) if run.block <= block => Stored::Delayed { end: run.end().min(next) },
+            Some(run) if run.block <= block => Stored::Delayed { end: run.end() },
             Some(run) => Stored::Hole { next: run.block.into() },
             None => Stored::Hole { next },
         }

@@ -69,6 +69,8 @@ pub struct Ext4Fs {
     pub(crate) free_blocks: AtomicU64,
     /// Free blocks that are reserved for bytes in the page cache ([`crate::delayed`]).
     pub(crate) reserved_blocks: AtomicU64,
+    /// Those among them that may become blocks of pointers.
+    pub(crate) reserved_pointers: AtomicU64,
     pub(crate) free_inodes: AtomicU32,
     /// Free blocks that are kept for growing files.
     pub(crate) kept: Kept,
@@ -140,6 +142,7 @@ impl Ext4Fs {
             must_not_write: parts.must_not_write,
             free_blocks: AtomicU64::new(free_blocks),
             reserved_blocks: AtomicU64::new(0),
+            reserved_pointers: AtomicU64::new(0),
             free_inodes: AtomicU32::new(free_inodes),
             kept: Kept::default(),
             freed: Freed::default(),

@@ -68,8 +68,9 @@ pub struct Counters {
 pub fn counters(number: u32) -> Option<Counters> {
     let fs = by_number(number)?;
     let session = sectors_written(fs.device().disk()).saturating_sub(fs.sectors_at_mount) / 2;
+    let reserved = fs.reserved_blocks.load(Ordering::Relaxed);
     Some(Counters {
-        delayed_allocation_blocks: fs.reserved_blocks.load(Ordering::Relaxed),
+        delayed_allocation_blocks: reserved.saturating_sub(fs.reserved_pointers.load(Ordering::Relaxed)),
         session_write_kbytes: session,
         lifetime_write_kbytes: fs.kbytes_at_mount().saturating_add(session),
         errors_count: fs.superblock().s_error_count.get(),

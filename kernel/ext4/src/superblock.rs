@@ -42,7 +42,9 @@ impl SuperBlock for Ext4Fs {
     fn statfs(&self) -> Result<StatFs> {
         let geometry = self.geometry();
         let overhead = if self.is_on(Flag::MINIX_DF) { 0 } else { self.overhead() };
-        let free = self.free_blocks.load(Ordering::Relaxed);
+        // What may become blocks of pointers is not a file's yet.
+        let pointers = self.reserved_pointers.load(Ordering::Relaxed);
+        let free = self.free_blocks.load(Ordering::Relaxed).saturating_add(pointers);
         let kept = geometry.reserved_blocks + kept_for_metadata(self);
         let half = |at: usize| {
             geometry.uuid[at..at + 8].iter().rev().fold(0u64, |n, &byte| (n << 8) | u64::from(byte))

@@ -7,6 +7,7 @@
 //!   write OFFSET LEN BYTE      read OFFSET LEN (prints the first byte too)
 //!   fsync               discard OFFSET LEN                   zero OFFSET LEN
 //!   size                of the block device                  grown SIZE      waits until it is at least that
+//!   map                 FIEMAP: prints of each extent its first block of 1 KiB, how many, and its flags
 //! ```
 //! Example: `steps open /dev/vdb rwd write 0 4096 7 fsync read 0 4096` prints
 //! `open: 3`, `write: 4096`, `fsync: 0`, `read: 4096 [7]`; a failed step prints `error` and the errno.
@@ -26,6 +27,11 @@ const PATIENCE: u32 = 1500;
 const BLKGETSIZE64: usize = 0x8008_1272;
 const BLKDISCARD: usize = 0x1277;
 const BLKZEROOUT: usize = 0x127f;
+const FIEMAP: usize = 0xc020_660b;
+/// FIEMAP_EXTENT_LAST.
+const LAST: u64 = 1;
+/// So many extents are asked for.
+const EXTENTS: usize = 32;
 
 /// The arguments that are left, and what is open.
 struct Steps<'a> {
@@ -85,6 +91,7 @@ impl Steps<'_> {
             "discard" => self.range(BLKDISCARD),
             "zero" => self.range(BLKZEROOUT),
             "size" => self.size(),
+            "map" => self.map(),
             "grown" => {
                 let wanted = self.number() as isize;
                 (0..PATIENCE).find(|_| self.size() >= wanted || pause()).map_or(-110, |_| self.size())
@@ -99,6 +106,23 @@ impl Steps<'_> {
             0 => size as isize,
             error => error,
         }
+    }
+
+    /// Neighbours of one kind are one: how many extents they are is not said.
+    fn map(&mut self) -> isize {
+        let mut map = [0u64; 4 + 7 * EXTENTS];
+        map[..4].copy_from_slice(&[0, u64::MAX, 0, EXTENTS as u64]);
+        let answer = sys::ioctl(self.fd, FIEMAP, map.as_mut_ptr() as usize);
+        let mapped = (map[2] >> 32) as usize;
+        let mut extents =
+            map[4..].chunks_exact(7).take(mapped).map(|e| (e[0] / 1024, e[2] / 1024, e[5])).peekable();
+        while let Some((first, mut len, mut told)) = extents.next() {
+            while let Some(next) = extents.next_if(|next| next.0 == first + len && next.2 & !LAST == told) {
+                (len, told) = (len + next.1, next.2);
+            }
+            print!("{first}+{len}:{told:x} ");
+        }
+        answer
     }
 
     fn set(&mut self) -> isize {

@@ -6,8 +6,8 @@
 //! alone as long as the last block has no place.
 //!
 //! # When it is not done
-//! `nodelalloc`, ext2 and ext3; data that go through the journal; files without extents; and when blocks
-//! grow scarce ([`Node::is_scarce`]): what is reserved may then be more than what can be found, so blocks are
+//! `nodelalloc`, and what is mounted as ext2 or ext3; data that go through the journal; and when blocks grow
+//! scarce ([`Node::is_scarce`]): what is reserved may then be more than what can be found, so blocks are
 //! taken at once, and the flusher is asked to find out about the others.
 //!
 //! # Writeback
@@ -107,7 +107,7 @@ impl Node {
 
     /// Whether this file's blocks may come later.
     fn delays(&self, mapping: &AddressSpace) -> bool {
-        self.flags() & (InodeFlags::EXTENTS | InodeFlags::INLINE_DATA) == InodeFlags::EXTENTS
+        !self.flags().contains(InodeFlags::INLINE_DATA)
             && self.fs().flags_on().contains(Flag::DELALLOC)
             && self.kind() == FileType::Regular
             && !mapping.journals_data()

@@ -175,6 +175,15 @@ pub fn reserve_again(fs: &Ext4Fs, blocks: u32) {
     let _ = fs.free_blocks.fetch_update(Ordering::Relaxed, Ordering::Relaxed, take);
 }
 
+/// Blocks that were just allocated for `who` are not wanted after all.
+pub fn give_back(fs: &Ext4Fs, ino: u32, first: FsBlock, len: u32, who: Claimant) -> Result<()> {
+    free(fs, ino, first, u64::from(len))?;
+    if who == Claimant::Reserved {
+        reserve_again(fs, len);
+    }
+    Ok(())
+}
+
 /// Blocks that were reserved have been given out ([`Claimant::Reserved`]).
 pub fn use_reserved(fs: &Ext4Fs, blocks: u32) {
     fs.reserved_blocks.fetch_sub(blocks.into(), Ordering::Relaxed);

@@ -33,7 +33,8 @@
 //! with it held shared, or without it where the known hole says that nothing is there.
 //!
 //! # Invariants
-//! 1. A block that is here is a hole in the map (reserved) or unwritten there (not reserved).
+//! 1. A block that is here is a hole in the map (reserved) or unwritten there (not reserved). Of a block-mapped
+//!    file all are reserved, and with them the blocks of pointers that they may need ([`pointers`]).
 //! 2. Each has a cached page, dirty, or locked by the write that dirties it; but for one behind i_size,
 //!    of a write that failed, until the caller trims.
 //! 3. `i_disksize <= i_size`.
@@ -41,6 +42,7 @@
 //! Source: `ext4_da_map_blocks`, `ext4_da_reserve_space`, `ext4_es_is_delayed`; mount options in ext4(5).
 
 pub(crate) mod place;
+mod pointers;
 mod ranges;
 
 use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
@@ -50,10 +52,12 @@ use pagecache::{Extent, ExtentKind};
 use sync::SpinLock;
 
 use crate::balloc::blocks::{self, Claimant};
+use crate::disk::inode::InodeFlags;
 use crate::extent::map::answer;
 use crate::extent::node::MAX_BLOCKS;
 use crate::extent::tree::{Lookup, Tree};
 use crate::inode::Node;
+use pointers::Pointers;
 pub(crate) use ranges::Run;
 use ranges::{Ranges, Taken};
 
@@ -74,6 +78,7 @@ struct State {
     ranges: Ranges,
     /// Blocks of which the map is known to have none.
     hole: Hole,
+    pointers: Pointers,
 }
 
 #[derive(Clone, Copy, Default)]
@@ -117,18 +122,6 @@ impl Delayed {
     /// The map is about to change where it has a hole. `data_sem` is held alone.
     pub fn forget_hole(&self) {
         self.state.lock().hole = Hole::default();
-    }
-
-    /// Takes blocks out; how many reserved ones were among them.
-    fn take(&self, state: &mut State, from: u64, end: u64) -> (Taken, u32) {
-        if state.ranges.is_empty() {
-            return (Taken::new(), 0);
-        }
-        let taken = state.ranges.take(from, end);
-        let reserved = taken.iter().filter(|run| run.reserved).map(|run| run.len).sum();
-        // They were counted when they came.
-        self.reserved.fetch_sub(reserved, Ordering::Relaxed);
-        (taken, reserved)
     }
 }
 
@@ -189,25 +182,42 @@ impl Node {
         if let Some(entry) = self.extents.find(block).filter(|entry| !entry.unwritten) {
             return Ok(answer(&entry, block, false));
         }
+        if !self.flags().contains(InodeFlags::EXTENTS) {
+            return self.map_delayed_indirect(block, count);
+        }
         let _shared = self.data_sem().read();
         match Tree::of(self).lookup(block)? {
             Lookup::Found(entry) if entry.unwritten => {
                 // The entry's length is a u32.
                 let len = (entry.end() - u64::from(block)).min(count.into()) as u32;
-                Ok(self.delay(block, len, false))
+                Ok(self.delay(Run { block, len, reserved: false }, 0))
             }
             Lookup::Found(entry) => {
                 self.extents.put(entry);
                 Ok(answer(&entry, block, false))
             }
-            Lookup::Hole { next, .. } => {
-                self.delayed.state.lock().hole = Hole { start: block, end: next };
-                // At most `count`, a u32.
-                let len = next.saturating_sub(block.into()).clamp(1, count.into()) as u32;
-                let got = blocks::reserve(self.fs(), len)?;
-                Ok(self.delay(block, got, true))
-            }
+            Lookup::Hole { next, .. } => self.delay_in_hole(block, count, next),
         }
+    }
+
+    /// The same of a block-mapped file.
+    fn map_delayed_indirect(&self, block: u32, count: u32) -> Result<Extent> {
+        let _shared = self.data_sem().read();
+        let seen = self.look_indirect(block, count.into())?;
+        match seen.kind {
+            ExtentKind::Mapped { .. } => Ok(seen),
+            _ => self.delay_in_hole(block, count, u64::from(block).saturating_add(seen.len)),
+        }
+    }
+
+    /// The same of a block in a hole that ends at `next`. `data_sem` is held.
+    fn delay_in_hole(&self, block: u32, count: u32, next: u64) -> Result<Extent> {
+        self.delayed.state.lock().hole = Hole { start: block, end: next };
+        // At most `count`, a u32.
+        let len = next.saturating_sub(block.into()).clamp(1, count.into()) as u32;
+        let spare = self.pointers_at_most(block, len);
+        let got = self.reserve_beside(len, spare)?;
+        Ok(self.delay(Run { block, len: got, reserved: true }, spare))
     }
 
     /// The same of a block in the hole that is known; None when it is in none.
@@ -220,23 +230,25 @@ impl Node {
         }
         // At most `count`, a u32.
         let len = (hole.end - u64::from(block)).min(count.into()) as u32;
-        let got = blocks::reserve(self.fs(), len)?;
+        let spare = self.pointers_at_most(block, len);
+        let got = self.reserve_beside(len, spare)?;
         let mut state = self.delayed.state.lock();
         if !within(state.hole) {
             drop(state);
-            blocks::unreserve(self.fs(), got);
+            blocks::unreserve(self.fs(), got + spare);
             return Ok(None);
         }
-        Ok(Some(self.delay_locked(&mut state, Run { block, len: got, reserved: true })))
+        Ok(Some(self.delay_locked(&mut state, Run { block, len: got, reserved: true }, spare)))
     }
 
-    fn delay(&self, block: u32, len: u32, reserved: bool) -> Extent {
-        self.delay_locked(&mut self.delayed.state.lock(), Run { block, len, reserved })
+    fn delay(&self, run: Run, spare: u32) -> Extent {
+        self.delay_locked(&mut self.delayed.state.lock(), run, spare)
     }
 
-    /// Notes a run, as far as nothing of it is noted; what was reserved for the rest goes back.
+    /// Notes a run, as far as nothing of it is noted; what was reserved for the rest goes back, and of the `spare`
+    /// blocks for pointers what they do not need.
     #[inline]
-    fn delay_locked(&self, state: &mut State, run: Run) -> Extent {
+    fn delay_locked(&self, state: &mut State, run: Run, spare: u32) -> Extent {
         let extent = |len| Extent { kind: ExtentKind::Delayed, len, new: true };
         let fresh = match state.ranges.next_from(run.block) {
             None => run.len,
@@ -249,6 +261,9 @@ impl Node {
                 blocks::unreserve(self.fs(), run.len - fresh);
             }
         }
+        if spare > 0 {
+            self.require_pointers(state, &Run { len: fresh, ..run }, spare);
+        }
         if fresh == 0 {
             // Of a write that failed: noted already.
             return extent(1);
@@ -257,11 +272,24 @@ impl Node {
         extent(fresh.into())
     }
 
+    /// Takes blocks out; how many reserved ones were among them.
+    fn take_delayed(&self, state: &mut State, from: u64, end: u64) -> (Taken, u32) {
+        if state.ranges.is_empty() {
+            return (Taken::new(), 0);
+        }
+        let taken = state.ranges.take(from, end);
+        let reserved = taken.iter().filter(|run| run.reserved).map(|run| run.len).sum();
+        // They were counted when they came.
+        self.delayed.reserved.fetch_sub(reserved, Ordering::Relaxed);
+        self.release_pointers(state, &taken);
+        (taken, reserved)
+    }
+
     /// The blocks `from..end` are nobody's any more: what was reserved for them is given back. `data_sem` is
     /// held alone.
     pub(crate) fn forget_delayed(&self, from: u64, end: u64) {
         let mut state = self.delayed.state.lock();
-        let (_, reserved) = self.delayed.take(&mut state, from, end);
+        let (_, reserved) = self.take_delayed(&mut state, from, end);
         drop(state);
         blocks::unreserve(self.fs(), reserved);
     }
@@ -274,13 +302,14 @@ impl Node {
             log::warn!("EXT4-fs ({disk}): Inode {ino}: i_reserved_data_blocks ({reserved}) not cleared!");
             self.forget_delayed(0, u64::MAX);
         }
+        debug_assert!(self.holds_no_pointers(), "blocks of pointers are reserved for no block");
     }
 
     /// The blocks `from..end` have got unwritten blocks in the map: those among them that are delayed need no
     /// reservation now: it was used, if `who` says so, and else is given back. `data_sem` is held alone.
     pub(crate) fn delayed_are_allocated(&self, from: u64, end: u64, who: Claimant) {
         let mut state = self.delayed.state.lock();
-        let (taken, reserved) = self.delayed.take(&mut state, from, end);
+        let (taken, reserved) = self.take_delayed(&mut state, from, end);
         taken.iter().for_each(|run| state.ranges.put(Run { reserved: false, ..*run }));
         drop(state);
         self.settle_reserved(reserved, who);

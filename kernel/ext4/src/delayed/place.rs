@@ -35,15 +35,15 @@ impl Node {
         if !self.has_room_in_handle(credits::map(self, 1))? {
             return Err(Errno::EAGAIN);
         }
-        if !self.flags().contains(InodeFlags::EXTENTS) {
-            return self.map_blocks(first, 1, MapMode::Write { ahead: 0 });
-        }
         let _alone = self.data_sem().write();
         // A dirty block that is none of these is one by itself.
         let run = self.delayed.find(block);
         let len = run.map_or(1, |run| run.end() - u64::from(block));
         let who = if run.is_some_and(|run| run.reserved) { Claimant::Reserved } else { Claimant::File };
-        self.give_place(block, count.min(len), MapMode::Writeback, who)
+        match self.flags().contains(InodeFlags::EXTENTS) {
+            true => self.give_place(block, count.min(len), MapMode::Writeback, who),
+            false => self.give_place_indirect(block, count.min(len), MapMode::Writeback, who),
+        }
     }
 
     /// Blocks of the file have got written blocks in the map: they are delayed no more. What was reserved for
@@ -51,7 +51,7 @@ impl Node {
     pub(crate) fn delayed_are_placed(&self, block: u32, len: u32, how: MapMode, who: Claimant) {
         let (from, end) = (u64::from(block), u64::from(block) + u64::from(len));
         let mut state = self.delayed.state.lock();
-        let (_, reserved) = self.delayed.take(&mut state, from, end);
+        let (_, reserved) = self.take_delayed(&mut state, from, end);
         if how == MapMode::Writeback {
             self.raise_disksize(end << self.fs().geometry().block_bits);
         }

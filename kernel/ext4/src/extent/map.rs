@@ -191,12 +191,24 @@ impl Node {
         }
         self.fs().check_writable()?;
         let _alone = self.data_sem().write();
+        self.give_place_indirect(block, count, how, Claimant::File)
+    }
+
+    /// Allocates where there is nothing: `data_sem` is held alone.
+    pub(crate) fn give_place_indirect(
+        &self,
+        block: u32,
+        count: u64,
+        how: MapMode,
+        who: Claimant,
+    ) -> Result<Extent> {
         let seen = self.look_indirect(block, count)?;
         if matches!(seen.kind, ExtentKind::Mapped { .. }) {
             return Ok(seen);
         }
-        let (start, len) = indirect::grow(self, block, count, Claimant::File)?;
+        let (start, len) = indirect::grow(self, block, count, who)?;
         self.set_stale();
+        self.delayed_are_placed(block, len, how, who);
         self.note_new(block, len);
         let written = Entry { block, len, start: start.0, unwritten: false };
         self.extents.put(written);
@@ -204,7 +216,7 @@ impl Node {
     }
 
     /// A look into the blocks of pointers; what is found is remembered.
-    pub(super) fn look_indirect(&self, block: u32, count: u64) -> Result<Extent> {
+    pub(crate) fn look_indirect(&self, block: u32, count: u64) -> Result<Extent> {
         let found = indirect::lookup(self, block, count)?;
         if let (ExtentKind::Mapped { block: start }, Ok(len)) = (found.kind, u32::try_from(found.len)) {
             self.extents.put(Entry { block, len, start: start.0, unwritten: false });

@@ -5,10 +5,15 @@
 //! filled from the lowest up; last the one pointer is set that joins the new branch to the file. So
 //! a failure gives everything back and leaves the map as it was, and nobody follows a pointer to a
 //! block that is not filled.
+//!
+//! # Where
+//! A file that is written in order lies in order: the block of pointers comes right behind the data before it, and
+//! its own data right behind that.
 
 use alloc::vec::Vec;
 
 use base::{Errno, FsBlock, Result};
+use pagecache::ExtentKind;
 
 use super::{DIRECT, Place, per_block, put, read, root, set_root, span, write, zeros};
 use crate::balloc::blocks::{self, Claimant, Request};
@@ -31,31 +36,37 @@ struct Joint {
     goal: FsBlock,
 }
 
-/// Maps 1 to `count` blocks from `block` on, a hole; where the first lies, and how many. ENOSPC; EFBIG
-/// past what pointers reach.
+/// Maps 1 to `count` blocks from `block` on, a hole; where the first lies, and how many. What has been reserved
+/// for the blocks of pointers is used for them; for the data, the caller settles it. ENOSPC; EFBIG past what
+/// pointers reach.
 pub fn grow(inode: &Node, block: u32, count: u64, who: Claimant) -> Result<(FsBlock, u32)> {
     let place = Place::of(inode, u64::from(block)).ok_or(Errno::EFBIG)?;
-    let joint = Joint::find(inode, &place)?;
+    let joint = Joint::find(inode, block, &place)?;
     let room =
         if joint.missing == 0 { joint.holes } else { per_block(inode) - joint.offset % per_block(inode) };
     // A row of pointers at most.
     let want = count.clamp(1, room.max(1)) as u32;
-    let mut branch = Branch { inode, pointers: Vec::new() };
-    let goal = branch.allocate(&joint, who)?;
+    inode.delayed.forget_hole();
+    let pointers_for = inode.pointers_claimant(joint.missing, who);
+    let mut branch = Branch { inode, who: pointers_for, pointers: Vec::new() };
+    let goal = branch.allocate(&joint)?;
     let request = Request { goal, want, who };
     trace::request_blocks(inode, block, &request);
     let (start, len) = branch.guard(blocks::allocate(inode.fs(), &request))?;
     trace::allocate_blocks(inode, block, &request, start, len);
     if let Err(e) = branch.join(&joint, start, len) {
-        blocks::free(inode.fs(), inode.ino32(), start, u64::from(len))?;
+        blocks::give_back(inode.fs(), inode.ino32(), start, len, who)?;
         return branch.guard(Err(e));
+    }
+    if pointers_for == Claimant::Reserved {
+        inode.pointers_are_used(joint.missing);
     }
     inode.add_blocks(i64::from(len) + i64::from(joint.missing));
     Ok((start, len))
 }
 
 impl Joint {
-    fn find(inode: &Node, place: &Place) -> Result<Joint> {
+    fn find(inode: &Node, block: u32, place: &Place) -> Result<Joint> {
         let mut row = root(inode);
         let (mut at, mut slot) = (None, place.slot);
         let (mut missing, mut offset) = (place.levels, place.offset);
@@ -77,32 +88,49 @@ impl Joint {
             return Err(inode.corrupt("a hole that is none is to be filled"));
         }
         let before = row.iter().take(slot).rev().zip(1u64..).find(|(p, _)| **p != 0);
-        let goal = match (before, at) {
-            (Some((&p, away)), _) => FsBlock(u64::from(p) + away),
-            (None, Some(block)) => FsBlock(u64::from(block) + 1),
-            (None, None) => inode.home_block(),
+        // The row says it where it holds the block before, and is spared the way to it.
+        let behind = match before {
+            Some((_, 1)) if missing == 0 => None,
+            _ => behind(inode, block)?,
+        };
+        let goal = match (behind, before, at) {
+            (Some(goal), ..) => goal,
+            (None, Some((&p, away)), _) => FsBlock(u64::from(p) + away),
+            (None, None, Some(block)) => FsBlock(u64::from(block) + 1),
+            (None, None, None) => inode.home_block(),
         };
         Ok(Joint { at, slot, missing, offset, holes, goal })
     }
 }
 
+/// Right behind the block before this one, if that has a place.
+fn behind(inode: &Node, block: u32) -> Result<Option<FsBlock>> {
+    let Some(before) = block.checked_sub(1) else { return Ok(None) };
+    Ok(match super::lookup(inode, before, 1)?.kind {
+        ExtentKind::Mapped { block } => Some(FsBlock(block.0 + 1)),
+        _ => None,
+    })
+}
+
 /// Blocks of pointers that are not yet the file's, the highest first.
 struct Branch<'a> {
     inode: &'a Node,
+    /// For whom they are allocated.
+    who: Claimant,
     pointers: Vec<u32>,
 }
 
 impl Branch<'_> {
     /// Allocates what is missing; where the data would be best.
-    fn allocate(&mut self, joint: &Joint, who: Claimant) -> Result<FsBlock> {
+    fn allocate(&mut self, joint: &Joint) -> Result<FsBlock> {
         let mut goal = joint.goal;
         for _ in 0..joint.missing {
-            let request = Request { goal, want: 1, who };
+            let request = Request { goal, want: 1, who: self.who };
             let (block, _) = self.guard(blocks::allocate(self.inode.fs(), &request))?;
             goal = FsBlock(block.0 + 1);
             match u32::try_from(block.0) {
                 Ok(pointer) => self.pointers.push(pointer),
-                Err(_) => return self.guard(self.too_far(block, 1)),
+                Err(_) => return self.guard(self.too_far(block)),
             }
         }
         Ok(goal)
@@ -113,15 +141,16 @@ impl Branch<'_> {
         if result.is_err() {
             for &pointer in &self.pointers {
                 let block = FsBlock(u64::from(pointer));
-                blocks::free_metadata(self.inode.fs(), self.inode.ino32(), block)?;
+                self.inode.fs().forget(block);
+                blocks::give_back(self.inode.fs(), self.inode.ino32(), block, 1, self.who)?;
             }
         }
         result
     }
 
     /// A pointer has 32 bits: a block behind that is none for this file.
-    fn too_far<T>(&self, start: FsBlock, len: u32) -> Result<T> {
-        blocks::free(self.inode.fs(), self.inode.ino32(), start, u64::from(len))?;
+    fn too_far<T>(&self, block: FsBlock) -> Result<T> {
+        blocks::give_back(self.inode.fs(), self.inode.ino32(), block, 1, self.who)?;
         Err(Errno::ENOSPC)
     }
 

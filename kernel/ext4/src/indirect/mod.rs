@@ -7,7 +7,7 @@
 //! A pointer of 0 is a hole, of all that lies below it.
 //!
 //! * [`lookup`]: where a block lies. * [`grow`]: filling a hole. * [`remove`]: making one.
-//! * [`limit`]: how long such a file can be.
+//! * [`limit`]: how long such a file can be. * [`rows`]: which blocks of pointers a block needs.
 //!
 //! # Locking
 //! The caller holds `data_sem`: shared for [`lookup`], alone for the rest, and marks the inode dirty
@@ -21,6 +21,7 @@
 mod grow;
 pub mod limit;
 mod remove;
+pub mod rows;
 
 pub use grow::grow;
 pub use remove::remove;
