@@ -1,5 +1,5 @@
 //! Random operations on a file, checked one by one: the program `fsx` on both block sizes, in each mode of the
-//! journal's data and without delayed allocation; and again on a slow disk, in 64 MiB of memory of which next
+//! journal's data and without delayed allocation; once with block pointers instead of extents; and again on a slow disk, in 64 MiB of memory of which next
 //! to nothing is left, with a flusher that never rests.
 //!
 //! `QUILL_FSX_OPS` says how many operations (`make test-big`: a million), `QUILL_FSX_SEED` where the seeds
@@ -24,7 +24,10 @@ const MODES: [(&str, &str); 4] = [
 const SLOW: &str = "throttling.iops-total=1500,throttling.bps-total=16777216";
 
 pub fn trials() -> Vec<Trial> {
-    let mut trials = vec![trial("fsx::linux", under_linux).with_ignored_flag(!linux::available())];
+    let mut trials = vec![
+        trial("fsx::linux", under_linux).with_ignored_flag(!linux::available()),
+        trial("fsx::pointers", pointers),
+    ];
     for block_size in [1024, 4096] {
         for (seed, (mode, options)) in (block_size..).zip(MODES) {
             let name = format!("{block_size}::{mode}");
@@ -50,6 +53,13 @@ fn plain(block_size: u32, options: &str, seed: u32) -> Verdict {
     let run = Run::user("fsx").block_size(block_size).options(["--size", "64M", "--memory", "64M"]);
     let run = run.options(["--append", &format!("rootflags={options}")]);
     checked(run, Run::go, seed, 3000, &["zeros"])
+}
+
+/// Small blocks, so that a file reaches past two rows of pointers.
+fn pointers() -> Verdict {
+    let run =
+        Run::user("fsx").options(["--mkfs", "-b 1024 -O ^extent,^64bit", "--size", "64M", "--memory", "64M"]);
+    checked(run, Run::go, 6000, 3000, &["zeros", "pointers"])
 }
 
 fn slow(block_size: u32, options: &str, seed: u32) -> Verdict {

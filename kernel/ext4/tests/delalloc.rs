@@ -247,19 +247,22 @@ fn pointers_are_reserved_with_the_blocks() {
 /// The inode on the disk does not speak of bytes that have no place.
 #[test]
 fn a_crash_does_not_show_a_size_without_bytes() {
-    let machine = Machine::mount(&disk(16, &["-b", "1024"])).unwrap();
-    machine.write_file("/synced", &[1; 5000]).unwrap();
-    machine.fsync("/synced").unwrap();
-    machine.append("/synced", &[2; 9000]).unwrap();
-    machine.write_file("/new", &[3; 9000]).unwrap();
-    let crashed = after_a_crash(&machine);
-    let found = crashed.read_file("/synced").unwrap();
-    // Its last block had a place: a size up to there would be right too.
-    assert!((5000..=5120).contains(&found.len()) && found[..5000].iter().all(|&b| b == 1), "{}", found.len());
-    assert_eq!(crashed.stat("/new").unwrap().size, 0);
-    assert_eq!(machine.stat("/new").unwrap().size, 9000);
-    machine.fsync("/new").unwrap();
-    assert_eq!(after_a_crash_again(&machine).read_file("/new").unwrap(), [3; 9000]);
+    for args in [&["-b", "1024"][..], &["-b", "1024", "-O", POINTERS]] {
+        let machine = Machine::mount(&disk(16, args)).unwrap();
+        machine.write_file("/synced", &[1; 5000]).unwrap();
+        machine.fsync("/synced").unwrap();
+        machine.append("/synced", &[2; 9000]).unwrap();
+        machine.write_file("/new", &[3; 29_000]).unwrap();
+        let crashed = after_a_crash(&machine);
+        let found = crashed.read_file("/synced").unwrap();
+        // Its last block had a place: a size up to there would be right too.
+        let whole = (5000..=5120).contains(&found.len()) && found[..5000].iter().all(|&b| b == 1);
+        assert!(whole, "{args:?}: {}", found.len());
+        assert_eq!(crashed.stat("/new").unwrap().size, 0);
+        assert_eq!(machine.stat("/new").unwrap().size, 29_000);
+        machine.fsync("/new").unwrap();
+        assert_eq!(after_a_crash_again(&machine).read_file("/new").unwrap(), [3; 29_000]);
+    }
 }
 
 fn after_a_crash_again(machine: &Machine) -> Machine {

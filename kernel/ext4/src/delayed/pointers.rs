@@ -43,6 +43,13 @@ fn added(rows: Rows, ranges: &Ranges, run: &Run) -> u32 {
     rows.of_run(run.block, run.len).filter(without).map(|row| rows.levels(row)).sum()
 }
 
+/// Blocks of pointers for all rows of a run. Not in the way of files with extents.
+#[cold]
+#[inline(never)]
+fn most(rows: Rows, block: u32, len: u32) -> u32 {
+    rows.of_run(block, len.max(1)).map(|row| rows.levels(row)).sum()
+}
+
 /// Those for the rows of runs, ascending, that were the last ones there.
 fn removed(rows: Rows, ranges: &Ranges, taken: &[Run]) -> u32 {
     let mut next = 0;
@@ -64,6 +71,7 @@ fn has_delayed(rows: Rows, ranges: &Ranges, row: u64) -> bool {
 }
 
 impl Node {
+    #[inline]
     fn rows(&self) -> Rows {
         Rows::new(self.fs().geometry().block_bits)
     }
@@ -74,8 +82,7 @@ impl Node {
         if self.flags().contains(InodeFlags::EXTENTS) {
             return 0;
         }
-        let rows = self.rows();
-        rows.of_run(block, len.max(1)).map(|row| rows.levels(row)).sum()
+        most(self.rows(), block, len)
     }
 
     /// Reserves up to `len` blocks and `spare` beside them; how many of the `len`, at least 1. ENOSPC.
@@ -91,6 +98,8 @@ impl Node {
 
     /// A run is about to be delayed, for which `spare` blocks are reserved beside its own: what its pointers do not
     /// need of them goes back.
+    #[cold]
+    #[inline(never)]
     pub(super) fn require_pointers(&self, state: &mut State, run: &Run, spare: u32) {
         let need = if run.len == 0 { 0 } else { added(self.rows(), &state.ranges, run).min(spare) };
         state.pointers.required += need;
@@ -100,10 +109,16 @@ impl Node {
     }
 
     /// Runs were taken out: what is held for their pointers and not needed any more goes back.
+    #[inline]
     pub(super) fn release_pointers(&self, state: &mut State, taken: &[Run]) {
-        if state.pointers.required == 0 {
-            return;
+        if state.pointers.required > 0 {
+            self.release_required(state, taken);
         }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn release_required(&self, state: &mut State, taken: &[Run]) {
         let gone = removed(self.rows(), &state.ranges, taken);
         state.pointers.required = state.pointers.required.saturating_sub(gone);
         let surplus = state.pointers.held.saturating_sub(state.pointers.required);

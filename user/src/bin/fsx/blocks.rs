@@ -1,9 +1,9 @@
 //! Operations on size and blocks.
 
-use user::sys;
+use user::sys::{self, EOPNOTSUPP};
 
 use crate::model::{MOST, PAGE, Run};
-use crate::trouble::Step;
+use crate::trouble::{Step, Trouble};
 
 const KEEP_SIZE: i32 = 1;
 const PUNCH_HOLE: i32 = 2;
@@ -35,10 +35,18 @@ impl Run {
         if len == 0 {
             return Ok(());
         }
-        let done = sys::fallocate(self.fd, mode, at as i64, len as i64);
-        self.expect(name, done, 0, at, len)?;
-        self.good[at..at + len].fill(0);
+        if self.change(mode, name, at, len)? {
+            self.good[at..at + len].fill(0);
+        }
         Ok(())
+    }
+
+    /// fallocate. False where it is refused, as all but a punch is where block pointers map the file.
+    fn change(&mut self, mode: i32, name: &'static str, at: usize, len: usize) -> Result<bool, Trouble> {
+        let done = sys::fallocate(self.fd, mode, at as i64, len as i64);
+        let refused = self.pointers && mode & PUNCH_HOLE == 0;
+        self.expect(name, done, if refused { EOPNOTSUPP as usize } else { 0 }, at, len)?;
+        Ok(!refused)
     }
 
     /// Whole pages of the file, where it has some to spare.
@@ -50,8 +58,9 @@ impl Run {
     pub fn collapse(&mut self) -> Step {
         let size = self.size;
         let Some((at, len)) = self.pages().filter(|(at, len)| at + len < size) else { return Ok(()) };
-        let done = sys::fallocate(self.fd, COLLAPSE, at as i64, len as i64);
-        self.expect("collapse", done, 0, at, len)?;
+        if !self.change(COLLAPSE, "collapse", at, len)? {
+            return Ok(());
+        }
         self.good.copy_within(at + len..size, at);
         self.good[size - len..size].fill(0);
         self.size = size - len;
@@ -61,8 +70,9 @@ impl Run {
     pub fn insert(&mut self) -> Step {
         let size = self.size;
         let Some((at, len)) = self.pages().filter(|(_, len)| size + len <= MOST) else { return Ok(()) };
-        let done = sys::fallocate(self.fd, INSERT, at as i64, len as i64);
-        self.expect("insert", done, 0, at, len)?;
+        if !self.change(INSERT, "insert", at, len)? {
+            return Ok(());
+        }
         self.good.copy_within(at..size, at + len);
         self.good[at..at + len].fill(0);
         self.size = size + len;
@@ -78,9 +88,7 @@ impl Run {
             0 => (KEEP_SIZE, "fallocate, size kept"),
             _ => (0, "fallocate"),
         };
-        let done = sys::fallocate(self.fd, mode, at as i64, len as i64);
-        self.expect(name, done, 0, at, len)?;
-        if mode == 0 {
+        if self.change(mode, name, at, len)? && mode == 0 {
             self.size = self.size.max(at + len);
         }
         Ok(())

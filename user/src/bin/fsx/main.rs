@@ -5,6 +5,7 @@
 //! ```text
 //! fsx FILE SEED OPERATIONS [WORD...]
 //!   zeros     what was stored behind the end is gone when the file grows (Linux since 6.13)
+//!   pointers  block pointers map FILE, not extents: of fallocate there is only the punch
 //!   squeeze   most of the machine's memory is taken, and FILE.else goes through the rest
 //!   flush     what is dirty goes to the disk at once, whenever that is; needs /proc
 //! ```
@@ -39,7 +40,7 @@ program!(main);
 fn main(args: Args) -> i32 {
     let (path, seed, count) = (args.get(1), number(args.get(2)), number(args.get(3)));
     let asked = |word: &CStr| (4..10).any(|n| args.get(n) == word);
-    let Some(mut run) = Run::new(path, seed, asked(c"zeros")) else {
+    let Some(mut run) = Run::new(path, seed, asked(c"zeros"), asked(c"pointers")) else {
         println!("no file");
         return 1;
     };

@@ -30,6 +30,8 @@ pub struct Run {
     pub mapped: usize,
     /// Whether to store behind the end.
     pub zeros: bool,
+    /// Whether block pointers map the file.
+    pub pointers: bool,
     /// For several at once; 0 where there is none.
     pub context: usize,
     pub history: History,
@@ -43,7 +45,7 @@ pub fn memory(len: usize) -> &'static mut [u8] {
 }
 
 impl Run {
-    pub fn new(path: &'static CStr, seed: u64, zeros: bool) -> Option<Run> {
+    pub fn new(path: &'static CStr, seed: u64, zeros: bool, pointers: bool) -> Option<Run> {
         let fd = sys::open(path, O_CREAT | O_RDWR | O_TRUNC, 0o644) as i32;
         let mut context = 0;
         sys::io_setup(8, &raw mut context as usize);
@@ -57,6 +59,7 @@ impl Run {
             part: memory(PART + PAGE),
             mapped: 0,
             zeros,
+            pointers,
             context,
             history: History::new(),
         };
