@@ -240,6 +240,7 @@ fn pointers_of_three_levels() {
     let places = [0u64, 12, 12 + 256, 12 + 256 + 65_536, 12 + 256 + 65_536 + 16_777_215];
     for (n, want) in places.into_iter().zip([1, 3, 6, 10, 13]) {
         machine.pwrite("/f", n << 10, b"x").unwrap();
+        machine.fsync("/f").unwrap();
         assert_eq!(sectors(), want, "block {n}");
     }
     let max = 17_247_252_480;
