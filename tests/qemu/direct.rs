@@ -1,4 +1,4 @@
-//! O_DIRECT on files and Linux AIO: the programs `direct` and `aio` under Quill, and under Linux on the same
+//! O_DIRECT on files and Linux AIO: the programs `direct`, `aio` and `aiopoll` under Quill, and under Linux on the same
 //! disk: both leave the same bytes.
 
 use libtest_mimic::Trial;
@@ -12,6 +12,8 @@ pub fn trials() -> Vec<Trial> {
         trial("direct::linux", || under_linux("direct")).with_ignored_flag(!linux::available()),
         trial("aio::quill", || program("aio").map(drop)),
         trial("aio::linux", || under_linux("aio")).with_ignored_flag(!linux::available()),
+        trial("aiopoll::quill", || program("aiopoll").map(drop)),
+        trial("aiopoll::linux", || under_linux("aiopoll")).with_ignored_flag(!linux::available()),
     ]
 }
 

@@ -2,7 +2,7 @@
 //! `process::aio`.
 //!
 //! The order of errors is that of Linux 6.1, also where the man pages are silent: io_cancel is EINVAL for
-//! whatever cannot be stopped, and here nothing can.
+//! whatever cannot be stopped, and EINPROGRESS for a poll that it has stopped.
 
 use base::{Errno, Result, UserAddr};
 use process::aio::{Iocb, KEY};
@@ -92,14 +92,14 @@ pub fn io_submit(cx: &mut Cx<'_>, args: Args) -> Result<u64> {
     if done > 0 { Ok(done) } else { failed.map(|()| 0) }
 }
 
-/// io_cancel(2). EFAULT, EINVAL.
+/// io_cancel(2). EFAULT, EINVAL; EINPROGRESS where it did something.
 pub fn io_cancel(cx: &mut Cx<'_>, args: Args) -> Result<u64> {
     let iocb: KernelIocb = abi::get(cx.memory(), args.addr(1))?;
     if iocb.key != KEY {
         return Err(Errno::EINVAL);
     }
-    cx.process.aio().find(args.ulong(0))?;
-    Err(Errno::EINVAL)
+    let context = cx.process.aio().find(args.ulong(0))?;
+    Err(context.cancel(args.addr(1).0))
 }
 
 /// io_getevents(2).

@@ -11,12 +11,13 @@
 use alloc::sync::Arc;
 
 use base::{Errno, IovIter, Result};
-use sync::{SpinLock, WaitQueue};
+use sync::SpinLock;
 
 use crate::anon;
 use crate::file::File;
 use crate::file_ops::{FileOperations, Kiocb, KiocbFlags};
 use crate::flags::OpenFlags;
+use crate::poll::PollQueue;
 
 /// EFD_SEMAPHORE: a read takes 1.
 pub const SEMAPHORE: u32 = 1;
@@ -29,7 +30,7 @@ const POLLERR: u32 = 8;
 pub struct EventFd {
     count: SpinLock<u64>,
     semaphore: bool,
-    changed: WaitQueue,
+    changed: PollQueue,
 }
 
 /// What is open: the counter is shared with who signals.
@@ -37,7 +38,7 @@ struct Opened(Arc<EventFd>);
 
 /// A new one, open. `flags`: O_NONBLOCK or nothing.
 pub fn eventfd(count: u32, semaphore: bool, flags: OpenFlags) -> Result<Arc<File>> {
-    let counter = EventFd { count: SpinLock::new(count.into()), semaphore, changed: WaitQueue::new() };
+    let counter = EventFd { count: SpinLock::new(count.into()), semaphore, changed: PollQueue::new() };
     anon::open("eventfd", Arc::new(Opened(Arc::new(counter))), flags | OpenFlags::RDWR)
 }
 
@@ -53,7 +54,7 @@ impl EventFd {
             let mut count = self.count.lock();
             *count = count.saturating_add(n);
         }
-        self.changed.wake_all();
+        self.changed.wake(POLLIN);
     }
 
     /// Takes what a read takes; None while there is nothing.
@@ -71,8 +72,8 @@ impl EventFd {
         Some(())
     }
 
-    /// Does it, or waits until it can be done. EAGAIN, EINTR.
-    fn when_possible<T>(&self, iocb: &Kiocb, mut step: impl FnMut() -> Option<T>) -> Result<T> {
+    /// Does it, or waits until it can be done; after it the counter may be ready for `key`. EAGAIN, EINTR.
+    fn when_possible<T>(&self, iocb: &Kiocb, key: u32, mut step: impl FnMut() -> Option<T>) -> Result<T> {
         let mut done = step();
         if done.is_none() {
             if iocb.flags.intersects(KiocbFlags::NONBLOCK | KiocbFlags::NOWAIT) {
@@ -83,7 +84,7 @@ impl EventFd {
                 done.is_some()
             });
         }
-        self.changed.wake_all();
+        self.changed.wake(key);
         done.ok_or(Errno::EINTR)
     }
 }
@@ -105,7 +106,7 @@ impl FileOperations for Opened {
         if to.count() < size_of::<u64>() {
             return Err(Errno::EINVAL);
         }
-        let taken = self.0.when_possible(iocb, || self.0.take())?;
+        let taken = self.0.when_possible(iocb, POLLOUT, || self.0.take())?;
         match to.copy_from_slice(&taken.to_ne_bytes()) {
             8 => Ok(8),
             _ => Err(Errno::EFAULT),
@@ -124,7 +125,7 @@ impl FileOperations for Opened {
         if n == u64::MAX {
             return Err(Errno::EINVAL);
         }
-        self.0.when_possible(iocb, || self.0.add(n))?;
+        self.0.when_possible(iocb, POLLIN, || self.0.add(n))?;
         Ok(bytes.len())
     }
 
@@ -135,6 +136,10 @@ impl FileOperations for Opened {
             u64::MAX => POLLIN | POLLERR,
             _ => POLLIN,
         }
+    }
+
+    fn poll_queue(&self) -> Option<&PollQueue> {
+        Some(&self.0.changed)
     }
 
     fn as_eventfd(&self) -> Option<&Arc<EventFd>> {

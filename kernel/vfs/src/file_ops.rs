@@ -14,6 +14,7 @@ use crate::dir_sink::DirContext;
 use crate::eventfd::EventFd;
 use crate::file::File;
 use crate::pipe::Pipe;
+use crate::poll::PollQueue;
 
 bitflags! {
     /// How one read or write is to be done.
@@ -240,6 +241,11 @@ pub trait FileOperations: Send + Sync {
     /// What would not block now: POLLIN 1, POLLOUT 4, POLLRDNORM 0x40, POLLWRNORM 0x100.
     fn poll(&self, _file: &File) -> u32 {
         0x145
+    }
+
+    /// Who wakes those who wait for another answer of [`FileOperations::poll`]. None: it never changes, or nobody does.
+    fn poll_queue(&self) -> Option<&PollQueue> {
+        None
     }
 
     /// Whether O_DIRECT is honoured; else open refuses it with EINVAL.

@@ -54,6 +54,7 @@ pub mod lseek;
 mod mount;
 pub mod namei;
 pub mod pipe;
+pub mod poll;
 mod pseudo;
 pub mod ramfs;
 pub mod read_write;

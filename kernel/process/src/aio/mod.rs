@@ -6,10 +6,11 @@
 //!   io_submit    submit.rs: an iocb is checked, a Request begun
 //!                  O_DIRECT on a file or disk   bios on their way, back at once
 //!                  FSYNC, FDSYNC                left to the thread `aio`
+//!                  POLL                         poll.rs: told when the file is ready, or stopped by io_cancel
 //!                  anything else                done before io_submit returns, as in Linux
 //!   the end      Request::complete, perhaps in an interrupt: an event in the ring, the eventfd, waiters woken
 //!   io_getevents events.rs: from the ring to the program, or the program reads the ring itself
-//!   io_destroy   no more may begin; waits for what has begun. So does the end of the process
+//!   io_destroy   no more may begin; polls are stopped, what else has begun is waited for. So at the end of the process
 //! ```
 //!
 //! # Room
@@ -21,13 +22,12 @@
 //! table is a `SpinLock` for a look-up. An open file whose last use is a request's is closed by the thread, for
 //! an interrupt must not.
 //!
-//! # What is not here
-//! IOCB_CMD_POLL (EINVAL), and with it anything that io_cancel could stop: it always says EINVAL, as Linux
-//! does for reads and writes.
+//! Only a poll can be stopped: io_cancel says EINVAL to reads and writes, as in Linux.
 //!
 //! Source: io_setup(2), io_submit(2), io_getevents(2), Linux 6.1's order of checks.
 
 mod events;
+mod poll;
 mod ring;
 mod submit;
 
@@ -39,6 +39,7 @@ use sync::{Mutex, SpinLock, WaitQueue, WorkQueue};
 use vfs::aio::Share;
 
 use crate::mm::Mm;
+use poll::Poll;
 use ring::Ring;
 pub use submit::{Iocb, KEY};
 
@@ -68,6 +69,8 @@ struct State {
     available: u32,
     /// Events in the ring whose slots are not known to be free again.
     told: u32,
+    /// Those of the requests that wait for a file to be ready.
+    polls: Vec<Arc<Poll>>,
     /// Requests that have begun and not ended.
     active: u32,
     /// io_destroy was called.
@@ -96,8 +99,15 @@ impl Contexts {
         let index = self.list.lock().len();
         // There are fewer contexts than requests.
         let ring = Ring::map(mm, slots, u32::try_from(index).unwrap_or(u32::MAX))?;
-        let state =
-            State { tail: 0, available: ring.slots() - 1, told: 0, active: 0, dead: false, too_big: false };
+        let state = State {
+            tail: 0,
+            available: ring.slots() - 1,
+            told: 0,
+            polls: Vec::new(),
+            active: 0,
+            dead: false,
+            too_big: false,
+        };
         let context = Context {
             state: SpinLock::new(state),
             changed: WaitQueue::new(),
@@ -138,9 +148,47 @@ impl Contexts {
 impl Context {
     /// Nothing begins any more; sleeps until all has ended.
     fn end(&self) {
-        self.state.lock().dead = true;
+        let polls = {
+            let mut state = self.state.lock();
+            state.dead = true;
+            core::mem::take(&mut state.polls)
+        };
+        polls.iter().for_each(|poll| poll.cancel());
         self.changed.wake_all();
         self.changed.wait_until(|| self.state.lock().active == 0);
+    }
+
+    /// A poll that may be stopped from now on. EINVAL after io_destroy.
+    fn add_poll(&self, poll: &Arc<Poll>) -> Result<()> {
+        let mut state = self.state.lock();
+        if state.dead {
+            return Err(Errno::EINVAL);
+        }
+        state.polls.push(poll.clone());
+        Ok(())
+    }
+
+    /// It has ended.
+    fn remove_poll(&self, poll: &Poll) {
+        let gone = {
+            let mut state = self.state.lock();
+            let found = state.polls.iter().position(|other| core::ptr::eq(Arc::as_ptr(other), poll));
+            found.map(|at| state.polls.swap_remove(at))
+        };
+        drop(gone);
+    }
+
+    /// io_cancel(2): stops the request whose iocb is there. EINPROGRESS: it is, and its event tells so. EINVAL: it
+    /// cannot be stopped, has ended, or never was.
+    pub fn cancel(&self, obj: u64) -> Errno {
+        let found = self.state.lock().polls.iter().find(|poll| poll.obj() == obj).cloned();
+        match found {
+            Some(poll) => {
+                poll.cancel();
+                Errno::EINPROGRESS
+            }
+            None => Errno::EINVAL,
+        }
     }
 
     /// How many requests one io_submit may begin.

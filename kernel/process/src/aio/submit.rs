@@ -10,7 +10,7 @@ use vfs::eventfd::{self, EventFd};
 use vfs::read_write::UserVec;
 use vfs::{File, FileType, fsync};
 
-use super::{Context, Event, WORK};
+use super::{Context, Event, WORK, poll};
 use crate::process::Process;
 
 /// What the kernel writes to `aio_key`, and what io_cancel(2) looks for (KIOCB_KEY).
@@ -28,6 +28,7 @@ mod command {
     pub const PWRITE: u16 = 1;
     pub const FSYNC: u16 = 2;
     pub const FDSYNC: u16 = 3;
+    pub const POLL: u16 = 5;
     pub const PREADV: u16 = 7;
     pub const PWRITEV: u16 = 8;
 }
@@ -45,7 +46,7 @@ pub struct Iocb {
     pub reqprio: u16,
     /// `aio_fildes`.
     pub fd: i32,
-    /// `aio_buf`.
+    /// `aio_buf`; of a poll, the events.
     pub buf: u64,
     /// `aio_nbytes`.
     pub nbytes: u64,
@@ -60,7 +61,7 @@ pub struct Iocb {
 }
 
 /// A request under way. Dropped before it has ended, it gives its slot back.
-struct Request {
+pub(super) struct Request {
     context: Arc<Context>,
     file: Option<Arc<File>>,
     eventfd: Option<Arc<EventFd>>,
@@ -70,8 +71,28 @@ struct Request {
 }
 
 impl Request {
+    /// Where its iocb was.
+    pub fn obj(&self) -> u64 {
+        self.obj
+    }
+
+    /// Its context.
+    pub fn context(&self) -> &Context {
+        &self.context
+    }
+
+    /// Its open file.
+    pub fn file(&self) -> Option<&Arc<File>> {
+        self.file.as_ref()
+    }
+
+    /// Whether its end signals an eventfd.
+    pub fn signals(&self) -> bool {
+        self.eventfd.is_some()
+    }
+
     /// It is over. In an interrupt, perhaps.
-    fn complete(mut self, done: Result<usize>) {
+    pub fn complete(mut self, done: Result<usize>) {
         let res = match done {
             // At most MAX_RW_COUNT.
             Ok(n) => n as i64,
@@ -95,7 +116,7 @@ impl Drop for Request {
 }
 
 /// Lets go of a file; the last use is left to the thread.
-fn close(file: Option<Arc<File>>) {
+pub(super) fn close(file: Option<Arc<File>>) {
     if let Some(last) = file.and_then(Arc::into_inner) {
         WORK.queue(Box::new(move || drop(last)));
     }
@@ -127,6 +148,7 @@ impl Process {
             command::PREAD | command::PREADV | command::PWRITE | command::PWRITEV => {
                 self.begin_transfer(&file, iocb, request)
             }
+            command::POLL => poll::begin(context, &file, iocb, request),
             command::FSYNC | command::FDSYNC => begin_sync(&file, iocb, request),
             _ => Err(Errno::EINVAL),
         }

@@ -28,12 +28,13 @@ use alloc::sync::Arc;
 use core::sync::atomic::{AtomicUsize, Ordering};
 
 use base::{Errno, IovIter, PAGE_SIZE, Result};
-use sync::{Mutex, WaitQueue};
+use sync::Mutex;
 
 use crate::cred::Cred;
 use crate::file::File;
 use crate::file_ops::{Caller, FileOperations, Kiocb, KiocbFlags};
 use crate::flags::OpenFlags;
+use crate::poll::PollQueue;
 
 use ring::Ring;
 pub use splice::{copy_splice_read, splice_between, splice_from_pipe, splice_to_pipe, tee, vmsplice_in};
@@ -55,9 +56,9 @@ pub struct Pipe {
     readers: AtomicUsize,
     writers: AtomicUsize,
     /// Something can be read, or nobody writes any more.
-    readable: WaitQueue,
+    readable: PollQueue,
     /// There is room, or nobody reads any more.
-    writable: WaitQueue,
+    writable: PollQueue,
 }
 
 /// How a wait for the other end may end.
@@ -81,8 +82,8 @@ pub fn pipe(flags: OpenFlags, cred: &Cred) -> Result<(Arc<File>, Arc<File>)> {
         ring: Mutex::new(Ring::new(SLOTS)),
         readers: AtomicUsize::new(0),
         writers: AtomicUsize::new(0),
-        readable: WaitQueue::new(),
-        writable: WaitQueue::new(),
+        readable: PollQueue::new(),
+        writable: PollQueue::new(),
     });
     let place = fs::place(cred);
     let end = |access| {
@@ -114,7 +115,7 @@ impl Pipe {
             return Err(Errno::EPERM);
         }
         self.ring.lock().resize(size / PAGE_SIZE)?;
-        self.writable.wake_all();
+        self.writable.wake(0);
         Ok(size)
     }
 
@@ -169,7 +170,7 @@ impl Pipe {
                 done
             };
             if done > 0 {
-                self.writable.wake_all();
+                self.writable.wake(POLLOUT);
                 return Ok(done);
             }
             if !self.wait_readable(wait)? {
@@ -192,7 +193,7 @@ impl Pipe {
                 Ok(n) => done += n,
                 Err(error) => return if done > 0 { Ok(done) } else { Err(error) },
             }
-            self.readable.wake_all();
+            self.readable.wake(POLLIN);
             if from.count() == 0 {
                 break;
             }
@@ -228,8 +229,8 @@ impl Drop for End {
     fn drop(&mut self) {
         self.pipe.readers.fetch_sub(usize::from(self.reads), Ordering::AcqRel);
         self.pipe.writers.fetch_sub(usize::from(self.writes), Ordering::AcqRel);
-        self.pipe.readable.wake_all();
-        self.pipe.writable.wake_all();
+        self.pipe.readable.wake(0);
+        self.pipe.writable.wake(0);
     }
 }
 
@@ -276,6 +277,15 @@ impl FileOperations for End {
             ready |= if self.pipe.has_readers() { 0 } else { POLLERR };
         }
         ready
+    }
+
+    fn poll_queue(&self) -> Option<&PollQueue> {
+        match (self.reads, self.writes) {
+            (true, false) => Some(&self.pipe.readable),
+            (false, true) => Some(&self.pipe.writable),
+            // One queue at a time, as with Linux's aio_poll.
+            _ => None,
+        }
     }
 
     fn direct(&self) -> bool {

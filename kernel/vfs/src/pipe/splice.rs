@@ -37,7 +37,7 @@ pub fn splice_to_pipe(
         let mut ring = to.ring.lock();
         fill(io, from, pos, &mut ring, len)
     };
-    to.readable.wake_all();
+    to.readable.wake(0);
     done
 }
 
@@ -99,7 +99,7 @@ pub fn splice_from_pipe(
         let mut ring = from.ring.lock();
         drain(io, &mut ring, to, pos, len)
     };
-    from.writable.wake_all();
+    from.writable.wake(0);
     done
 }
 
@@ -182,8 +182,8 @@ fn between(
         };
         // 0: somebody else was faster.
         if done > 0 {
-            from.writable.wake_all();
-            to.readable.wake_all();
+            from.writable.wake(0);
+            to.readable.wake(0);
             return Ok(done);
         }
     }
@@ -196,6 +196,6 @@ pub fn vmsplice_in(to: &Pipe, from: &mut IovIter<'_>, wait: Wait) -> Result<usiz
     }
     to.wait_writable(wait)?;
     let done = to.ring.lock().write(from, false);
-    to.readable.wake_all();
+    to.readable.wake(0);
     done
 }
