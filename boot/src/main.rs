@@ -161,6 +161,9 @@ fn start_file_systems(command_line: Vec<u8>) {
     writeback::set_memory(pages);
     vfs::dentry::set_limit((pages / 4).clamp(1024, 1 << 16));
     pagecache::set_shrinker(vfs::dentry::shrink);
+    if let Err(error) = pagecache::remember_evictions(pages) {
+        log::warn!("no room to remember pages that were freed: {error}");
+    }
     if let Err(error) = pagecache::start_kswapd() {
         log::warn!("kswapd does not run: {error}");
     }

@@ -92,6 +92,8 @@ fn reclaim() -> ReclaimStat {
     ReclaimStat {
         stalls: count(Count::AllocStall),
         activated: count(Count::Activate),
+        refaulted: count(Count::RefaultFile),
+        refaulted_active: count(Count::ActivateFile),
         deactivated: count(Count::Deactivate),
         scanned_by_kswapd: count(Count::ScanKswapd),
         scanned_directly: count(Count::ScanDirect),

@@ -35,7 +35,7 @@ use crate::filemap::{filemap_fdatawrite_range, filemap_write_and_wait_range};
 use crate::head;
 use crate::io::{BioBuilder, Then};
 use crate::journal::{Door, MetadataJournal};
-use crate::mapping::AddressSpace;
+use crate::mapping::{AddressSpace, Why};
 use crate::ops::{AddressSpaceOperations, Extent, ExtentKind, MapMode};
 use crate::page::{LockedPage, Page};
 use crate::read::read_pages;
@@ -161,7 +161,7 @@ impl BlockDevice {
             page.mark_accessed();
             return Ok(Buffer::new(self, page, i));
         }
-        let page = self.mapping.grab_page(index, self.block_bits())?;
+        let page = self.mapping.grab_page(index, self.block_bits(), Why::Read)?;
         self.read_block(&page, block, i)?;
         Ok(Buffer::new(self, page.unlock(), i))
     }
@@ -186,7 +186,7 @@ impl BlockDevice {
     /// the disk has no such block.
     pub fn getblk(self: &Arc<Self>, block: FsBlock) -> Result<Buffer> {
         let (index, i) = self.locate(block)?;
-        let page = self.mapping.grab_page(index, self.block_bits())?;
+        let page = self.mapping.grab_page(index, self.block_bits(), Why::Write)?;
         let head = &page.heads()[i];
         if !head.has(head::UPTODATE) {
             if !head.map(block) {

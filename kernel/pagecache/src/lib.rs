@@ -70,6 +70,7 @@ mod reclaim;
 pub mod stats;
 pub mod trace;
 mod tree;
+mod workingset;
 mod write;
 mod writepages;
 
@@ -97,6 +98,7 @@ pub use readahead::{FileRa, Pattern};
 pub use reclaim::{
     alloc_page, drop_caches, reclaim, set_pressure_hook, set_shrinker, start_kswapd, stop_kswapd,
 };
+pub use workingset::remember_evictions;
 pub use write::{
     Zeroing, block_truncate_page, block_write_begin, block_write_end, block_zero_begin, block_zero_range,
     generic_perform_write, set_fatal_signal_hook,

@@ -8,6 +8,8 @@
 //!      tail of the list  ^                      | tail, when it is the longer of the two
 //!                        +----------------------+
 //! ```
+//! A page that reclaim has freed and that is read again soon comes to the active list at once: `workingset.rs`.
+//!
 //! A page that is read or written once passes through the inactive list and is freed at its end: a file
 //! read from front to back does not push out what is used all the time. Who uses a page sets a bit of it
 //! and nothing else ([`Page::mark_accessed`]); only reclaim looks at the bits and moves pages.

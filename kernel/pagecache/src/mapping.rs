@@ -29,7 +29,7 @@ use crate::mapped::Mapped;
 use crate::page::{self, LockedPage, Page};
 use crate::readahead::FileRa;
 use crate::tree::{Tag, Tree};
-use crate::{lru, reclaim, stats, trace};
+use crate::{lru, reclaim, stats, trace, workingset};
 
 /// Pages looked up under one hold of the tree lock.
 pub(crate) const BATCH: usize = 32;
@@ -38,6 +38,15 @@ const STRIDE: usize = 32;
 
 /// A handful of pages in ascending order.
 pub(crate) type Batch = ArrayVec<Arc<Page>, BATCH>;
+
+/// What a page is made for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Why {
+    /// Its bytes come from the disk.
+    Read,
+    /// They come from who makes it.
+    Write,
+}
 
 /// The cached pages of one file; see the module.
 pub struct AddressSpace {
@@ -52,6 +61,8 @@ pub struct AddressSpace {
     metadata: bool,
     /// Its data go through a journal: no write call may pass `write_begin` over.
     journals_data: AtomicBool,
+    /// Its number for who remembers pages that reclaim took (workingset.rs).
+    number: AtomicU64,
     /// Whose pages these are, for traces: [`AddressSpace::set_host`].
     host: [AtomicU64; 2],
     mapped: Mapped,
@@ -78,6 +89,7 @@ impl AddressSpace {
             ra: FileRa::new(),
             metadata,
             journals_data: AtomicBool::new(false),
+            number: AtomicU64::new(workingset::new_file()),
             host: [const { AtomicU64::new(0) }; 2],
             mapped: Mapped::new(),
             weak: weak.clone(),
@@ -178,19 +190,19 @@ impl AddressSpace {
 
     /// The page locked; made, with nothing in it, when it is not cached. ENOMEM.
     #[inline]
-    pub(crate) fn grab_page(&self, index: PageIndex, block_bits: u32) -> Result<LockedPage> {
+    pub(crate) fn grab_page(&self, index: PageIndex, block_bits: u32, why: Why) -> Result<LockedPage> {
         loop {
             if let Some(page) = self.find_lock_page(index) {
                 return Ok(page);
             }
-            if let Some(page) = self.add_page(index, block_bits)? {
+            if let Some(page) = self.add_page(index, block_bits, why)? {
                 return Ok(page);
             }
         }
     }
 
     /// Puts a fresh locked page in; None when another thread was faster. ENOMEM.
-    pub(crate) fn add_page(&self, index: PageIndex, block_bits: u32) -> Result<Option<LockedPage>> {
+    pub(crate) fn add_page(&self, index: PageIndex, block_bits: u32, why: Why) -> Result<Option<LockedPage>> {
         let frame = reclaim::alloc_page()?;
         let page = Page::new_locked(frame, index, block_bits, self.metadata, self.weak.clone())?;
         let mut tree = self.tree.lock();
@@ -202,7 +214,11 @@ impl AddressSpace {
         stats::page_added();
         trace::add(self, page.page());
         drop(tree);
-        lru::add(page.page(), lru::List::Inactive);
+        let list = match why {
+            Why::Write => lru::List::Inactive,
+            Why::Read => workingset::list_for(self.number.load(Ordering::Relaxed), index.0),
+        };
+        lru::add(page.page(), list);
         Ok(Some(page))
     }
 
@@ -380,6 +396,7 @@ impl AddressSpace {
     pub fn truncate_pagecache(&self, from: u64) {
         // Before any page goes.
         self.forget_places();
+        self.number.store(workingset::new_file(), Ordering::Relaxed);
         let whole = from.div_ceil(PAGE_SIZE as u64);
         self.unmap_from(whole);
         // The closure never fails.
@@ -458,6 +475,15 @@ impl AddressSpace {
                 self.remove_unused(&page);
             }
         }
+    }
+
+    /// Reclaim takes a page out, as [`AddressSpace::remove_unused`] does; it is remembered.
+    pub(crate) fn evict(&self, page: &Arc<Page>) -> bool {
+        let gone = self.remove_unused(page);
+        if gone {
+            workingset::evicted(self.number.load(Ordering::Relaxed), page.index().0);
+        }
+        gone
     }
 
     /// Takes a page out if it is clean, free, and in use by nobody but the tree and the caller, who has one

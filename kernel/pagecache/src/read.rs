@@ -23,7 +23,7 @@ use block::BioFlags;
 use crate::head;
 use crate::inline;
 use crate::io::{BioBuilder, Then};
-use crate::mapping::{AddressSpace, BATCH, Batch, page_range};
+use crate::mapping::{AddressSpace, BATCH, Batch, Why, page_range};
 use crate::ops::{AddressSpaceOperations, Extent, ExtentKind, MapMode};
 use crate::page::{self, LockedPage, Page};
 use crate::readahead::{self, FileRa, Pattern, Window};
@@ -303,7 +303,7 @@ pub(crate) fn read_pages(
             there = mapping.first_from(index + 1, end - 1);
             continue;
         }
-        match mapping.add_page(PageIndex(index), ops.block_bits()) {
+        match mapping.add_page(PageIndex(index), ops.block_bits(), Why::Read) {
             Ok(Some(page)) => {
                 if window.mark == Some(index) {
                     page.state().fetch_or(page::READAHEAD, Ordering::AcqRel);

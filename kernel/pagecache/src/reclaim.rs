@@ -24,6 +24,7 @@ use sync::{Once, WaitQueue, thread};
 use crate::lru::{self, List};
 use crate::page::{self, Page};
 use crate::stats::{self, Count};
+use crate::workingset;
 
 /// Below so many free frames (2 MiB) who allocates works himself.
 const MIN: usize = 512;
@@ -254,12 +255,13 @@ fn shrink_page(page: &Arc<Page>) -> bool {
     if state & page::USED_AGAIN != 0 || is_shared(page) {
         page.state().fetch_and(!(page::USED_AGAIN | page::REFERENCED), Ordering::Relaxed);
         stats::count(Count::Activate, 1);
+        workingset::age();
         lru::add(page, List::Active);
         return false;
     }
     if state & (page::DIRTY | page::WRITEBACK) != 0 {
         page.state().fetch_or(page::RECLAIM, Ordering::AcqRel);
-    } else if page.mapping().is_some_and(|mapping| mapping.remove_unused(page)) {
+    } else if page.mapping().is_some_and(|mapping| mapping.evict(page)) {
         return true;
     }
     lru::add(page, List::Inactive);

@@ -39,9 +39,13 @@ pub enum Count {
     AllocStall,
     /// pageoutrun: how often kswapd worked.
     KswapdRounds,
+    /// workingset_refault_file: pages read in that reclaim had freed not long ago.
+    RefaultFile,
+    /// workingset_activate_file: those of them that became active at once.
+    ActivateFile,
 }
 
-static COUNTS: [AtomicUsize; 9] = [const { AtomicUsize::new(0) }; 9];
+static COUNTS: [AtomicUsize; 11] = [const { AtomicUsize::new(0) }; 11];
 
 /// One of reclaim's counters.
 pub fn counted(which: Count) -> usize {

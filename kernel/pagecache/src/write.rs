@@ -36,7 +36,7 @@ use sync::Once;
 
 use crate::head::{self, BufferHead};
 use crate::io::{BioBuilder, Then};
-use crate::mapping::AddressSpace;
+use crate::mapping::{AddressSpace, Why};
 use crate::ops::{AddressSpaceOperations, ExtentKind, MapMode};
 use crate::page::LockedPage;
 
@@ -161,7 +161,7 @@ pub fn block_write_begin(
     rest: usize,
 ) -> Result<LockedPage> {
     let bits = ops.block_bits();
-    let page = mapping.grab_page(PageIndex::of(pos), bits)?;
+    let page = mapping.grab_page(PageIndex::of(pos), bits, Why::Write)?;
     // Below the page size, so it fits.
     let from = (pos % PAGE_SIZE as u64) as usize;
     let to = from + len.min(PAGE_SIZE - from);
@@ -417,7 +417,7 @@ pub fn block_zero_begin(
     // Both at most the page size, so they fit.
     let offset = (from % PAGE_SIZE as u64) as usize;
     let end = offset + (to - from).min((PAGE_SIZE - offset) as u64) as usize;
-    let page = mapping.grab_page(PageIndex::of(from), bits)?;
+    let page = mapping.grab_page(PageIndex::of(from), bits, Why::Write)?;
     let head = &page.heads()[offset >> bits];
     if head.state() & (head::MAPPED | head::DELAY) == 0 {
         match ops.map(FileBlock(from >> bits), 1, MapMode::Read)?.kind {

@@ -290,6 +290,10 @@ pub struct ReclaimStat {
     pub stalls: u64,
     /// Made active.
     pub activated: u64,
+    /// Pages read in that had been freed not long ago.
+    pub refaulted: u64,
+    /// Those of them that became active.
+    pub refaulted_active: u64,
     /// Made inactive.
     pub deactivated: u64,
     /// Inactive ones that kswapd looked at.

@@ -67,6 +67,7 @@ fn write_and_read(bdi: &std::sync::Arc<Bdi>, driver: &TestDisk, number: u64) {
 fn memory() -> MutexGuard<'static, ()> {
     let alone = ALONE.lock().unwrap_or_else(|e| e.into_inner());
     base::frame::set_source(&SOURCE);
+    pagecache::remember_evictions(FRAMES).unwrap();
     writeback::set_memory(FRAMES);
     pagecache::drop_caches();
     alone
@@ -106,6 +107,40 @@ fn what_is_used_again_outlives_a_stream() {
         (0..3).for_each(|_| (i..i + 50).for_each(|page| drop(next.read(page * 4096, 100).unwrap())));
     }
     assert!(hot.mapping().nrpages() < 100, "{} pages", hot.mapping().nrpages());
+}
+
+#[test]
+fn a_set_that_the_inactive_list_is_too_short_for_pushes_out_what_was_used_once_upon_a_time() {
+    const SET: u64 = 650;
+    let _memory = memory();
+    let ((_a, disk_a), (_b, disk_b)) = (disk(2), disk(1));
+    let (bdi, bdi_of_set) = (Bdi::new(&disk_a), Bdi::new(&disk_b));
+    let (old, stream, set) = (File::new(&bdi, 0), File::new(&bdi, 1), File::new(&bdi_of_set, 0));
+    fill(&set, SET);
+    fill(&stream, 4000);
+    // Half of what there is room for is used often, and then never again.
+    fill(&old, 500);
+    (0..3).for_each(|_| read_all(&old, 500));
+    read_all(&stream, 1000);
+    assert_eq!(old.mapping().nrpages(), 500);
+    let mut next = 0;
+    let mut round = || {
+        let before = disk_b.disk().stats().read.sectors / 8;
+        for page in 0..SET {
+            assert_eq!(set.read(page * 4096, 1), Ok(vec![letter(page)]));
+            if page % 10 == 0 {
+                stream.read(next % 4000 * 4096, 1).unwrap();
+                next += 1;
+            }
+        }
+        disk_b.disk().stats().read.sectors / 8 - before
+    };
+    let rounds: Vec<_> = (0..12).map(|_| round()).collect();
+    // It settles, but for what a page of the stream costs.
+    assert!(rounds[6..].iter().sum::<u64>() < SET / 2, "pages read in each round: {rounds:?}");
+    assert!(old.mapping().nrpages() < 500);
+    let refaults = stats::counted(Count::RefaultFile);
+    assert!(refaults > 0 && stats::counted(Count::ActivateFile) > 0, "{refaults}");
 }
 
 #[test]

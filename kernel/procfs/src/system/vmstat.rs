@@ -18,7 +18,7 @@ pub(crate) fn vmstat(fs: &ProcFs, text: &mut Text) {
     }
 }
 
-fn lines(m: &Memory, vm: &VmStat) -> [(&'static str, u64); 52] {
+fn lines(m: &Memory, vm: &VmStat) -> [(&'static str, u64); 54] {
     let reclaim = &vm.reclaim;
     let pages = |bytes: u64| bytes / PAGE_SIZE as u64;
     let file = pages(m.buffers.saturating_add(m.cached));
@@ -47,6 +47,8 @@ fn lines(m: &Memory, vm: &VmStat) -> [(&'static str, u64); 52] {
         ("nr_writeback", pages(m.writeback)),
         ("nr_writeback_temp", 0),
         ("nr_shmem", pages(m.shmem)),
+        ("workingset_refault_file", reclaim.refaulted),
+        ("workingset_activate_file", reclaim.refaulted_active),
         ("nr_vmscan_write", 0),
         ("nr_dirtied", vm.dirtied),
         ("nr_written", vm.written),

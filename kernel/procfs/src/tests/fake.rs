@@ -106,7 +106,13 @@ impl ProcSource for FakeSource {
             sectors_out: 36,
             minor_faults: 20,
             major_faults: 3,
-            reclaim: ReclaimStat { activated: 40, stolen_by_kswapd: 41, ..ReclaimStat::default() },
+            reclaim: ReclaimStat {
+                activated: 40,
+                refaulted: 42,
+                refaulted_active: 43,
+                stolen_by_kswapd: 41,
+                ..ReclaimStat::default()
+            },
             drop_pagecache: 1,
             drop_slab: 2,
         }

@@ -109,6 +109,8 @@ fn vmstat() {
         "nr_file_pages 20480",
         "nr_dirty 1280",
         "nr_writeback 1",
+        "workingset_refault_file 42",
+        "workingset_activate_file 43",
         "nr_dirtied 11",
         "nr_written 12",
         "nr_kernel_stack 64",
