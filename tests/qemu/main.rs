@@ -8,6 +8,7 @@ mod busybox;
 mod corners;
 mod crash;
 mod crowd;
+mod diff;
 mod direct;
 mod disk_events;
 mod disks;
@@ -52,6 +53,7 @@ fn main() {
         accounting::trials(),
         selftest::trials(),
         programs::trials(),
+        diff::trials(),
         direct::trials(),
         pipes::trials(),
         power::trials(),

@@ -218,7 +218,8 @@ impl<'a> IovIter<'a> {
     }
 
     /// Whether what is left begins, in each segment, at an address with none of the bits of `address`
-    /// and has a length with none of the bits of `length` (`iov_iter_is_aligned`).
+    /// and has a length with none of the bits of `length` (`iov_iter_is_aligned`). Where the kernel's memory
+    /// lies is the kernel's affair.
     pub fn is_aligned(&self, address: u64, length: usize) -> bool {
         let aligned = |s: IoVec| s.base.0 & address == 0 && s.len & length == 0;
         match &self.memory {
@@ -234,7 +235,7 @@ impl<'a> IovIter<'a> {
                     behind || aligned(at)
                 })
             }
-            Memory::Source(_) | Memory::Target(_) => true,
+            Memory::Source(_) | Memory::Target(_) => self.count & length == 0,
         }
     }
 

@@ -36,6 +36,10 @@ impl FileOperations for Memory {
         true
     }
 
+    fn has_write_iter(&self) -> bool {
+        *self != Memory::Full
+    }
+
     fn read_iter(&self, _file: &File, _iocb: &mut Kiocb, to: &mut IovIter<'_>) -> Result<usize> {
         if *self == Memory::Null {
             return Ok(0);

@@ -72,10 +72,13 @@ impl RegularFile {
     /// A write with flags that few have: kept out of the way of those that have none.
     #[cold]
     fn write_rarely(&self, file: &File, iocb: &mut Kiocb, from: &mut IovIter<'_>) -> Result<usize> {
-        match goes_around(iocb.flags, from) {
-            true => self.write_direct(file, iocb, from),
-            false => self.write_cached(file, iocb, from),
+        if goes_around(iocb.flags, from) {
+            return self.write_direct(file, iocb, from);
         }
+        if iocb.flags.contains(KiocbFlags::DIRECT) && iocb.pos < iocb.fsize_limit {
+            self.inode.check_direct_write(iocb.pos, from.count())?;
+        }
+        self.write_cached(file, iocb, from)
     }
 
     /// Whether all writes are durable, by `chattr +S` or the mount.
@@ -118,7 +121,8 @@ impl WriteSync {
     }
 }
 
-/// Whether a call goes around the cache. The kernel's own memory (sendfile) does not.
+/// Whether a call goes around the cache. The kernel's own memory (sendfile) does not, though it is refused where the
+/// program's would be ([`Node::check_direct_read`]).
 #[inline]
 fn goes_around(flags: KiocbFlags, iter: &IovIter<'_>) -> bool {
     flags.contains(KiocbFlags::DIRECT) && iter.is_user()
@@ -149,6 +153,9 @@ impl FileOperations for RegularFile {
         if goes_around(iocb.flags, to) {
             return self.read_direct(file, iocb, to);
         }
+        if iocb.flags.contains(KiocbFlags::DIRECT) {
+            self.inode.check_direct_read(iocb.pos, to.count())?;
+        }
         self.read_cached(file, iocb, to)
     }
 
@@ -160,6 +167,8 @@ impl FileOperations for RegularFile {
         sink: &mut SpliceSink<'_>,
     ) -> Result<usize> {
         if iocb.flags.contains(KiocbFlags::DIRECT) {
+            // As a whole: a part of it that is aligned is not read first.
+            self.inode.check_direct_read(iocb.pos, len)?;
             return vfs::pipe::copy_splice_read(self, file, iocb, len, sink);
         }
         let node: &Node = &self.inode;

@@ -253,6 +253,8 @@ impl DirectIo<'_> {
                 Ok(0) => break,
                 Ok(n) => bytes += n,
                 Err(error) => {
+                    // Nothing was sent of what is not aligned; holes before it do not make it a short call.
+                    bytes = if self.aligned { bytes } else { 0 };
                     status = Err(error);
                     break;
                 }

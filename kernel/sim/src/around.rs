@@ -5,6 +5,8 @@ use std::sync::Arc;
 use base::user::FakeUser;
 use base::{Errno, IovIter, Result, UserAddr};
 use sync::{SpinLock, WaitQueue};
+use vfs::copy_range::{Spot, copy_file_range};
+use vfs::read_write::{Io, IoAccounting};
 use vfs::{File, Kiocb, KiocbFlags};
 
 /// Where the program's bytes are.
@@ -40,6 +42,13 @@ pub fn read_direct(file: &File, pos: u64, len: usize) -> Result<Vec<u8>> {
     let mut to = IovIter::user(&user, UserAddr(BASE), len);
     let done = file.ops().read_iter(file, &mut direct(pos), &mut to)?;
     Ok(user.get(BASE, done))
+}
+
+/// copy_file_range(2) between two open files, from a place to a place.
+pub fn copy_range(from: (&File, i64), to: (&File, i64), len: usize) -> Result<usize> {
+    let (user, account) = (FakeUser::new(BASE, 1), IoAccounting::new());
+    let io = Io { memory: &user, account: &account, fsize_limit: u64::MAX, capable: true };
+    copy_file_range(&io, Spot { file: from.0, pos: from.1 }, Spot { file: to.0, pos: to.1 }, len)
 }
 
 /// A direct transfer that nobody waits for yet.

@@ -48,7 +48,7 @@ mod tools;
 mod tracer;
 mod tree;
 
-pub use around::{Started, read_direct, write_direct};
+pub use around::{Started, copy_range, read_direct, write_direct};
 pub use clock::set_time;
 pub use faults::{Fault, FaultDisk};
 pub use file_disk::FileDisk;

@@ -1,7 +1,7 @@
 //! O_DIRECT on files: around the cache and coherent with it, on every kind of blocks.
 
 use base::Errno;
-use sim::{Image, Machine, Started, read_all, read_direct, write_all, write_direct};
+use sim::{Image, Machine, Started, copy_range, read_all, read_direct, write_all, write_direct};
 use vfs::{KiocbFlags, OpenFlags};
 
 const BLOCKS: [&[&str]; 3] = [&["-b", "1024"], &["-b", "4096"], &["-b", "1024", "-O", "^extents,^64bit"]];
@@ -59,6 +59,37 @@ fn alignment() {
         assert_eq!(read_direct(&file, 9728, 512).unwrap(), pattern(10_000, 2)[9728..]);
         assert_eq!(write_direct(&file, &[], 77), Ok(0));
         assert_eq!(read_all(&file).unwrap(), pattern(10_000, 2));
+    });
+}
+
+#[test]
+fn an_unaligned_read_of_a_hole_and_data_is_refused_as_a_whole() {
+    on_each(|m| {
+        let file = open(m, "/f");
+        m.truncate("/f", 20_000).unwrap();
+        assert_eq!(read_direct(&file, 3, 10_000).unwrap(), vec![0; 10_000]);
+        write_all(&file, &[7; 4096], 8192).unwrap();
+        assert_eq!(read_direct(&file, 3, 10_000), Err(Errno::EINVAL));
+        assert_eq!(read_direct(&file, 3, 8000).unwrap(), vec![0; 8000]);
+    });
+}
+
+/// sendfile, copy_file_range and splice are refused what the program's own memory would be.
+#[test]
+fn the_kernels_copies_are_aligned_too() {
+    on_each(|m| {
+        let (file, cached) =
+            (open(m, "/f"), m.open("/g", OpenFlags::RDWR | OpenFlags::CREAT, 0o600).unwrap());
+        write_all(&cached, &pattern(12_000, 3), 0).unwrap();
+        m.truncate("/f", 50_000).unwrap();
+        let io = |at, len| copy_range((&cached, at), (&file, 4096), len);
+        assert_eq!(io(0, 100), Err(Errno::EINVAL));
+        assert_eq!(io(100, 512), Err(Errno::EINVAL));
+        assert_eq!(io(512, 1024), Ok(1024));
+        assert_eq!(copy_range((&file, 4096), (&cached, 0), 100), Err(Errno::EINVAL));
+        assert_eq!(copy_range((&file, 20_001), (&cached, 20_000), 100), Ok(100));
+        assert_eq!(copy_range((&file, 4096), (&cached, 30_000), 1024), Ok(1024));
+        assert_eq!(read_all(&cached).unwrap()[30_000..], pattern(12_000, 3)[512..1536]);
     });
 }
 

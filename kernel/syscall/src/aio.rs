@@ -140,12 +140,12 @@ fn mask(cx: &Cx<'_>, set: u64, size: u64) -> Result<Option<SigSet>> {
     abi::get(cx.memory(), UserAddr(set)).map(|set| Some(SigSet(set)))
 }
 
-/// In nanoseconds; what is in the past is now.
+/// In nanoseconds. What is below 0 is no timeout at all, as Linux's sum of it and the time of day overflows.
 fn timeout(cx: &Cx<'_>, args: Args) -> Result<Option<u64>> {
     let Some(at) = args.optional_addr(4) else { return Ok(None) };
     let KernelTimespec { tv_sec, tv_nsec } = abi::get(cx.memory(), at)?;
     let ns = i128::from(tv_sec) * 1_000_000_000 + i128::from(tv_nsec);
-    Ok(Some(u64::try_from(ns.max(0)).unwrap_or(u64::MAX)))
+    Ok((ns >= 0).then(|| u64::try_from(ns).unwrap_or(u64::MAX)))
 }
 
 fn get_events(cx: &Cx<'_>, args: Args, timeout: Option<u64>) -> Result<u64> {

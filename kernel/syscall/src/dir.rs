@@ -73,6 +73,8 @@ pub fn renameat2(cx: &mut Cx<'_>, args: Args) -> Result<u64> {
 }
 
 fn rename(cx: &Cx<'_>, args: Args, flags: u32) -> Result<u64> {
+    // Before a path is looked at.
+    namei::check_rename_flags(flags)?;
     let old = UserPath::get(cx, args.int(0), args.addr(1))?;
     let new = UserPath::get(cx, args.int(2), args.addr(3))?;
     namei::rename(&old.at(), old.bytes(), &new.at(), new.bytes(), flags).map(|()| 0)

@@ -1,7 +1,7 @@
 //! Calls on a descriptor that move no data: dup(2), fcntl(2), ioctl(2), lseek(2), posix_fadvise(2).
 
 use base::{Errno, Result};
-use vfs::{Caller, FMode, OpenFlags};
+use vfs::{Caller, FMode, FileType, OpenFlags};
 
 use crate::abi::{self, Flock};
 use crate::args::Args;
@@ -66,7 +66,13 @@ const F_UNLCK: i16 = 2;
 /// conflict within a process; they are refused rather than granted to everybody.
 fn record_lock(cx: &Cx<'_>, file: &vfs::File, args: Args) -> Result<u64> {
     let mut lock: Flock = abi::get(cx.memory(), args.addr(2))?;
-    check_range(&lock)?;
+    check_range(&lock, |whence| match whence {
+        0 => Ok(0),
+        // Neither passes the largest signed number.
+        1 => Ok(file.lock_pos().get() as i64),
+        2 => Ok(file.inode().size() as i64),
+        _ => Err(Errno::EINVAL),
+    })?;
     if args.uint(1) == F_GETLK {
         if !matches!(lock.l_type, F_RDLCK | F_WRLCK) {
             return Err(Errno::EINVAL);
@@ -83,15 +89,18 @@ fn record_lock(cx: &Cx<'_>, file: &vfs::File, args: Args) -> Result<u64> {
     }
 }
 
-/// A range from SEEK_SET that starts or ends below 0 is EINVAL, one past the largest file EOVERFLOW.
-fn check_range(lock: &Flock) -> Result<()> {
-    match lock.l_whence {
-        0 => {}
-        1 | 2 => return Ok(()),
-        _ => return Err(Errno::EINVAL),
+/// Where a range begins and that it ends (`flock_to_posix_lock`): `from` is what SEEK_CUR and SEEK_END count
+/// from. Below 0 is EINVAL, past the largest number EOVERFLOW.
+fn check_range(lock: &Flock, from: impl FnOnce(i16) -> Result<i64>) -> Result<()> {
+    let start = from(lock.l_whence)?.checked_add(lock.l_start);
+    let start = start.ok_or(if lock.l_start > 0 { Errno::EOVERFLOW } else { Errno::EINVAL })?;
+    if start < 0 || (lock.l_len < 0 && start.checked_add(lock.l_len).is_none_or(|first| first < 0)) {
+        return Err(Errno::EINVAL);
     }
-    let end = lock.l_start.checked_add(lock.l_len).ok_or(Errno::EOVERFLOW)?;
-    if lock.l_start < 0 || end < 0 { Err(Errno::EINVAL) } else { Ok(()) }
+    if lock.l_len > 0 && lock.l_len - 1 > i64::MAX - start {
+        return Err(Errno::EOVERFLOW);
+    }
+    Ok(())
 }
 
 const FIOCLEX: u32 = 0x5451;
@@ -99,6 +108,7 @@ const FIONCLEX: u32 = 0x5450;
 const FIONBIO: u32 = 0x5421;
 const FS_IOC_FIEMAP: u32 = 0xc020_660b;
 const FIGETBSZ: u32 = 2;
+const FIONREAD: u32 = 0x541b;
 
 /// ioctl(2): the commands that belong to any descriptor; the rest is the file's.
 pub fn ioctl(cx: &mut Cx<'_>, args: Args) -> Result<u64> {
@@ -126,6 +136,11 @@ pub fn ioctl(cx: &mut Cx<'_>, args: Args) -> Result<u64> {
 fn generic_ioctl(file: &vfs::File, cmd: u32, arg: u64, caller: &Caller<'_>) -> Result<u64> {
     match cmd {
         FS_IOC_FIEMAP => Err(Errno::EOPNOTSUPP),
+        // What is left to be read, as an int, whatever that makes of it.
+        FIONREAD if file.inode().file_type() == FileType::Regular => {
+            let left = file.inode().size().wrapping_sub(file.lock_pos().get());
+            caller.put(arg, &(left as i32).to_ne_bytes())
+        }
         FIGETBSZ => caller.put(arg, &file.inode().attr().blksize.to_ne_bytes()),
         _ => Err(Errno::ENOTTY),
     }
@@ -159,11 +174,21 @@ mod tests {
 
     #[test]
     fn lock_ranges_are_checked() {
-        assert_eq!(check_range(&lock(0, 0, 0)), Ok(()));
-        assert_eq!(check_range(&lock(0, 10, -10)), Ok(()));
-        assert_eq!(check_range(&lock(0, 10, -11)), Err(Errno::EINVAL));
-        assert_eq!(check_range(&lock(0, -1, 5)), Err(Errno::EINVAL));
-        assert_eq!(check_range(&lock(0, i64::MAX, 1)), Err(Errno::EOVERFLOW));
-        assert_eq!(check_range(&lock(3, 0, 0)), Err(Errno::EINVAL));
+        let check = |whence, start, len| {
+            check_range(&lock(whence, start, len), |whence| match whence {
+                0 => Ok(0),
+                1 => Ok(100),
+                _ => Err(Errno::EINVAL),
+            })
+        };
+        assert_eq!((check(0, 0, 0), check(0, 10, -10)), (Ok(()), Ok(())));
+        assert_eq!((check(0, 10, -11), check(0, -1, 5)), (Err(Errno::EINVAL), Err(Errno::EINVAL)));
+        assert_eq!((check(0, i64::MAX, 1), check(0, i64::MAX, 2)), (Ok(()), Err(Errno::EOVERFLOW)));
+        assert_eq!((check(1, -100, 0), check(1, -101, 0)), (Ok(()), Err(Errno::EINVAL)));
+        assert_eq!(
+            (check(1, i64::MIN, 0), check(1, i64::MAX, 0)),
+            (Err(Errno::EINVAL), Err(Errno::EOVERFLOW))
+        );
+        assert_eq!(check(3, 0, 0), Err(Errno::EINVAL));
     }
 }

@@ -53,9 +53,9 @@ pub fn madvise(cx: &mut Cx<'_>, args: Args) -> Result<u64> {
 
 /// mincore(2): a byte per page.
 pub fn mincore(cx: &mut Cx<'_>, args: Args) -> Result<u64> {
-    let present = cx.process.mm().mincore(args.addr(0), args.ulong(1))?;
+    let (present, end) = cx.process.mm().mincore(args.addr(0), args.ulong(1))?;
     cx.memory().write_all(args.addr(2), &present)?;
-    Ok(0)
+    end.map(|()| 0)
 }
 
 /// msync(2).

@@ -23,9 +23,9 @@ pub fn pread64(cx: &mut Cx<'_>, args: Args) -> Result<u64> {
     Ok(read_write::pread(&cx.io(), &file, args.addr(1), args.size(2), pos)? as u64)
 }
 
-/// The iovec array of a vectored call.
+/// The iovec array of a vectored call. Its length is an `unsigned long` that Linux cuts to an `unsigned int`.
 pub(crate) fn user_vec(args: Args) -> UserVec {
-    UserVec { base: args.addr(1), len: args.size(2) }
+    UserVec { base: args.addr(1), len: args.uint(2) as usize }
 }
 
 /// readv(2).

@@ -62,11 +62,15 @@ const STATX_BTIME: u32 = 0x800;
 const STATX_MNT_ID: u32 = 0x1000;
 const STATX_DIOALIGN: u32 = 0x2000;
 const STATX_RESERVED: u32 = 0x8000_0000;
+const STATX_ATTR_AUTOMOUNT: u64 = 0x1000;
 const STATX_ATTR_MOUNT_ROOT: u64 = 0x2000;
+const STATX_ATTR_DAX: u64 = 0x20_0000;
+/// What every file system's files are known to have or not: nothing here is mounted by itself or has no cache.
+const STATX_ATTR_KNOWN: u64 = STATX_ATTR_AUTOMOUNT | STATX_ATTR_MOUNT_ROOT | STATX_ATTR_DAX;
 const AT_STATX_SYNC_TYPE: u32 = 0x6000;
 
-/// statx(2). What is asked for is a hint: all that is known is told, but for the alignment of direct I/O, as in
-/// Linux.
+/// statx(2). What is asked for is a hint: all that is known is told, but for the time of birth and the alignment of
+/// direct I/O, as in Linux.
 pub fn statx(cx: &mut Cx<'_>, args: Args) -> Result<u64> {
     let (flags, mask) = (args.uint(2), args.uint(3));
     let known = AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT | AT_EMPTY_PATH | AT_STATX_SYNC_TYPE;
@@ -83,8 +87,9 @@ fn kernel_statx(place: &Path, asked: u32) -> Result<abi::Statx> {
     let DevId { major, minor } = dev;
     let is_root = place.same(&place.mount.root());
     let dio = if asked & STATX_DIOALIGN != 0 { place.inode()?.dio_align() } else { None };
+    let btime = attr.btime.filter(|_| asked & STATX_BTIME != 0);
     let told = |is: bool, bit: u32| if is { bit } else { 0 };
-    let more = told(attr.btime.is_some(), STATX_BTIME) | told(dio.is_some(), STATX_DIOALIGN);
+    let more = told(btime.is_some(), STATX_BTIME) | told(dio.is_some(), STATX_DIOALIGN);
     let dio = dio.unwrap_or_default();
     Ok(abi::Statx {
         stx_mask: STATX_BASIC_STATS | STATX_MNT_ID | more,
@@ -98,9 +103,9 @@ fn kernel_statx(place: &Path, asked: u32) -> Result<abi::Statx> {
         stx_ino: attr.ino.0,
         stx_size: attr.size,
         stx_blocks: attr.blocks,
-        stx_attributes_mask: attr.attributes_mask | STATX_ATTR_MOUNT_ROOT,
+        stx_attributes_mask: attr.attributes_mask | STATX_ATTR_KNOWN,
         stx_atime: attr.atime.into(),
-        stx_btime: attr.btime.unwrap_or_default().into(),
+        stx_btime: btime.unwrap_or_default().into(),
         stx_ctime: attr.ctime.into(),
         stx_mtime: attr.mtime.into(),
         stx_rdev_major: attr.rdev.major,

@@ -72,11 +72,12 @@ pub fn sendfile(cx: &mut Cx<'_>, args: Args) -> Result<u64> {
     let offset = match args.optional_addr(2) {
         Some(at) => {
             let offset: i64 = abi::get(cx.memory(), at)?;
-            Some(u64::try_from(offset).map_err(|_| Errno::EINVAL)?)
+            Some(offset)
         }
         None => None,
     };
     let from = cx.process.files().get_io(args.int(1))?;
+    let offset = offset.map(u64::try_from).transpose().map_err(|_| Errno::EINVAL)?;
     let to = cx.process.files().get_io(args.int(0))?;
     let done = read_write::sendfile(&cx.io(), &to, &from, offset, args.size(3));
     if let (Some(at), Ok((_, after))) = (args.optional_addr(2), &done) {

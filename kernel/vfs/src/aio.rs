@@ -94,6 +94,9 @@ pub fn start_read(io: &Io<'_>, file: &Arc<File>, request: &Request, end: IoEnd) 
 pub fn start_write(io: &Io<'_>, file: &Arc<File>, request: &Request, end: IoEnd) -> Result<()> {
     let flags = rw_flags(file, request.rwf)?;
     check_mode(file, FMode::WRITE, FMode::CAN_WRITE)?;
+    if !file.ops().has_write_iter() {
+        return Err(Errno::EINVAL);
+    }
     with_memory(io, request.memory, |from| {
         let pos = check_place(file, request.pos, from.count())?;
         let regular = file.mode().contains(FMode::REGULAR);

@@ -17,6 +17,7 @@ use crate::flags::FMode;
 use crate::inode::{Fixed, Inode};
 use crate::mount::Path;
 use crate::namei::permission;
+use crate::pipe;
 use crate::write_count::Writing;
 use crate::xattr;
 
@@ -255,7 +256,7 @@ pub fn fallocate(file: &File, mode: u32, offset: i64, len: i64, fsize_limit: u64
         return Err(Errno::EPERM);
     }
     match inode.file_type() {
-        FileType::Fifo => return Err(Errno::ESPIPE),
+        FileType::Fifo if pipe::of(file).is_some() => return Err(Errno::ESPIPE),
         FileType::Directory => return Err(Errno::EISDIR),
         FileType::Regular | FileType::BlockDevice => {}
         _ => return Err(Errno::ENODEV),

@@ -9,7 +9,7 @@ use crate::file::File;
 use crate::file_ops::KiocbFlags;
 use crate::flags::FMode;
 use crate::inode::{Fixed, same_inode};
-use crate::read_write::{Io, MAX_RW_COUNT, read_for_copy, splice_write};
+use crate::read_write::{Io, MAX_RW_COUNT, check_copy, read_for_copy, splice_write};
 
 /// How much is in the kernel's memory at a time.
 const CHUNK: usize = 16 * base::PAGE_SIZE;
@@ -28,6 +28,7 @@ pub struct Spot<'a> {
 pub fn copy_file_range(io: &Io<'_>, from: Spot<'_>, to: Spot<'_>, len: usize) -> Result<usize> {
     check_files(from.file, to.file)?;
     let (mut read_pos, mut write_pos, len) = check_range(io, from, to, len)?;
+    check_copy(from.file, read_pos, to.file)?;
     let mut chunk = alloc::vec![0; CHUNK.min(len)];
     let mut done = 0;
     while done < len {

@@ -15,7 +15,7 @@ use sync::SpinLock;
 
 use crate::anon;
 use crate::file::File;
-use crate::file_ops::{FileOperations, Kiocb, KiocbFlags};
+use crate::file_ops::{FileOperations, Kiocb, KiocbFlags, Whence};
 use crate::flags::OpenFlags;
 use crate::poll::PollQueue;
 
@@ -98,8 +98,25 @@ impl FileOperations for Opened {
         true
     }
 
+    fn has_write_iter(&self) -> bool {
+        false
+    }
+
+    fn has_splice_read(&self) -> bool {
+        false
+    }
+
     fn seekable(&self) -> bool {
         false
+    }
+
+    fn has_llseek(&self) -> bool {
+        true
+    }
+
+    /// Every seek leads to where it was (`noop_llseek`).
+    fn llseek(&self, _file: &File, pos: u64, _offset: i64, _whence: Whence) -> Result<u64> {
+        Ok(pos)
     }
 
     fn read_iter(&self, _file: &File, iocb: &mut Kiocb, to: &mut IovIter<'_>) -> Result<usize> {

@@ -14,6 +14,7 @@ use pagecache::Pattern;
 use crate::file::File;
 use crate::file_ops::Pages;
 use crate::flags::FMode;
+use crate::pipe;
 
 const NORMAL: u32 = 0;
 const RANDOM: u32 = 1;
@@ -22,10 +23,10 @@ const WILLNEED: u32 = 3;
 const DONTNEED: u32 = 4;
 const LAST: u32 = 5;
 
-/// posix_fadvise(2): `len` 0 means to the end. ESPIPE where there are no positions, EINVAL.
+/// posix_fadvise(2): `len` 0 means to the end. ESPIPE for a pipe, EINVAL.
 pub fn fadvise(file: &File, offset: i64, len: i64, advice: u32) -> Result<()> {
     file.check_open_for_io()?;
-    if !file.ops().seekable() {
+    if pipe::of(file).is_some() {
         return Err(Errno::ESPIPE);
     }
     if len < 0 || advice > LAST {

@@ -82,7 +82,7 @@ impl File {
 
     /// A place in the tree, opened with O_PATH: good for the *at() calls, fstat and fchdir.
     pub fn new_path(path: Path, flags: OpenFlags) -> Result<Arc<File>> {
-        let kept = OpenFlags::PATH | OpenFlags::DIRECTORY | OpenFlags::NOFOLLOW | OpenFlags::CLOEXEC;
+        let kept = OpenFlags::PATH | OpenFlags::DIRECTORY | OpenFlags::NOFOLLOW;
         let inode = path.inode()?.clone();
         Ok(Arc::new(File {
             path,
@@ -108,7 +108,8 @@ impl File {
         };
         mode.set(FMode::CAN_READ, ops.can_read());
         mode.set(FMode::CAN_WRITE, ops.can_write());
-        mode.set(FMode::LSEEK | FMode::PREAD | FMode::PWRITE, ops.seekable());
+        mode.set(FMode::LSEEK, ops.has_llseek());
+        mode.set(FMode::PREAD | FMode::PWRITE, ops.seekable());
         mode.set(FMode::REGULAR, inode.file_type() == FileType::Regular);
         let serialised = matches!(inode.file_type(), FileType::Regular | FileType::Directory);
         mode.set(FMode::ATOMIC_POS, serialised && ops.seekable());

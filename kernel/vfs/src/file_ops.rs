@@ -154,7 +154,22 @@ pub trait FileOperations: Send + Sync {
         false
     }
 
-    /// Whether the file has positions at all: false makes lseek, pread and pwrite ESPIPE, as on a
+    /// Whether io_submit(2) and splice(2) write to it: not where all that Linux has is the `write` of old times.
+    fn has_write_iter(&self) -> bool {
+        self.can_write()
+    }
+
+    /// Whether splice(2) and sendfile(2) read from it.
+    fn has_splice_read(&self) -> bool {
+        self.can_read()
+    }
+
+    /// Whether lseek(2) is allowed: an eventfd allows it, though it leads nowhere.
+    fn has_llseek(&self) -> bool {
+        self.seekable()
+    }
+
+    /// Whether the file has positions at all: false makes pread and pwrite ESPIPE, and lseek, as on a
     /// terminal.
     fn seekable(&self) -> bool {
         true

@@ -71,8 +71,11 @@ impl OpenFlags {
         OpenFlags::APPEND.union(OpenFlags::NONBLOCK).union(OpenFlags::NOATIME).union(OpenFlags::ASYNC);
 
     /// The flags that are used up by open(2) and that F_GETFL does not tell.
-    pub const ONCE: OpenFlags =
-        OpenFlags::CREAT.union(OpenFlags::EXCL).union(OpenFlags::NOCTTY).union(OpenFlags::TRUNC);
+    pub const ONCE: OpenFlags = OpenFlags::CREAT
+        .union(OpenFlags::EXCL)
+        .union(OpenFlags::NOCTTY)
+        .union(OpenFlags::TRUNC)
+        .union(OpenFlags::CLOEXEC);
 }
 
 bitflags! {

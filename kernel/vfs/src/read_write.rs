@@ -17,7 +17,7 @@
 
 use core::sync::atomic::{AtomicU64, Ordering};
 
-use base::{Errno, IovIter, Result, UserAddr, UserMemory};
+use base::{Errno, IoVec, IovIter, Result, UserAddr, UserMemory};
 
 use crate::attr::FileType;
 use crate::file::File;
@@ -26,6 +26,8 @@ use crate::flags::{FMode, OpenFlags};
 use crate::iovec::Segments;
 use crate::pipe::{self, Wait};
 use crate::trace;
+
+const RWF_HIPRI: u32 = 1;
 
 /// The most one call moves: 2 GiB less a page.
 pub const MAX_RW_COUNT: usize = 0x7fff_f000;
@@ -186,6 +188,9 @@ pub fn pwritev2(io: &Io<'_>, file: &File, vec: UserVec, pos: i64, rwf: u32) -> R
             return Ok((0, pos));
         }
         verify_area(file, pos, segments.total())?;
+        if !file.ops().has_write_iter() {
+            return write_each(io, file, segments.as_slice(), pos, rwf);
+        }
         let mut iocb = write_iocb(io, file, pos);
         iocb.flags |= rw_flags(file, rwf)?;
         let mut from = IovIter::user_vec(io.memory, segments.as_slice());
@@ -193,6 +198,30 @@ pub fn pwritev2(io: &Io<'_>, file: &File, vec: UserVec, pos: i64, rwf: u32) -> R
         io.account.written(&done);
         done.map(|n| (n, iocb.pos))
     })
+}
+
+/// A vectored write to a file that knows `write` alone: part by part, until one is short, and no flag but
+/// RWF_HIPRI (`do_loop_readv_writev`).
+#[cold]
+fn write_each(io: &Io<'_>, file: &File, parts: &[IoVec], pos: u64, rwf: u32) -> Result<(usize, u64)> {
+    if rwf & !RWF_HIPRI != 0 {
+        return Err(Errno::EOPNOTSUPP);
+    }
+    let mut iocb = write_iocb(io, file, pos);
+    let mut done = 0;
+    for part in parts {
+        let step = do_write(file, &mut iocb, &mut IovIter::user(io.memory, part.base, part.len));
+        match step {
+            Ok(n) => done += n,
+            Err(error) if done == 0 => return Err(error),
+            Err(_) => break,
+        }
+        if step != Ok(part.len) {
+            break;
+        }
+    }
+    io.account.written(&Ok(done));
+    Ok((done, iocb.pos))
 }
 
 /// Reads into the kernel's memory, as the loader does. Checks the mode, counts for nobody.
@@ -204,11 +233,11 @@ pub fn kernel_read(file: &File, buf: &mut [u8], pos: u64) -> Result<usize> {
     do_read(file, &mut iocb, &mut IovIter::to_kernel(buf))
 }
 
-/// Writes from the kernel's memory.
+/// Writes from the kernel's memory, through the cache.
 pub fn kernel_write(file: &File, buf: &[u8], pos: u64) -> Result<usize> {
     check_mode(file, FMode::WRITE, FMode::CAN_WRITE)?;
     verify_area(file, pos, buf.len())?;
-    let mut iocb = Kiocb { pos, flags: file.kiocb_flags(), fsize_limit: u64::MAX };
+    let mut iocb = Kiocb { pos, flags: file.kiocb_flags() - KiocbFlags::DIRECT, fsize_limit: u64::MAX };
     do_write(file, &mut iocb, &mut IovIter::from_kernel(buf))
 }
 
@@ -231,12 +260,13 @@ pub fn sendfile(
     if to.kiocb_flags().contains(KiocbFlags::APPEND) {
         return Err(Errno::EINVAL);
     }
-    if from.inode().file_type() == FileType::Directory {
+    if from.inode().file_type() == FileType::Directory || !from.ops().has_splice_read() {
         return Err(Errno::EINVAL);
     }
     let mut pos = offset.unwrap_or_else(|| from.lock_pos().get());
     let count = count.min(MAX_RW_COUNT);
     verify_area(from, pos, count)?;
+    check_copy(from, pos, to)?;
     if let Some(target) = pipe::of(to) {
         // As much as fits, by the page.
         let wait = if to.flags().contains(OpenFlags::NONBLOCK) { Wait::No } else { Wait::Yes };
@@ -267,6 +297,13 @@ pub fn sendfile(
     Ok((done, pos))
 }
 
+/// EINVAL for a copy from the cached page's middle by direct I/O: the pages themselves are what is written.
+pub(crate) fn check_copy(from: &File, pos: u64, to: &File) -> Result<()> {
+    let direct = |file: &File| file.kiocb_flags().contains(KiocbFlags::DIRECT);
+    let by_pages = direct(to) && !direct(from) && pos < from.inode().size();
+    if by_pages { pipe::direct_unit(to).check(pos, 0) } else { Ok(()) }
+}
+
 /// One step of a copy: how many bytes came all the way.
 fn copy_chunk(io: &Io<'_>, to: &File, from: &File, pos: u64, chunk: &mut [u8]) -> Result<usize> {
     let mut read = Kiocb { pos, flags: from.kiocb_flags(), fsize_limit: u64::MAX };
@@ -275,6 +312,9 @@ fn copy_chunk(io: &Io<'_>, to: &File, from: &File, pos: u64, chunk: &mut [u8]) -
     let got = got?;
     if got == 0 {
         return Ok(0);
+    }
+    if !to.ops().has_write_iter() {
+        return Err(Errno::EINVAL);
     }
     let mut position = to.lock_pos();
     let mut iocb = write_iocb(io, to, position.get());
@@ -294,7 +334,7 @@ pub(crate) fn splice_read(
     sink: &mut SpliceSink<'_>,
 ) -> Result<usize> {
     check_mode(file, FMode::READ, FMode::CAN_READ)?;
-    if file.inode().file_type() == FileType::Directory {
+    if file.inode().file_type() == FileType::Directory || !file.ops().has_splice_read() {
         return Err(Errno::EINVAL);
     }
     verify_area(file, *pos, len)?;
@@ -457,12 +497,12 @@ fn at_position(
 /// RWF_* to what the file system is asked for. RWF_HIPRI asks for polling, which changes nothing of
 /// the result. EOPNOTSUPP for flags nobody knows, and for RWF_NOWAIT where a file cannot promise it.
 pub(crate) fn rw_flags(file: &File, rwf: u32) -> Result<KiocbFlags> {
-    const HIPRI: u32 = 1;
     const DSYNC: u32 = 2;
     const SYNC: u32 = 4;
     const NOWAIT: u32 = 8;
     const APPEND: u32 = 16;
-    if rwf & !(HIPRI | DSYNC | SYNC | NOWAIT | APPEND) != 0 || (rwf & NOWAIT != 0 && !file.ops().nowait()) {
+    if rwf & !(RWF_HIPRI | DSYNC | SYNC | NOWAIT | APPEND) != 0 || (rwf & NOWAIT != 0 && !file.ops().nowait())
+    {
         return Err(Errno::EOPNOTSUPP);
     }
     let mut flags = KiocbFlags::empty();

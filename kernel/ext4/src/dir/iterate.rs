@@ -65,7 +65,7 @@ pub(crate) fn iterate(
     pos: &mut u64,
     visit: &mut dyn FnMut(&Visit<'_>) -> bool,
 ) -> Result<()> {
-    if uses_index(dir) || (dir.shape().dir_index && dir.count() == 1) {
+    if positions_are_hashes(dir) {
         let indexed = dir.is_indexed();
         let done = by_hash(dir, cursor, pos, visit);
         if !indexed || !lost_index(dir, &done) {
@@ -77,6 +77,11 @@ pub(crate) fn iterate(
         }
     }
     by_offset(dir, pos, visit)
+}
+
+/// Whether a position says a hash and not a byte (`is_dx_dir`): then it has no end but the largest number.
+pub(crate) fn positions_are_hashes(dir: &impl DirBlocks) -> bool {
+    uses_index(dir) || (dir.shape().dir_index && dir.count() == 1)
 }
 
 fn by_offset(dir: &impl DirBlocks, pos: &mut u64, visit: &mut dyn FnMut(&Visit<'_>) -> bool) -> Result<()> {

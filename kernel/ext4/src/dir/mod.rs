@@ -38,7 +38,7 @@ use crate::disk::dir_view::View;
 use crate::disk::dx::{Index, IndexKind, IndexMut, is_node};
 use hash::Hasher;
 
-pub(crate) use iterate::{Cursor, Visit, iterate};
+pub(crate) use iterate::{Cursor, Visit, iterate, positions_are_hashes};
 
 /// A directory's blocks, as its file system keeps them.
 pub(crate) trait DirBlocks {

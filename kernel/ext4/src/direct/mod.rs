@@ -31,8 +31,8 @@ mod write;
 use alloc::sync::Arc;
 use core::sync::atomic::{AtomicUsize, Ordering};
 
-use base::{Errno, Result};
-use pagecache::MEMORY_ALIGN;
+use base::{Errno, FileBlock, Result};
+use pagecache::{ExtentKind, MEMORY_ALIGN, MapMode, filemap_write_and_wait_range};
 use sync::WaitQueue;
 use vfs::DioAlign;
 
@@ -77,6 +77,36 @@ impl Node {
     /// Whether its data can go around the cache at all (`ext4_should_use_dio`).
     pub(crate) fn can_direct(&self) -> bool {
         !self.is_inline() && !self.mapping().journals_data()
+    }
+
+    /// Whether a direct read into the kernel's memory would be done: EINVAL where place or length is not in whole
+    /// blocks of the device and there is data in the range.
+    pub(crate) fn check_direct_read(&self, pos: u64, count: usize) -> Result<()> {
+        let end = pos.saturating_add(count as u64).min(self.size());
+        if pos >= end || !self.can_direct() || self.in_whole_blocks(pos, count) {
+            return Ok(());
+        }
+        filemap_write_and_wait_range(self.mapping(), self, pos..end)?;
+        let bits = self.fs().geometry().block_bits;
+        let (mut at, last) = (pos >> bits, (end - 1) >> bits);
+        while at <= last {
+            let extent = self.map_blocks(FileBlock(at), last - at + 1, MapMode::Read)?;
+            if matches!(extent.kind, ExtentKind::Mapped { .. }) {
+                return Err(Errno::EINVAL);
+            }
+            at = at.saturating_add(extent.len.max(1));
+        }
+        Ok(())
+    }
+
+    /// The same for a write, which has no holes.
+    pub(crate) fn check_direct_write(&self, pos: u64, count: usize) -> Result<()> {
+        if !self.can_direct() || self.in_whole_blocks(pos, count) { Ok(()) } else { Err(Errno::EINVAL) }
+    }
+
+    fn in_whole_blocks(&self, pos: u64, count: usize) -> bool {
+        // A power of two.
+        (pos | count as u64).is_multiple_of(u64::from(self.fs().device().disk().logical_block_size()))
     }
 
     /// What it must be aligned to; nothing where it goes through the cache.

@@ -4,7 +4,7 @@ use alloc::sync::Arc;
 
 use base::{Ino, Result};
 use sync::Mutex;
-use vfs::{Caller, DirContext, File, FileOperations, FileType};
+use vfs::{Caller, DirContext, File, FileOperations, FileType, Whence};
 
 use super::blocks::NodeDir;
 use crate::dir::{self, Cursor, Visit};
@@ -34,6 +34,15 @@ impl FileOperations for DirFile {
         ctx.pos = pos;
         self.inode.accessed_by(file);
         done
+    }
+
+    /// Among hashes the end is the largest of them, and all before it is data (`ext4_dir_llseek`).
+    fn llseek(&self, file: &File, pos: u64, offset: i64, whence: Whence) -> Result<u64> {
+        const HASH_END: u64 = i64::MAX as u64;
+        match dir::positions_are_hashes(&NodeDir::new(&self.inode)) {
+            true => vfs::lseek::generic(pos, offset, whence, HASH_END, HASH_END),
+            false => vfs::lseek::generic_file(file, pos, offset, whence),
+        }
     }
 
     fn ioctl(&self, file: &File, cmd: u32, arg: u64, caller: &Caller<'_>) -> Result<u64> {

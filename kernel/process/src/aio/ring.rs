@@ -83,7 +83,8 @@ impl Ring {
         let pages: Result<Vec<Frame>> = (0..len / PAGE_SIZE).map(|_| zeroed()).collect();
         let pages = Arc::new(RingPages(pages?));
         let file = MapFile {
-            source: Some(pages.clone()),
+            source: Ok(Some(pages.clone())),
+            max_bytes: u64::MAX,
             readable: true,
             writable: true,
             append_only: false,

@@ -21,7 +21,7 @@ fn map_segment(mm: &Mm, segment: &Segment, file: &MapFile) -> Result<()> {
     let mut file_end = start;
     if segment.file_end > segment.start {
         file_end = page_up(segment.file_end).ok_or(Errno::ENOMEM)?;
-        let source = file.source.clone().ok_or(Errno::ENODEV)?;
+        let source = file.source.clone()?.ok_or(Errno::ENODEV)?;
         let first = PageIndex(page_down(segment.offset) >> PAGE_SHIFT);
         let span = Span { start, end: file_end };
         mm.place(Vma { span, flags, backing: Backing::File { source, first } })?;

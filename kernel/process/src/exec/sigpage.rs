@@ -35,8 +35,14 @@ pub fn map(mm: &Mm) -> Result<UserAddr> {
         page.write(4 * i, &word.to_le_bytes());
     }
     let source: Arc<dyn PageSource> = Arc::new(SigPage(page));
-    let file =
-        MapFile { source: Some(source), readable: true, writable: false, append_only: false, noexec: false };
+    let file = MapFile {
+        source: Ok(Some(source)),
+        max_bytes: u64::MAX,
+        readable: true,
+        writable: false,
+        append_only: false,
+        noexec: false,
+    };
     const READ_EXEC: u32 = 5;
     const SHARED: u32 = 1;
     let request = MapRequest {

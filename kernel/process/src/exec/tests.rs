@@ -133,7 +133,8 @@ impl ProgramFile for Bytes {
     fn pages(&self) -> Result<MapFile> {
         let source: Arc<dyn PageSource> = Arc::new(self.clone());
         Ok(MapFile {
-            source: Some(source),
+            source: Ok(Some(source)),
+            max_bytes: u64::MAX,
             readable: true,
             writable: false,
             append_only: false,

@@ -158,13 +158,14 @@ impl Mm {
         end
     }
 
-    /// mincore(2): a byte for each page, 1 where it is in memory. EINVAL; ENOMEM for what is not mapped.
-    pub fn mincore(&self, addr: UserAddr, len: u64) -> Result<Vec<u8>> {
+    /// mincore(2): a byte for each page up to the first that is not mapped, 1 where it is in memory; and
+    /// ENOMEM when there is such a one. EINVAL, ENOMEM.
+    pub fn mincore(&self, addr: UserAddr, len: u64) -> Result<(Vec<u8>, Result<()>)> {
         let span = Span::new(addr.0, len, Errno::ENOMEM)?;
         let areas = self.areas.read();
-        if areas.set.covered_until(span) < span.end {
-            return Err(Errno::ENOMEM);
-        }
+        let covered = areas.set.covered_until(span);
+        let end = if covered < span.end { Err(Errno::ENOMEM) } else { Ok(()) };
+        let span = Span { end: covered, ..span };
         let mut out = Vec::new();
         for area in areas.set.overlapping(span) {
             out.extend(area.span.intersect(span).pages().map(|page| {
@@ -172,7 +173,7 @@ impl Mm {
                 u8::from(self.pages.resident().contains(page) || cached())
             }));
         }
-        Ok(out)
+        Ok((out, end))
     }
 }
 

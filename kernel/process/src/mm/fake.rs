@@ -175,7 +175,8 @@ impl FakeFile {
     /// As mmap gets it, open for reading and writing.
     pub fn map_file(self: &Arc<Self>) -> MapFile {
         MapFile {
-            source: Some(self.clone()),
+            source: Ok(Some(self.clone())),
+            max_bytes: u64::MAX,
             readable: true,
             writable: true,
             append_only: false,

@@ -17,7 +17,7 @@ use base::{PageIndex, Result};
 use pagecache::{
     AddressSpace, AddressSpaceOperations, LockedPage, Pattern, force_readahead, lock_mapped_page,
 };
-use vfs::{FMode, File, Fixed, Mmap, MountFlags, d_path};
+use vfs::{FMode, File, FileType, Fixed, Mmap, MountFlags, d_path};
 
 use super::layout::PAGE;
 use super::map::MapFile;
@@ -95,17 +95,19 @@ impl SourcePage {
 }
 
 impl MapFile {
-    /// An open file, to be mapped. ENODEV when it cannot be; EBADF when it was opened with O_PATH.
+    /// An open file, to be mapped, if it can be. EBADF when it was opened with O_PATH.
     pub fn open(file: &Arc<File>) -> Result<MapFile> {
         file.check_open_for_io()?;
-        let source = match file.ops().mmap(file)? {
+        let source = file.ops().mmap(file).map(|how| match how {
             Mmap::Zero => None,
             Mmap::Pages { mapping, ops } => {
                 Some(Arc::new(FilePages { file: file.clone(), mapping, ops }) as Arc<dyn PageSource>)
             }
-        };
+        });
+        let is_regular = file.inode().file_type() == FileType::Regular;
         Ok(MapFile {
             source,
+            max_bytes: if is_regular { file.max_bytes() } else { u64::MAX },
             readable: file.mode().contains(FMode::READ),
             writable: file.mode().contains(FMode::WRITE),
             append_only: file.inode().fixed().contains(Fixed::APPEND),

@@ -7,7 +7,7 @@ use core::sync::atomic::Ordering;
 
 use base::{Errno, Result, UserAddr};
 
-use super::layout::{MAX_MAP_COUNT, Span, page_down};
+use super::layout::{MAX_MAP_COUNT, Span, page_down, page_up};
 use super::vma::{VmFlags, Vma};
 use super::{Areas, Mm};
 use crate::limits::Resource;
@@ -103,11 +103,13 @@ impl Mm {
 
 const EVERYTHING: Span = Span { start: 0, end: base::user::TASK_SIZE };
 
-/// The pages that a range of bytes touches.
+/// The pages that a range of bytes touches. A length that has no whole pages any more is a short one, as in
+/// Linux.
 fn whole_pages(addr: UserAddr, len: u64) -> Result<Span> {
     let start = page_down(addr.0);
-    let len = len.checked_add(addr.0 - start).ok_or(Errno::EINVAL)?;
-    Span::new(start, len, Errno::ENOMEM)
+    let len = page_up(len.wrapping_add(addr.0 - start)).unwrap_or(0);
+    let too_far = if start.checked_add(len).is_none() { Errno::EINVAL } else { Errno::ENOMEM };
+    Span::new(start, len, too_far)
 }
 
 /// Up to the first hole it takes effect.

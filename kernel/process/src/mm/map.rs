@@ -54,8 +54,11 @@ const HUGE_SIZES: u32 = 0x3f << 26;
 /// A file as mmap sees it.
 #[derive(Clone)]
 pub struct MapFile {
-    /// Its pages; None maps zeros, as /dev/zero does.
-    pub source: Option<Arc<dyn PageSource>>,
+    /// Its pages; None maps zeros, as /dev/zero does. An error where it cannot be mapped: mmap(2) has better
+    /// reasons to refuse, which come first.
+    pub source: Result<Option<Arc<dyn PageSource>>>,
+    /// The largest file there can be: what lies behind is not mapped (`file_mmap_ok`).
+    pub max_bytes: u64,
     /// Open for reading.
     pub readable: bool,
     /// Open for writing.
@@ -95,6 +98,7 @@ impl Mm {
     /// says; ENODEV also for a shared writable mapping of a disk (see `file`).
     pub fn mmap(&self, request: &MapRequest) -> Result<UserAddr> {
         let flags = MapFlags::from_bits_retain(request.flags);
+        self.check_free(request, flags)?;
         let plan = plan(request, flags)?;
         if flags.contains(MapFlags::LOCKED) {
             self.check_may_lock()?;
@@ -106,6 +110,16 @@ impl Mm {
             let _ = self.populate(span, None);
         }
         Ok(UserAddr(span.start))
+    }
+
+    /// What MAP_FIXED_NOREPLACE would replace is told before what else is wrong with a file.
+    fn check_free(&self, request: &MapRequest, flags: MapFlags) -> Result<()> {
+        if !flags.contains(MapFlags::FIXED_NOREPLACE) {
+            return Ok(());
+        }
+        // A place that is none is met again.
+        let Ok(span) = Span::new(request.addr, request.len, Errno::ENOMEM) else { return Ok(()) };
+        if self.areas.read().set.overlaps(span) { Err(Errno::EEXIST) } else { Ok(()) }
     }
 
     /// Where it is now, and whether it is locked.
@@ -151,7 +165,6 @@ impl Mm {
     /// to a shared mapping of a file that is not open for it.
     pub fn mprotect(&self, addr: UserAddr, len: u64, prot: u32) -> Result<()> {
         const GROWS: u32 = 0x0300_0000;
-        check_mprotect_bits(prot & !GROWS)?;
         if prot & GROWS == GROWS {
             return Err(Errno::EINVAL);
         }
@@ -159,6 +172,7 @@ impl Mm {
         if span.is_empty() {
             return Ok(());
         }
+        check_mprotect_bits(prot & !GROWS)?;
         let mut areas = self.areas.write();
         if prot & GROWS != 0 {
             span = areas.grows_span(span, prot & GROWS)?;
@@ -197,17 +211,9 @@ impl Mm {
 impl Areas {
     /// Where a new mapping goes (`get_unmapped_area`).
     pub(super) fn choose(&self, addr: u64, len: u64, flags: MapFlags) -> Result<u64> {
-        if len > TASK_SIZE {
-            return Err(Errno::ENOMEM);
-        }
+        check_fixed(addr, len, flags)?;
         if flags.intersects(MapFlags::FIXED | MapFlags::FIXED_NOREPLACE) {
-            return match addr {
-                _ if addr > TASK_SIZE - len => Err(Errno::ENOMEM),
-                _ if !is_aligned(addr) => Err(Errno::EINVAL),
-                // Linux asks for CAP_SYS_RAWIO below; a null pointer stays a fault here for all.
-                _ if addr < MIN_ADDR => Err(Errno::EPERM),
-                _ => Ok(addr),
-            };
+            return Ok(addr);
         }
         let hint = page_down(addr).max(MIN_ADDR);
         if addr != 0 && hint <= TASK_SIZE - len {
@@ -240,19 +246,21 @@ fn plan(request: &MapRequest, flags: MapFlags) -> Result<Plan> {
         return Err(Errno::EINVAL);
     }
     let len = page_up(request.len).ok_or(Errno::ENOMEM)?;
-    request.offset.checked_add(len).ok_or(Errno::EOVERFLOW)?;
+    check_fixed(request.addr, len, flags)?;
     if flags.contains(MapFlags::HUGETLB) {
-        return Err(Errno::ENOMEM);
+        return Err(if request.file.is_some() { Errno::EINVAL } else { Errno::ENOMEM });
+    }
+    let file = if flags.contains(MapFlags::ANONYMOUS) { None } else { request.file.as_ref() };
+    let fits = |file: &MapFile| len <= file.max_bytes && request.offset <= file.max_bytes - len;
+    if !file.is_none_or(fits) {
+        return Err(Errno::EOVERFLOW);
     }
     let shared = match flags.bits() & TYPE_MASK {
         1 => true,
         2 => false,
         // MAP_SHARED_VALIDATE is MAP_SHARED that refuses what it does not know.
-        3 if flags.bits() & !(MapFlags::all().bits() | HUGE_SIZES) == 0
-            && !flags.contains(MapFlags::SYNC) =>
-        {
-            true
-        }
+        3 if file.is_none() => return Err(Errno::EINVAL),
+        3 if validates(flags, file) => true,
         3 => return Err(Errno::EOPNOTSUPP),
         _ => return Err(Errno::EINVAL),
     };
@@ -260,17 +268,10 @@ fn plan(request: &MapRequest, flags: MapFlags) -> Result<Plan> {
     vm.set(VmFlags::SHARED, shared);
     vm.set(VmFlags::LOCKED, flags.contains(MapFlags::LOCKED));
     vm.set(VmFlags::NORESERVE, flags.contains(MapFlags::NORESERVE));
-    let file = if flags.contains(MapFlags::ANONYMOUS) { None } else { request.file.as_ref() };
     let backing = match file {
         None if flags.contains(MapFlags::ANONYMOUS) => Backing::Anonymous,
         None => return Err(Errno::EBADF),
-        Some(file) => {
-            let backing = file_backing(file, &mut vm, request.offset)?;
-            if flags.contains(MapFlags::GROWSDOWN) {
-                return Err(Errno::EINVAL);
-            }
-            backing
-        }
+        Some(file) => file_backing(file, &mut vm, flags, request.offset)?,
     };
     if flags.contains(MapFlags::GROWSDOWN) {
         if shared {
@@ -281,7 +282,32 @@ fn plan(request: &MapRequest, flags: MapFlags) -> Result<Plan> {
     Ok(Plan { flags: vm, backing, len })
 }
 
-fn file_backing(file: &MapFile, vm: &mut VmFlags, offset: u64) -> Result<Backing> {
+/// Whether MAP_SHARED_VALIDATE takes the flags: those that were there before it (`LEGACY_MAP_MASK`), and MAP_SYNC
+/// where the file can say itself that it cannot.
+fn validates(flags: MapFlags, file: Option<&MapFile>) -> bool {
+    let mut known = MapFlags::all() - MapFlags::FIXED_NOREPLACE;
+    known.set(MapFlags::SYNC, matches!(file, Some(MapFile { source: Ok(Some(_)), .. })));
+    flags.bits() & !(known.bits() | HUGE_SIZES) == 0
+}
+
+/// A place that is no place, however free it is.
+fn check_fixed(addr: u64, len: u64, flags: MapFlags) -> Result<()> {
+    if len > TASK_SIZE {
+        return Err(Errno::ENOMEM);
+    }
+    if !flags.intersects(MapFlags::FIXED | MapFlags::FIXED_NOREPLACE) {
+        return Ok(());
+    }
+    match addr {
+        _ if addr > TASK_SIZE - len => Err(Errno::ENOMEM),
+        _ if !is_aligned(addr) => Err(Errno::EINVAL),
+        // Linux asks for CAP_SYS_RAWIO below; a null pointer stays a fault here for all.
+        _ if addr < MIN_ADDR => Err(Errno::EPERM),
+        _ => Ok(()),
+    }
+}
+
+fn file_backing(file: &MapFile, vm: &mut VmFlags, flags: MapFlags, offset: u64) -> Result<Backing> {
     let shared = vm.contains(VmFlags::SHARED);
     if shared && vm.contains(VmFlags::WRITE) && !file.writable {
         return Err(Errno::EACCES);
@@ -292,7 +318,15 @@ fn file_backing(file: &MapFile, vm: &mut VmFlags, offset: u64) -> Result<Backing
     if file.noexec && vm.contains(VmFlags::EXEC) {
         return Err(Errno::EPERM);
     }
-    let Some(source) = &file.source else { return Ok(Backing::Anonymous) };
+    let source = file.source.as_ref().map_err(|&error| error)?;
+    if flags.contains(MapFlags::GROWSDOWN) {
+        return Err(Errno::EINVAL);
+    }
+    let Some(source) = source else { return Ok(Backing::Anonymous) };
+    // Memory that is the disk itself is all that could keep that promise.
+    if flags.contains(MapFlags::SYNC) {
+        return Err(Errno::EOPNOTSUPP);
+    }
     if shared {
         let may_write = file.writable && source.may_map_writable();
         if vm.contains(VmFlags::WRITE) && !may_write {

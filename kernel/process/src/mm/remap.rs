@@ -37,10 +37,17 @@ impl Mm {
             return Err(Errno::EINVAL);
         }
         let new_len = page_up(new_len).filter(|&len| len > 0).ok_or(Errno::EINVAL)?;
-        let old = Span::new(old.0, old_len, Errno::EINVAL)?;
+        if !is_aligned(old.0) {
+            return Err(Errno::EINVAL);
+        }
+        // A length that has no whole pages any more is none, as in Linux.
+        let old_len = page_up(old_len).unwrap_or(0);
+        let old = Span::new(old.0, old_len, Errno::EFAULT)?;
         // Made before the lock is taken, so dropped after it is free, also when something fails.
         let mut removed = Vec::new();
         let mut areas = self.areas.write();
+        // Whether there is a mapping at all comes before where it goes.
+        areas.set.find(old.start).ok_or(Errno::EFAULT)?;
         let at = if moves {
             areas.target(old, new_len, new.0, flags & FIXED != 0).and_then(|new| {
                 areas.whole(old)?;

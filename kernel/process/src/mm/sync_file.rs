@@ -6,7 +6,7 @@ use alloc::vec::Vec;
 use base::{Errno, Result, UserAddr};
 use vfs::File;
 
-use super::layout::Span;
+use super::layout::{Span, page_up};
 use super::vma::VmFlags;
 use super::{Areas, Mm};
 
@@ -27,6 +27,8 @@ impl Mm {
         if flags & !(BOTH | MS_INVALIDATE) != 0 || flags & BOTH == BOTH {
             return Err(Errno::EINVAL);
         }
+        // A length that has no whole pages any more is none, as in Linux.
+        let len = if page_up(len).is_none() { 0 } else { len };
         let span = Span::new(addr.0, len, Errno::ENOMEM)?;
         let (parts, end) = self.areas.read().to_sync(span, flags);
         // The areas are free by now: this waits for the disk.

@@ -29,7 +29,7 @@ pub use create::{link, mkdir, mknod, symlink};
 pub use open::open;
 pub use query::{LookupFlags, access, chdir, lookup, readlink, readlink_at};
 pub use remove::{rmdir, unlink};
-pub use rename::rename;
+pub use rename::{check_rename_flags, rename};
 
 use crate::acl;
 use crate::attr::FileType;

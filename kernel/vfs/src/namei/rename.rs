@@ -35,14 +35,20 @@ struct Side {
     slash: bool,
 }
 
-/// renameat2(2). `flags` is the system call's word: EINVAL for what is not in [`RenameFlags`] or
-/// does not go together.
-pub fn rename(old_at: &At<'_>, old: &[u8], new_at: &At<'_>, new: &[u8], flags: u32) -> Result<()> {
+/// EINVAL for flags that are none, or that do not go together.
+pub fn check_rename_flags(flags: u32) -> Result<RenameFlags> {
     let flags = RenameFlags::from_bits(flags).ok_or(Errno::EINVAL)?;
     let alone = RenameFlags::NOREPLACE | RenameFlags::WHITEOUT;
     if flags.contains(RenameFlags::EXCHANGE) && flags.intersects(alone) {
         return Err(Errno::EINVAL);
     }
+    Ok(flags)
+}
+
+/// renameat2(2). `flags` is the system call's word: EINVAL for what is not in [`RenameFlags`] or
+/// does not go together.
+pub fn rename(old_at: &At<'_>, old: &[u8], new_at: &At<'_>, new: &[u8], flags: u32) -> Result<()> {
+    let flags = check_rename_flags(flags)?;
     let (old_dir, old_last) = parent(old_at, old)?;
     let (new_dir, new_last) = parent(new_at, new)?;
     if !Arc::ptr_eq(&old_dir.mount, &new_dir.mount) {

@@ -37,12 +37,16 @@ use crate::flags::OpenFlags;
 use crate::poll::PollQueue;
 
 use ring::Ring;
+pub(crate) use splice::direct_unit;
 pub use splice::{copy_splice_read, splice_between, splice_from_pipe, splice_to_pipe, tee, vmsplice_in};
 
 /// A pipe's first size in slots (`PIPE_DEF_BUFFERS`).
 const SLOTS: usize = 16;
 /// The largest size that needs no privilege: `/proc/sys/fs/pipe-max-size`.
 pub const MAX_SIZE: usize = 1 << 20;
+
+/// The largest there can be: Linux has all slots in one allocation of at most 4 MiB, 40 bytes each.
+const MAX_RING: usize = 256 << 20;
 
 const POLLIN: u32 = 0x41;
 const POLLOUT: u32 = 0x104;
@@ -105,7 +109,7 @@ impl Pipe {
     }
 
     /// F_SETPIPE_SZ: the new size, rounded up to a power of two of pages. EPERM past [`MAX_SIZE`] without
-    /// privilege, EBUSY when what is in it would not fit, EINVAL.
+    /// privilege, EBUSY when what is in it would not fit, ENOMEM past [`MAX_RING`], EINVAL.
     pub fn set_size(&self, bytes: u64, capable: bool) -> Result<usize> {
         if bytes > 1 << 31 {
             return Err(Errno::EINVAL);
@@ -113,6 +117,9 @@ impl Pipe {
         let size = (bytes as usize).max(PAGE_SIZE).next_power_of_two();
         if size > MAX_SIZE && !capable {
             return Err(Errno::EPERM);
+        }
+        if size > MAX_RING {
+            return Err(Errno::ENOMEM);
         }
         self.ring.lock().resize(size / PAGE_SIZE)?;
         self.writable.wake(0);

@@ -2,6 +2,7 @@
 
 use alloc::collections::VecDeque;
 
+use base::arch::Access;
 use base::{Errno, Frame, IovIter, PAGE_SIZE, Result, frame};
 
 /// Bytes of a page. The frame may be somebody else's too.
@@ -46,6 +47,11 @@ impl Ring {
 
     pub fn is_full(&self) -> bool {
         self.queue.len() >= self.slots
+    }
+
+    /// How many slots are free.
+    pub fn room(&self) -> usize {
+        self.slots.saturating_sub(self.queue.len())
     }
 
     /// All bytes in it.
@@ -119,7 +125,7 @@ impl Ring {
 
     /// Copies in what there is room for; 0 when there is none. ENOMEM, EFAULT.
     pub fn write(&mut self, from: &mut IovIter<'_>, packets: bool) -> Result<usize> {
-        let mut done = if packets { 0 } else { self.merge(from) };
+        let mut done = if packets { 0 } else { self.merge(from)? };
         while from.count() > 0 && !self.is_full() {
             match Ring::fill(from, packets) {
                 Ok(slot) => {
@@ -134,27 +140,52 @@ impl Ring {
 
     /// The odd end of a write behind the last slot's bytes, if it fits as a whole: then the rest
     /// fills whole pages, and a write of at most a page stays in one piece.
-    fn merge(&mut self, from: &mut IovIter<'_>) -> usize {
+    /// EFAULT.
+    fn merge(&mut self, from: &mut IovIter<'_>) -> Result<usize> {
         let odd = from.count() % PAGE_SIZE;
-        let Some(last) = self.queue.back_mut() else { return 0 };
+        let Some(last) = self.queue.back_mut() else { return Ok(0) };
         let end = last.offset + last.len;
         if odd == 0 || !last.can_merge || end + odd > PAGE_SIZE {
-            return 0;
+            return Ok(0);
         }
-        let got = copy(from, &last.frame, end, odd);
-        last.len += got;
-        got
+        if copy(from, &last.frame, end, odd) < odd {
+            return Err(Errno::EFAULT);
+        }
+        last.len += odd;
+        Ok(odd)
     }
 
-    /// The next page of a write.
+    /// What vmsplice(2) brings: a slot for each of the program's pages, however little of it. ENOMEM, EFAULT.
+    pub fn write_pages(&mut self, from: &mut IovIter<'_>) -> Result<usize> {
+        let mut done = 0;
+        while from.count() > 0 && !self.is_full() {
+            let mut first = None;
+            let mut keep = |page: &Frame, at: usize, len: usize| {
+                first.get_or_insert_with(|| (page.clone(), at, len));
+            };
+            let pinned = from.pin(PAGE_SIZE, Access::Read, &mut keep);
+            let Some((page, at, len)) = first else {
+                return if done > 0 { Ok(done) } else { Err(Errno::EFAULT) };
+            };
+            from.revert(pinned - len);
+            let frame = frame::alloc()?;
+            frame.copy_from(at, &page, at, len);
+            self.queue.push_back(Slot::shared(frame, at, len));
+            done += len;
+        }
+        Ok(done)
+    }
+
+    /// The next page of a write, the whole of it: what a page has that cannot be read to its end does not come, as
+    /// in Linux.
     fn fill(from: &mut IovIter<'_>, packets: bool) -> Result<Slot> {
         let frame = frame::alloc()?;
         let len = from.count().min(PAGE_SIZE);
         let got = copy(from, &frame, 0, len);
-        if got == 0 {
+        if got < len {
             return Err(Errno::EFAULT);
         }
-        Ok(Slot { frame, offset: 0, len: got, can_merge: !packets, is_packet: packets })
+        Ok(Slot { frame, offset: 0, len, can_merge: !packets, is_packet: packets })
     }
 }
 

@@ -19,7 +19,7 @@ use base::{Errno, IovIter, PAGE_SIZE, Result, frame};
 use super::ring::{Ring, Slot};
 use super::{Pipe, Wait};
 use crate::file::File;
-use crate::file_ops::{FileOperations, Kiocb, SpliceSink};
+use crate::file_ops::{FileOperations, Kiocb, KiocbFlags, SpliceSink};
 use crate::read_write::{Io, splice_read, splice_write};
 
 /// At most `len` bytes of a file from `pos` on into a pipe: as many as are there and fit. EPIPE, EAGAIN,
@@ -42,7 +42,8 @@ pub fn splice_to_pipe(
 }
 
 fn fill(io: &Io<'_>, from: &File, pos: &mut u64, ring: &mut Ring, len: usize) -> Result<usize> {
-    if ring.is_full() || len == 0 {
+    let len = len.min(ring.room() * PAGE_SIZE);
+    if len == 0 {
         return Ok(0);
     }
     splice_read(io, from, pos, len, &mut |frame, offset, len| {
@@ -92,6 +93,9 @@ pub fn splice_from_pipe(
     len: usize,
     wait: Wait,
 ) -> Result<usize> {
+    if !to.ops().has_write_iter() {
+        return Err(Errno::EINVAL);
+    }
     if !from.wait_readable(wait)? {
         return Ok(0);
     }
@@ -103,7 +107,32 @@ pub fn splice_from_pipe(
     done
 }
 
+/// What direct I/O on a file comes in.
+pub(crate) struct Unit(u64);
+
+/// 1 where it is not done.
+pub(crate) fn direct_unit(file: &File) -> Unit {
+    Unit(file.inode().dio_align().map_or(1, |align| u64::from(align.offset).max(1)))
+}
+
+impl Unit {
+    /// EINVAL where a place or a length is not in whole units.
+    pub fn check(&self, at: u64, len: usize) -> Result<()> {
+        if (at | len as u64).is_multiple_of(self.0) { Ok(()) } else { Err(Errno::EINVAL) }
+    }
+}
+
 fn drain(io: &Io<'_>, ring: &mut Ring, to: &File, pos: &mut u64, len: usize) -> Result<usize> {
+    if to.kiocb_flags().contains(KiocbFlags::DIRECT) && *pos < io.fsize_limit {
+        // As a whole: a part of it that is aligned is not written first.
+        let unit = direct_unit(to);
+        let mut left = len;
+        for slot in ring.iter() {
+            let len = slot.len.min(left);
+            unit.check(slot.offset as u64, len)?;
+            left -= len;
+        }
+    }
     let mut page = alloc::vec![0; PAGE_SIZE.min(len)];
     let mut done = 0;
     while done < len
@@ -195,7 +224,7 @@ pub fn vmsplice_in(to: &Pipe, from: &mut IovIter<'_>, wait: Wait) -> Result<usiz
         return Ok(0);
     }
     to.wait_writable(wait)?;
-    let done = to.ring.lock().write(from, false);
+    let done = to.ring.lock().write_pages(from);
     to.readable.wake(0);
     done
 }

@@ -85,6 +85,7 @@ fn sizes_are_powers_of_two() {
     assert_eq!(pipe.set_size((1 << 20) + 1, false), Err(Errno::EPERM));
     assert_eq!(pipe.set_size((1 << 20) + 1, true), Ok(2 << 20));
     assert_eq!(pipe.set_size((1 << 31) + 1, true), Err(Errno::EINVAL));
+    assert_eq!(pipe.set_size((256 << 20) + 1, true), Err(Errno::ENOMEM));
     put(&writer, &[0; 8192]).unwrap();
     assert_eq!(pipe.set_size(4096, true), Err(Errno::EBUSY));
     get(&reader, 8192).unwrap();
@@ -314,4 +315,66 @@ proptest! {
             prop_assert!(model.len() <= 65536);
         }
     }
+}
+
+#[test]
+fn vmsplice_takes_a_slot_for_each_page() {
+    let world = World::new();
+    let (reader, writer) = make(OpenFlags::NONBLOCK);
+    let pipe = pipe::of(&writer).unwrap();
+    let bytes = pattern(0x10000, 9);
+    world.user.put(BUF, &bytes);
+    // From the middle of a page on: 15 pages and a piece, and 3 slots are left.
+    assert_eq!(put(&writer, &[1; 13 * PAGE_SIZE]), Ok(13 * PAGE_SIZE));
+    let mut from = IovIter::user(&world.user, UserAddr(BUF + 1000), 0x10000 - 1000);
+    assert_eq!(pipe::vmsplice_in(pipe, &mut from, Wait::No), Ok(3 * PAGE_SIZE - 1000));
+    assert_eq!(pipe::vmsplice_in(pipe, &mut from, Wait::No), Err(Errno::EAGAIN));
+    assert_eq!(get(&reader, 13 * PAGE_SIZE).unwrap().len(), 13 * PAGE_SIZE);
+    assert_eq!(get(&reader, 1 << 20).unwrap(), bytes[1000..3 * PAGE_SIZE]);
+    // Behind the memory there is none.
+    let mut from = IovIter::user(&world.user, UserAddr(BUF + 0xf800), 0x1000);
+    assert_eq!(pipe::vmsplice_in(pipe, &mut from, Wait::No), Ok(0x800));
+    assert_eq!(pipe::vmsplice_in(pipe, &mut from, Wait::No), Err(Errno::EFAULT));
+}
+
+#[test]
+fn a_page_that_cannot_be_read_to_its_end_is_not_written() {
+    let world = World::new();
+    let (reader, writer) = make(OpenFlags::NONBLOCK);
+    let write = |at: u64, len| read_write::write(&world.io(), &writer, UserAddr(BUF + at), len);
+    assert_eq!(write(0xff00, 0x200), Err(Errno::EFAULT));
+    assert_eq!(write(0xe800, 0x2000), Ok(0x1000));
+    assert_eq!((write(0, 10), write(0xfff8, 16)), (Ok(10), Err(Errno::EFAULT)));
+    assert_eq!(get(&reader, 1 << 20).unwrap().len(), 0x100a);
+}
+
+#[test]
+fn what_an_eventfd_is_not() {
+    let world = World::new();
+    let event = crate::eventfd::eventfd(0, false, OpenFlags::NONBLOCK).unwrap();
+    let (reader, writer) = make(OpenFlags::NONBLOCK);
+    let (source, io) = (pipe::of(&reader).unwrap(), world.io());
+    // It has no write_iter, and that is known before the pipe is looked at.
+    assert_eq!(pipe::splice_from_pipe(&io, source, &event, &mut 0, 8, Wait::No), Err(Errno::EINVAL));
+    let from = file(&world, "/f", &[1; 16]);
+    assert_eq!(read_write::sendfile(&io, &from, &event, None, 8), Err(Errno::EINVAL));
+    let target = pipe::of(&writer).unwrap();
+    assert_eq!(pipe::splice_to_pipe(&io, &event, &mut 0, target, 8, Wait::No), Err(Errno::EINVAL));
+    assert_eq!(read_write::sendfile(&io, &event, &from, None, 8), Err(Errno::EINVAL));
+    assert_eq!(read_write::sendfile(&io, &event, &from, Some(16), 8), Ok((0, 16)));
+    let vec = crate::read_write::UserVec { base: UserAddr(BUF), len: 2 };
+    // Each part of a vector is a write of its own.
+    let parts = [BUF + 64, 8, BUF + 64, 8];
+    world.user.put(BUF, &parts.map(u64::to_ne_bytes).concat());
+    world.user.put(BUF + 64, &5u64.to_ne_bytes());
+    assert_eq!(read_write::pwritev2(&io, &event, vec, -1, 4), Err(Errno::EOPNOTSUPP));
+    assert_eq!(read_write::writev(&io, &event, vec), Ok(16));
+    assert_eq!(get(&event, 8).unwrap(), 10u64.to_ne_bytes());
+    // A seek leads nowhere, and is allowed.
+    assert_eq!(crate::lseek::lseek(&event, 77, 0), Ok(0));
+    assert_eq!(read_write::pread(&io, &event, UserAddr(BUF), 8, 0), Err(Errno::ESPIPE));
+    assert_eq!(crate::fadvise::fadvise(&event, 0, 0, 4), Ok(()));
+    assert_eq!(crate::fadvise::fadvise(&writer, 0, 0, 4), Err(Errno::ESPIPE));
+    let allocate = |file| crate::attr_ops::fallocate(file, 0, 0, 1, u64::MAX, &Cred::ROOT);
+    assert_eq!((allocate(&event), allocate(&writer)), (Err(Errno::ENODEV), Err(Errno::ESPIPE)));
 }
