@@ -96,7 +96,8 @@ pub use page::{LockedPage, Page};
 pub use read::{filemap_fault, filemap_splice_read, force_readahead, generic_file_read, read_mapping_page};
 pub use readahead::{FileRa, Pattern};
 pub use reclaim::{
-    alloc_page, drop_caches, reclaim, set_pressure_hook, set_shrinker, start_kswapd, stop_kswapd,
+    alloc_page, deactivate_page, drop_caches, pageout, reclaim, set_pressure_hook, set_shrinker,
+    start_kswapd, stop_kswapd,
 };
 pub use workingset::remember_evictions;
 pub use write::{

@@ -17,11 +17,12 @@
 
 use alloc::sync::Arc;
 
-use base::{Frame, Result, frame};
+use base::{Frame, PageIndex, Result, frame};
 use sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use sync::{Once, WaitQueue, thread};
 
 use crate::lru::{self, List};
+use crate::mapping::AddressSpace;
 use crate::page::{self, Page};
 use crate::stats::{self, Count};
 use crate::workingset;
@@ -271,6 +272,28 @@ fn shrink_page(page: &Arc<Page>) -> bool {
 /// Whether somebody outside the cache has a handle to the bytes, as a page table.
 fn is_shared(page: &Page) -> bool {
     page.frame().handles() > page.own_handles()
+}
+
+/// madvise(MADV_COLD): a page that is active becomes inactive, as if it had not been used for long.
+pub fn deactivate_page(mapping: &AddressSpace, index: PageIndex) {
+    let Some(page) = mapping.find_get_page(index).filter(|page| page.has(page::ACTIVE)) else { return };
+    page.state().fetch_and(!(page::USED_AGAIN | page::REFERENCED), Ordering::Relaxed);
+    lru::remove(&page);
+    lru::add(&page, List::Inactive);
+    stats::count(Count::Deactivate, 1);
+}
+
+/// madvise(MADV_PAGEOUT): a page goes, however often it was used, if it is clean and nobody but programs has it. One
+/// that is dirty leaves the page tables, and goes when it has been written: that it is nobody sees to, as in Linux.
+pub fn pageout(mapping: &AddressSpace, index: PageIndex) {
+    let Some(page) = mapping.find_get_page(index) else { return };
+    mapping.try_unmap(&page);
+    page.state().fetch_and(!(page::USED_AGAIN | page::REFERENCED), Ordering::Relaxed);
+    if page.has(page::DIRTY) || page.has(page::WRITEBACK) {
+        page.state().fetch_or(page::RECLAIM, Ordering::AcqRel);
+    } else {
+        mapping.evict(&page);
+    }
 }
 
 /// Drops every clean page that nobody uses (`drop_caches`), however often it was used. Returns how many.

@@ -5,6 +5,7 @@ use alloc::vec::Vec;
 
 use base::arch::Access;
 use base::{Errno, PageIndex, Result, UserAddr};
+use vfs::{File, Want};
 
 use super::Mm;
 use super::layout::{MAX_MAP_COUNT, PAGE, Span};
@@ -30,7 +31,8 @@ type Pages = (Arc<dyn PageSource>, PageIndex, u64);
 
 impl Mm {
     /// madvise(2). DONTNEED and FREE take the pages away, REMOVE punches a hole into the file, WILLNEED reads
-    /// it ahead, RANDOM, SEQUENTIAL and NORMAL say how faults read; what is only a hint is accepted. EINVAL
+    /// it ahead, RANDOM, SEQUENTIAL and NORMAL say how faults read, COLD and PAGEOUT give up pages of files; what is
+    /// only a hint is accepted. EINVAL
     /// for an address off a page boundary, advice that is none, locked memory that is to go, or memory that the
     /// advice is not for; EAGAIN when it would make too many areas; ENOMEM when part of the range is not
     /// mapped, after the rest was done.
@@ -48,8 +50,7 @@ impl Mm {
             madv::RANDOM => self.set_pattern(span, VmFlags::RANDOM)?,
             madv::SEQUENTIAL => self.set_pattern(span, VmFlags::SEQUENTIAL)?,
             madv::DONTNEED | madv::FREE | madv::DONTNEED_LOCKED => self.drop_contents(span, advice)?,
-            // Without swap only clean pages of files could go, which reclaim knows to find.
-            madv::COLD | madv::PAGEOUT => self.check_all(span, |v| !v.flags.contains(VmFlags::LOCKED))?,
+            madv::COLD | madv::PAGEOUT => self.give_up_pages(span, advice)?,
             madv::WIPEONFORK => self.check_all(span, is_own)?,
             madv::REMOVE => self.punch(span)?,
             madv::WILLNEED => self.will_need(span),
@@ -128,6 +129,35 @@ impl Mm {
         end
     }
 
+    /// COLD and PAGEOUT: pages of files that are in the page table become inactive, or go if they can. Without swap
+    /// no others can. PAGEOUT tells who reads a file what others have read of it (mincore), so it is for those who may
+    /// write to it; for others it does nothing.
+    fn give_up_pages(&self, span: Span, advice: u32) -> Result<()> {
+        let (parts, end) = self.pick(span, |part| {
+            if part.flags.contains(VmFlags::LOCKED) {
+                return Err(Errno::EINVAL);
+            }
+            let shared = part.flags.contains(VmFlags::SHARED);
+            let file = part.file_page(part.span.start).filter(|(source, _)| {
+                advice == madv::COLD || !shared || source.file().is_some_and(|file| may_page_out(file))
+            });
+            Ok(file.map(|(source, first)| (part.span, source.clone(), first)))
+        });
+        for (span, source, first) in parts {
+            let Some(mapping) = source.mapping() else { continue };
+            for (page, index) in span.pages().zip(first.0..) {
+                if !self.pages.resident().contains(page) {
+                    continue;
+                }
+                match advice {
+                    madv::COLD => pagecache::deactivate_page(mapping, PageIndex(index)),
+                    _ => pagecache::pageout(mapping, PageIndex(index)),
+                }
+            }
+        }
+        end
+    }
+
     fn will_need(&self, span: Span) {
         let (parts, _) = self.pick(span, |part| {
             let file = part.file_page(part.span.start);
@@ -175,6 +205,13 @@ impl Mm {
         }
         Ok((out, end))
     }
+}
+
+/// Whether the program owns the file or may write to it (`can_do_file_pageout`).
+fn may_page_out(file: &File) -> bool {
+    let cred = vfs::current::current();
+    let inode = file.inode();
+    cred.owns(&inode.ownership()) || vfs::namei::permission(&**inode, Want::WRITE, &cred).is_ok()
 }
 
 /// Private, and no file's.

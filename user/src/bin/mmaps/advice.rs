@@ -11,6 +11,8 @@ use super::{
     unmap,
 };
 
+const EAGAIN: isize = -11;
+
 /// The data goes through the journal, which keeps pages in memory until it has written them home.
 static JOURNAL: AtomicBool = AtomicBool::new(false);
 
@@ -158,5 +160,95 @@ pub fn locking() {
     let mut limit = [0u64; 2];
     equal("a limit", sys::prlimit64(0, RLIMIT_MEMLOCK, 0, limit.as_mut_ptr() as usize), 0);
     unmap(at, 4 * PAGE);
+    sys::close(fd);
+}
+
+/// Who may lock how much, when he is not root.
+pub fn locking_as_a_user() {
+    const RLIMIT_MEMLOCK: i32 = 8;
+    const LOCKED: i32 = 0x2000;
+    const CURRENT: i32 = 1;
+    const FUTURE: i32 = 2;
+    const MAYMOVE: i32 = 1;
+    const ONFAULT: u32 = 1;
+    let mut before = [0u64; 2];
+    equal("its limit", sys::prlimit64(0, RLIMIT_MEMLOCK, 0, before.as_mut_ptr() as usize), 0);
+    let limit = |pages: usize| {
+        let both = [pages * PAGE; 2];
+        equal("a limit", sys::prlimit64(0, RLIMIT_MEMLOCK, both.as_ptr() as usize, 0), 0);
+    };
+    // Like map, but with what it answers.
+    let try_map = |pages: usize, flags: i32| sys::mmap(0, pages * PAGE, RW, flags | PRIVATE | ANON, -1, 0);
+    limit(4);
+    let at = map(-1, 16 * PAGE, RW, PRIVATE | ANON);
+    equal("setresuid", sys::setresuid(0, 1000, 0), 0);
+    equal("up to the limit", sys::mlock(at, 4 * PAGE), 0);
+    equal("the same again", sys::mlock(at + PAGE, 2 * PAGE), 0);
+    equal("one more", sys::mlock(at + 4 * PAGE, PAGE), ENOMEM);
+    equal("one more, and three that are", sys::mlock(at + PAGE, 4 * PAGE), ENOMEM);
+    equal("when they are touched", sys::mlock2(at + 8 * PAGE, PAGE, ONFAULT), ENOMEM);
+    equal("a mapping", try_map(1, LOCKED), EAGAIN);
+    equal("one less", sys::munlock(at, PAGE), 0);
+    equal("another for it", sys::mlock2(at + 8 * PAGE, 1, ONFAULT), 0);
+    equal("munlockall", sys::munlockall(), 0);
+    let locked = try_map(4, LOCKED);
+    holds("a mapping of four", locked > 0);
+    equal("a fifth", sys::mlock(at, 1), ENOMEM);
+    equal("it grows", sys::mremap(locked as usize, 4 * PAGE, 5 * PAGE, MAYMOVE, 0), EAGAIN);
+    unmap(locked as usize, 4 * PAGE);
+    equal("five at once", try_map(5, LOCKED), EAGAIN);
+    equal("all there is", sys::mlockall(CURRENT), ENOMEM);
+    equal("what comes", sys::mlockall(FUTURE), 0);
+    equal("too much", try_map(5, 0), EAGAIN);
+    let some = try_map(2, 0);
+    holds("not too much", some > 0);
+    equal("and two more", try_map(3, 0), EAGAIN);
+    equal("munlockall", sys::munlockall(), 0);
+    unmap(some as usize, 2 * PAGE);
+    equal("setresuid", sys::setresuid(0, 0, 0), 0);
+    limit(0);
+    equal("root does not ask", sys::mlock(at, 8 * PAGE), 0);
+    equal("setresuid", sys::setresuid(0, 1000, 0), 0);
+    equal("nothing may be locked", sys::mlock(at, PAGE), EPERM);
+    equal("nothing at all", (sys::mlock(at, 0), sys::mlock2(at, PAGE, 2)), (EPERM, EINVAL));
+    equal("nor all", (sys::mlockall(CURRENT), sys::mlockall(FUTURE)), (EPERM, EPERM));
+    equal("nor a mapping", try_map(1, LOCKED), EPERM);
+    equal("unlock what is", sys::munlock(at, 8 * PAGE), 0);
+    equal("setresuid", sys::setresuid(0, 0, 0), 0);
+    equal("its limit", sys::prlimit64(0, RLIMIT_MEMLOCK, before.as_ptr() as usize, 0), 0);
+    unmap(at, 16 * PAGE);
+}
+
+/// COLD and PAGEOUT.
+pub fn giving_up() {
+    const COLD: i32 = 20;
+    const PAGEOUT: i32 = 21;
+    let fd = file(c"given", 8 * PAGE, 1);
+    equal("fsync", sys::fsync(fd), 0);
+    let at = map(fd, 8 * PAGE, RW, SHARED | POPULATE);
+    let seen = || {
+        let mut seen = [9u8; 8];
+        equal("mincore", sys::mincore(at, 8 * PAGE, seen.as_mut_ptr() as usize), 0);
+        seen.map(|byte| byte & 1)
+    };
+    equal("cold", (sys::madvise(at, 8 * PAGE, COLD), seen(), peek(at)), (0, [1; 8], 1));
+    poke(at + 3 * PAGE, 2);
+    equal("out", sys::madvise(at + PAGE, 4 * PAGE, PAGEOUT), 0);
+    // The journal keeps pages until it has written them home.
+    if !JOURNAL.load(Ordering::Relaxed) {
+        equal("what is clean is gone", seen(), [1, 0, 0, 1, 0, 1, 1, 1]);
+    }
+    equal("and comes back", [1, 2, 3, 4].map(|page| peek(at + page * PAGE)), [1, 1, 2, 1]);
+    // Who reads another's file learns nothing of it by this, and changes nothing.
+    equal("setresuid", sys::setresuid(0, 1000, 0), 0);
+    equal("of another's file", sys::madvise(at + 5 * PAGE, PAGE, PAGEOUT), 0);
+    equal("setresuid", sys::setresuid(0, 0, 0), 0);
+    equal("it stays", seen()[5], 1);
+    unmap(at, 8 * PAGE);
+    // A private copy has no file to come back from.
+    let own = map(fd, 8 * PAGE, RW, PRIVATE);
+    poke(own, 7);
+    equal("a copy", (sys::madvise(own, 2 * PAGE, PAGEOUT), peek(own), peek(own + PAGE)), (0, 7, 1));
+    unmap(own, 8 * PAGE);
     sys::close(fd);
 }

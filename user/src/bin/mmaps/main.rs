@@ -62,6 +62,8 @@ fn main(args: Args) -> i32 {
     advice::advice_for();
     advice::faults();
     advice::locking();
+    advice::locking_as_a_user();
+    advice::giving_up();
     kept();
     verdict()
 }
