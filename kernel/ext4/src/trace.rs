@@ -169,7 +169,8 @@ fn flags(how: MapMode) -> u64 {
     match how {
         MapMode::Read => 0,
         MapMode::Write { .. } => 1,
-        MapMode::Writeback => 0x401,
+        MapMode::Writeback { unwritten: false } => 0x401,
+        MapMode::Writeback { unwritten: true } => 0x40b,
     }
 }
 

@@ -3,7 +3,9 @@
 //! ```text
 //!   RUNNING    takes handles
 //!      │ lock
-//!   LOCKED     takes none; waits for those it has
+//!   LOCKED     takes none but those with reserved credits; waits for those it has
+//!      │ the last has ended
+//!   SWITCHING  takes none
 //!      │ switch               from here on new handles begin the next transaction
 //!   FLUSH      its files' new data are sent
 //!      │ write_log
@@ -141,7 +143,16 @@ impl Role<'_> {
             running.phase = Phase::Locked;
         }
         journal.step(Step::Locking);
-        journal.drained.wait_until(|| journal.state().lock().running.as_ref().is_none_or(|r| r.updates == 0));
+        journal.drained.wait_until(|| {
+            let mut state = journal.state().lock();
+            let Some(running) = state.running.as_mut().filter(|running| running.updates > 0) else {
+                // In one step with the look, or one with reserved credits could still join.
+                state.running.iter_mut().for_each(|running| running.phase = Phase::Switching);
+                return true;
+            };
+            debug_assert!(running.phase == Phase::Locked, "{running:?} is being switched");
+            false
+        });
         true
     }
 

@@ -216,7 +216,7 @@ impl Role<'_> {
     fn fast_commit(&self, tid: Tid, tell: impl FnOnce(&FastPlace) -> Told) -> Option<bool> {
         let journal = self.journal();
         let (place, record, ordered, spoilt) = {
-            let _barrier = journal.lock_updates();
+            let _barrier = journal.hold_updates();
             if !journal.is_eligible(tid) {
                 return None;
             }

@@ -97,12 +97,18 @@ impl Journal {
         });
         if outer.is_some() {
             let tid = self.join(credits)?;
-            trace::handle_start(self, tid, credits);
-            let active = Active { journal: self.key(), tid, depth: 1, asked: credits, credits, sync: false };
-            ACTIVE.with(|a| a.set(active));
+            self.activate(tid, credits);
         }
         let (journal, outer) = (self.clone(), outer.unwrap_or(NONE));
         Ok(Handle { journal, outer, over: false, _thread: PhantomData })
+    }
+
+    /// The thread has a handle now, which has joined.
+    #[inline]
+    fn activate(&self, tid: Tid, credits: u32) {
+        trace::handle_start(self, tid, credits);
+        let active = Active { journal: self.key(), tid, depth: 1, asked: credits, credits, sync: false };
+        ACTIVE.with(|a| a.set(active));
     }
 
     /// Whether the thread is within a handle of this journal.
@@ -175,6 +181,14 @@ impl Journal {
 }
 
 impl Handle {
+    /// Of a thread that is in none and has joined.
+    pub(crate) fn enter(journal: Arc<Journal>, tid: Tid, credits: u32) -> Handle {
+        let outer = ACTIVE.with(Cell::get);
+        debug_assert!(outer.journal != journal.key(), "reserved credits within a handle");
+        journal.activate(tid, credits);
+        Handle { journal, outer, over: false, _thread: PhantomData }
+    }
+
     fn active(&self) -> Active {
         ACTIVE.with(Cell::get)
     }

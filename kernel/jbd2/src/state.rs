@@ -4,7 +4,8 @@
 //! more than one visit here. What takes longer (the lists of buffers) is in `transaction`.
 //!
 //! # Invariants
-//! 1. While a handle is active, `running` is its transaction: the switch waits for `updates` to be 0.
+//! 1. While a handle is active, `running` is its transaction: the switch waits for `updates` to be 0, and from the
+//!    moment that sees it none joins.
 //! 2. `running.outstanding` is what its handles have spent and may yet spend; so it is never less than the
 //!    blocks that are filed, as long as nobody takes more than he asked for (`Stats::overruns`).
 //! 3. `commit_sequence` is before `committing.tid`, and that is the one before `running.tid`.
@@ -21,8 +22,10 @@ use crate::units::Tid;
 pub(crate) enum Phase {
     /// Takes new handles.
     Running,
-    /// Takes none: it waits for those it has, and then becomes the one that commits.
+    /// Takes only those with reserved credits: it waits for those it has.
     Locked,
+    /// Takes none at all, and has none: it is about to become the one that commits.
+    Switching,
 }
 
 /// The running transaction's counters.
@@ -82,6 +85,10 @@ pub(crate) struct State {
     pub busy: bool,
     /// How many want no handle to start ([`crate::Journal::lock_updates`]).
     pub barriers: u32,
+    /// Of these, those that have seen the last one end and want none with reserved credits either.
+    pub held: u32,
+    /// Credits put aside (`reserved`).
+    pub reserved: u32,
     /// Handles may start: between `begin` and `end`.
     pub open: bool,
     /// Why the journal was given up.
@@ -106,6 +113,8 @@ pub(crate) enum Refused {
     Locked(Tid),
     /// It would become too large.
     Full(Tid),
+    /// Beside what is reserved there is no room for so many.
+    Reserved(u32),
     /// The log has too little room.
     NoSpace,
 }
@@ -151,6 +160,8 @@ impl State {
             commit_request: Tid(next.0.wrapping_sub(1)),
             busy: false,
             barriers: 0,
+            held: 0,
+            reserved: 0,
             open: false,
             aborted: None,
             free,
@@ -174,13 +185,12 @@ impl State {
         if self.barriers != 0 {
             return Err(Refused::Barrier);
         }
-        if let Some(running) = &self.running {
-            if running.phase == Phase::Locked {
-                return Err(Refused::Locked(running.tid));
-            }
-            if running.outstanding.saturating_add(credits) > limits.max_credits {
-                return Err(Refused::Full(running.tid));
-            }
+        if let Some(running) = self.running.as_ref().filter(|running| running.phase != Phase::Running) {
+            return Err(Refused::Locked(running.tid));
+        }
+        if !self.fits(credits, limits) {
+            let used = self.running.as_ref().filter(|running| running.outstanding > 0);
+            return Err(used.map_or(Refused::Reserved(credits), |running| Refused::Full(running.tid)));
         }
         if self.room() < limits.room {
             return Err(Refused::NoSpace);
@@ -190,6 +200,13 @@ impl State {
         running.handles += 1;
         running.outstanding += credits;
         Ok(running.tid)
+    }
+
+    /// Whether a transaction has room for so many credits more, beside those that are reserved.
+    #[inline]
+    pub(crate) fn fits(&self, credits: u32, limits: &Limits) -> bool {
+        let asked = self.running.as_ref().map_or(0, |running| running.outstanding);
+        asked.saturating_add(credits).saturating_add(self.reserved) <= limits.max_credits
     }
 
     /// Free blocks of the log but those that the commit under way will take. As long as this is a whole
@@ -231,11 +248,8 @@ impl State {
 
     /// More credits for a handle that is active; false when the transaction would become too large.
     pub(crate) fn extend(&mut self, credits: u32, limits: &Limits) -> bool {
-        let Some(running) = &mut self.running else { return false };
-        if running.phase == Phase::Locked {
-            return false;
-        }
-        let granted = running.outstanding.saturating_add(credits) <= limits.max_credits;
+        let granted = self.fits(credits, limits);
+        let Some(running) = self.running.as_mut().filter(|r| r.phase == Phase::Running) else { return false };
         if granted {
             running.outstanding += credits;
         }
@@ -249,6 +263,11 @@ impl State {
         running.updates = running.updates.saturating_sub(1);
         running.outstanding = running.outstanding.saturating_sub(unspent);
         running.updates == 0 && (running.phase == Phase::Locked || self.barriers != 0)
+    }
+
+    /// Whether no handle is active.
+    pub(crate) fn is_idle(&self) -> bool {
+        self.running.as_ref().is_none_or(|running| running.updates == 0)
     }
 
     /// This transaction is to be committed.

@@ -11,22 +11,45 @@ use crate::units::Tid;
 #[must_use = "handles start again when it is dropped"]
 pub struct Barrier<'a> {
     journal: &'a Journal,
+    /// Not even one with reserved credits.
+    holds: bool,
 }
 
 impl Drop for Barrier<'_> {
     fn drop(&mut self) {
-        self.journal.state().lock().barriers -= 1;
+        let mut state = self.journal.state().lock();
+        state.barriers -= 1;
+        state.held -= u32::from(self.holds);
+        drop(state);
         self.journal.moved.wake_all();
     }
 }
 
 impl Journal {
-    /// Waits until no handle is active, and lets none start until the answer is dropped
-    /// (`jbd2_journal_lock_updates`). Not within a handle.
+    /// Waits until no handle is active and no credits are reserved, and lets none start until the answer is
+    /// dropped (`jbd2_journal_lock_updates`). Not within a handle.
     pub fn lock_updates(&self) -> Barrier<'_> {
         self.state().lock().barriers += 1;
-        let barrier = Barrier { journal: self };
-        self.drained.wait_until(|| self.state().lock().running.as_ref().is_none_or(|r| r.updates == 0));
+        let barrier = Barrier { journal: self, holds: false };
+        self.drained.wait_until(|| {
+            let state = self.state().lock();
+            state.reserved == 0 && state.is_idle()
+        });
+        barrier
+    }
+
+    /// The same for who does not wait for pages as long as it lives: reserved credits stay, and their
+    /// operations wait.
+    pub(crate) fn hold_updates(&self) -> Barrier<'_> {
+        self.state().lock().barriers += 1;
+        let mut barrier = Barrier { journal: self, holds: false };
+        self.drained.wait_until(|| {
+            let mut state = self.state().lock();
+            let idle = state.is_idle();
+            state.held += u32::from(idle);
+            barrier.holds = idle;
+            idle
+        });
         barrier
     }
 
@@ -36,8 +59,9 @@ impl Journal {
             Refused::Aborted => return Err(Errno::EROFS),
             Refused::Barrier => self.wait_while(|state| state.barriers != 0),
             Refused::Locked(tid) => self.wait_while(|state| {
-                state.running.as_ref().is_some_and(|r| r.tid == tid && r.phase == Phase::Locked)
+                state.running.as_ref().is_some_and(|r| r.tid == tid && r.phase != Phase::Running)
             }),
+            Refused::Reserved(credits) => self.wait_while(|state| !state.fits(credits, self.limits())),
             Refused::Full(tid) if self.options().thread => self.wait_for_switch(tid),
             // The next look finds the abort.
             Refused::Full(tid) => drop(self.commit_until(tid)),

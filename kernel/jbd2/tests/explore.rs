@@ -233,3 +233,41 @@ fn a_block_that_is_changed_while_it_commits_is_logged_as_it_was() {
         bench.journal.end().unwrap();
     });
 }
+
+/// Pages stay under writeback until a reserved operation has changed the map: one thread waits for such a page within
+/// a handle, one commits, and one holds all handles back.
+#[test]
+fn who_waits_for_a_reserved_operation_within_a_handle_gets_it() {
+    explore::check(TIMES, || {
+        let bench = Bench::on(image());
+        let reserved = bench.journal.reserve(2).unwrap();
+        let ended = Arc::new((sync::Mutex::new(false), sync::WaitQueue::new()));
+        let spawn = |name, work: Box<dyn FnOnce(&Bench) + Send>| {
+            let bench = bench.clone();
+            thread::spawn(name, move || work(&bench)).unwrap()
+        };
+        let ends = ended.clone();
+        let convert = move |bench: &Bench| {
+            let handle = reserved.start().unwrap();
+            bench.device.getblk(FsBlock(2)).unwrap().write().fill(7);
+            drop(handle);
+            *ends.0.lock() = true;
+            ends.1.wake_all();
+        };
+        let waits = move |bench: &Bench| {
+            let handle = bench.journal.start(1).unwrap();
+            bench.device.getblk(FsBlock(0)).unwrap().write().fill(7);
+            ended.1.wait_until(|| *ended.0.lock());
+            drop(handle);
+        };
+        let threads = [
+            spawn("converts", Box::new(convert)),
+            spawn("waits", Box::new(waits)),
+            spawn("commits", Box::new(|bench| bench.journal.force_commit().unwrap())),
+        ];
+        drop(bench.journal.lock_updates());
+        threads.iter().for_each(|t| t.join());
+        assert_eq!((bench.get(0), bench.get(2)), (7, 7));
+        bench.journal.end().unwrap();
+    });
+}

@@ -8,7 +8,7 @@
 //!   MAPPED     `block` is its place on the disk
 //!   NEW        allocated by the write under way: what the disk holds there is not the file's
 //!   DELAY      space is reserved, the place comes at writeback
-//!   UNWRITTEN  its place is allocated but unwritten: to be converted after the I/O
+//!   UNWRITTEN  its place is allocated but unwritten, and the bytes are on their way: it is converted when they are there
 //!   UPTODATE   the page's bytes are the block's content
 //!   DIRTY      they are newer than the disk's
 //!   WRITING    they are on their way to the disk
@@ -17,7 +17,8 @@
 //!   COMMITTING the same: of the transaction that commits, its bytes not yet copied to the log
 //! ```
 //! # Locking
-//! MAPPED, NEW, DELAY, UNWRITTEN and the place change with the page locked. UPTODATE is set by who
+//! MAPPED, NEW, DELAY, UNWRITTEN and the place change with the page locked, or by the end of an I/O that has
+//! UNWRITTEN set, which is so under WRITEBACK only. UPTODATE is set by who
 //! holds the page lock (or the read that holds it). DIRTY of a data page is set with the page locked;
 //! of a metadata buffer also without, by `Buffer::write`'s guard. WRITING is set with the page locked
 //! and cleared by the end of the I/O. CHECKED is set at any time by the block's user. JOURNALLED and COMMITTING
@@ -36,7 +37,7 @@ pub const MAPPED: u64 = 1 << 48;
 pub const NEW: u64 = 1 << 49;
 /// Reserved, not placed.
 pub const DELAY: u64 = 1 << 50;
-/// Placed, to be converted after the I/O.
+/// Placed, to be converted after the I/O that is under way.
 pub const UNWRITTEN: u64 = 1 << 51;
 /// The bytes are the block's.
 pub const UPTODATE: u64 = 1 << 52;
@@ -106,6 +107,17 @@ impl BufferHead {
         true
     }
 
+    /// Its bytes did not reach the disk: it is dirty still. One that is unwritten there has no place any more, so
+    /// that the next attempt asks for it, and converts it.
+    pub(crate) fn write_failed(&self) {
+        let again = |old: u64| {
+            let unwritten = old & UNWRITTEN != 0;
+            Some(if unwritten { (old & !(MAPPED | UNWRITTEN | PLACE)) | DELAY } else { old } | DIRTY)
+        };
+        // The closure always gives a value, so this cannot fail.
+        let _ = self.0.fetch_update(Ordering::AcqRel, Ordering::Acquire, again);
+    }
+
     /// Forgets everything: the block is gone (`discard_buffer`). WRITING stays until the I/O ends.
     pub fn discard(&self) {
         self.0.fetch_and(WRITING, Ordering::AcqRel);
@@ -134,5 +146,17 @@ mod tests {
         assert!(!head.map(FsBlock(PLACE + 1)));
         head.discard();
         assert_eq!(head.state(), 0);
+    }
+
+    #[test]
+    fn what_failed_is_dirty_and_what_is_unwritten_has_no_place() {
+        let head = BufferHead::default();
+        assert!(head.map(FsBlock(5)));
+        head.set(UPTODATE | WRITING);
+        head.write_failed();
+        assert_eq!(head.state(), MAPPED | UPTODATE | WRITING | DIRTY | 5);
+        head.set(UNWRITTEN);
+        head.write_failed();
+        assert_eq!(head.state(), DELAY | UPTODATE | WRITING | DIRTY);
     }
 }

@@ -19,6 +19,7 @@ use block::{Bio, BioFlags, BioOp, Disk};
 
 use crate::head;
 use crate::page::{self, Page};
+use crate::unwritten::UnwrittenIo;
 
 /// Most bytes in a bio; the block layer cuts what the device cannot take at once.
 const MAX_BYTES: usize = 1 << 20;
@@ -38,7 +39,7 @@ pub(crate) enum Then {
 }
 
 /// A page's part of a bio.
-struct Piece {
+pub(crate) struct Piece {
     page: Arc<Page>,
     /// Which of its heads, as bits.
     heads: u8,
@@ -48,6 +49,8 @@ struct Piece {
 
 struct Open {
     bio: Bio,
+    /// Whose blocks it writes, if they are unwritten.
+    unwritten: Option<Arc<UnwrittenIo>>,
     next: Sector,
     bytes: usize,
     pieces: Vec<Piece>,
@@ -80,18 +83,33 @@ impl<'a> BioBuilder<'a> {
         block: FsBlock,
         zero_from: usize,
     ) -> Result<()> {
+        self.add_of(None, page, head, block, zero_from)
+    }
+
+    /// The same of a block that is unwritten as long as `unwritten` is under way.
+    #[inline]
+    pub(crate) fn add_of(
+        &mut self,
+        unwritten: Option<&Arc<UnwrittenIo>>,
+        page: &Arc<Page>,
+        head: usize,
+        block: FsBlock,
+        zero_from: usize,
+    ) -> Result<()> {
         let size = 1usize << page.block_bits();
         let sector = block.sector(page.block_bits()).ok_or(Errno::EIO)?;
         let sectors = (size / base::units::SECTOR_SIZE) as u64;
         let next = sector.checked_add(sectors).ok_or(Errno::EIO)?;
-        if self.open.as_ref().is_some_and(|o| o.next != sector || o.bytes + size > MAX_BYTES) {
+        let same = |o: &Open| o.unwritten.as_ref().map(Arc::as_ptr) == unwritten.map(Arc::as_ptr);
+        let fits = |o: &Open| o.next == sector && o.bytes + size <= MAX_BYTES && same(o);
+        if self.open.as_ref().is_some_and(|open| !fits(open)) {
             self.submit();
         }
         let (op, flags) = (self.op, self.flags);
         let open = self.open.get_or_insert_with(|| {
             let mut bio = Bio::new(op, sector);
             bio.flags = flags;
-            Open { bio, next: sector, bytes: 0, pieces: Vec::new() }
+            Open { bio, unwritten: unwritten.cloned(), next: sector, bytes: 0, pieces: Vec::new() }
         });
         // Both fit: they are within a page.
         open.bio.add(page.frame(), (head * size) as u32, size as u32);
@@ -112,16 +130,20 @@ impl<'a> BioBuilder<'a> {
 
     /// Sends off what was collected.
     pub(crate) fn submit(&mut self) {
-        let Some(Open { bio, pieces, .. }) = self.open.take() else { return };
-        let then = self.then;
-        let bio = bio.end_io(move |result| {
-            if let (Err(error), Some(first)) = (result, pieces.first()) {
-                failed(then, &first.page, pieces.len(), error);
+        let Some(Open { bio, unwritten, pieces, .. }) = self.open.take() else { return };
+        let bio = match unwritten {
+            None => {
+                let then = self.then;
+                bio.end_io(move |result| end(pieces, then, result))
             }
-            for piece in pieces {
-                piece.end(then, result);
+            Some(unwritten) => {
+                unwritten.expect_part();
+                bio.end_io(move |result| match result {
+                    Ok(()) => unwritten.add_part(pieces),
+                    Err(_) => end_writing(pieces, result),
+                })
             }
-        });
+        };
         self.disk.submit_bio(bio);
     }
 }
@@ -130,6 +152,21 @@ impl Drop for BioBuilder<'_> {
     fn drop(&mut self) {
         self.submit();
     }
+}
+
+/// The I/O of these pages is over.
+fn end(pieces: Vec<Piece>, then: Then, result: Result<()>) {
+    if let (Err(error), Some(first)) = (result, pieces.first()) {
+        failed(then, &first.page, pieces.len(), error);
+    }
+    for piece in pieces {
+        piece.end(then, result);
+    }
+}
+
+/// The same of writing.
+pub(crate) fn end_writing(pieces: Vec<Piece>, result: Result<()>) {
+    end(pieces, Then::EndWriteback, result);
 }
 
 /// The log hears of the error, and the file of one in writing.
@@ -147,6 +184,12 @@ fn failed(then: Then, first: &Page, pages: usize, error: Errno) {
 }
 
 impl Piece {
+    /// The blocks of the file.
+    pub(crate) fn blocks(&self) -> impl Iterator<Item = u64> {
+        let (heads, first) = (self.heads, self.page.first_block().0);
+        (0..u64::from(u8::BITS)).filter(move |i| heads & 1 << i != 0).map(move |i| first + i)
+    }
+
     fn each_head(&self, f: impl Fn(&head::BufferHead)) {
         for (i, head) in self.page.heads().iter().enumerate() {
             if self.heads & 1 << i != 0 {
@@ -190,13 +233,11 @@ impl Piece {
     fn end_write(self, result: Result<()>) {
         let page = &self.page;
         if result.is_err() {
-            self.each_head(|head| {
-                head.set(head::DIRTY);
-            });
+            self.each_head(|head| head.write_failed());
             page.state().fetch_or(page::ERROR | page::WRITE_FAILED, Ordering::AcqRel);
         }
         self.each_head(|head| {
-            head.clear(head::WRITING);
+            head.clear(head::WRITING | head::UNWRITTEN);
         });
         page.put_write();
     }

@@ -70,6 +70,7 @@ mod reclaim;
 pub mod stats;
 pub mod trace;
 mod tree;
+mod unwritten;
 mod workingset;
 mod write;
 mod writepages;
@@ -99,6 +100,7 @@ pub use reclaim::{
     alloc_page, deactivate_page, drop_caches, pageout, reclaim, set_pressure_hook, set_shrinker,
     start_kswapd, stop_kswapd,
 };
+pub use unwritten::{UnwrittenIo, Written};
 pub use workingset::remember_evictions;
 pub use write::{
     Zeroing, block_truncate_page, block_write_begin, block_write_end, block_zero_begin, block_zero_range,

@@ -23,6 +23,7 @@ use block::Disk;
 
 use crate::mapping::AddressSpace;
 use crate::page::LockedPage;
+use crate::unwritten::UnwrittenIo;
 
 /// Where a run of a file's blocks lies.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -69,7 +70,11 @@ pub enum MapMode {
     /// Writeback found dirty blocks without a place (delayed allocation): allocate. The answer is `Mapped`;
     /// its bytes will be written whole. What an error means, the file system knows
     /// ([`crate::mpage_writepages_with`]).
-    Writeback,
+    Writeback {
+        /// The blocks that are answered as `new` shall be unwritten on the disk until the bytes are there:
+        /// what [`AddressSpaceOperations::begin_unwritten`] has begun sees to the rest.
+        unwritten: bool,
+    },
 }
 
 /// How hard a sweep tries (`enum writeback_sync_modes`).
@@ -95,6 +100,9 @@ pub struct WritebackControl {
     pub range_cyclic: bool,
     /// Pass over dirty blocks that have no place: nothing may be allocated.
     pub placed_only: bool,
+    /// Blocks that get a place count as written at once, and the file system puts their bytes before what makes
+    /// them visible; never [`MapMode::Writeback`] with `unwritten`.
+    pub ordered: bool,
     /// Out: pages whose I/O was started.
     pub pages_written: u64,
     /// Out: pages that were dirty but passed over.
@@ -110,6 +118,7 @@ impl WritebackControl {
             range,
             range_cyclic: false,
             placed_only: false,
+            ordered: false,
             pages_written: 0,
             pages_skipped: 0,
         }
@@ -148,6 +157,12 @@ pub trait AddressSpaceOperations: Send + Sync {
     /// Where the blocks from `first` on lie; asked for `count >= 1` blocks. EIO or EUCLEAN when the
     /// file's map cannot be read, ENOSPC when nothing can be allocated.
     fn map(&self, first: FileBlock, count: u64, how: MapMode) -> Result<Extent>;
+
+    /// Writeback is about to ask `map` for places. Some: the blocks that it gives stay unwritten until this
+    /// ends. None: they are written ones from the start. Called with a page locked; must not sleep.
+    fn begin_unwritten(&self) -> Option<Arc<UnwrittenIo>> {
+        None
+    }
 
     /// The file's bytes, when they lie in its inode and not in blocks ([`crate::update_inline_page`]).
     /// Called with the first page locked. EIO or EUCLEAN when they cannot be read.
@@ -203,6 +218,9 @@ impl<T: AddressSpaceOperations + ?Sized> AddressSpaceOperations for &T {
     }
     fn map(&self, first: FileBlock, count: u64, how: MapMode) -> Result<Extent> {
         (**self).map(first, count, how)
+    }
+    fn begin_unwritten(&self) -> Option<Arc<UnwrittenIo>> {
+        (**self).begin_unwritten()
     }
     fn inline_data(&self) -> Result<Option<Vec<u8>>> {
         (**self).inline_data()

@@ -443,7 +443,7 @@ impl Page {
 
     /// Block `i` could not be sent: it is dirty still. Its page's write is under way.
     pub(crate) fn write_refused(&self, i: usize) {
-        self.heads[i].set(head::DIRTY);
+        self.heads[i].write_failed();
         self.state.fetch_or(WRITE_FAILED, Ordering::AcqRel);
         self.heads[i].clear(head::WRITING);
     }

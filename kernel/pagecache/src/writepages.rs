@@ -8,7 +8,8 @@
 //!     write-protected: who stores to it from here on is asked to make it dirty again
 //!     zero what lies behind i_size in the last page
 //!     a dirty block without a place?                  ask `map`, for the whole dirty run; on an error let
-//!                                                     the page go, ask `remedy`, and try again or leave it
+//!                                                     the page go, ask `remedy`, and try again or leave it.
+//!                                                     Unwritten until its bytes are there: see unwritten.rs
 //!     DIRTY -> WRITEBACK      from here on the I/O owns the blocks it took
 //!     add them to the bio     one bio as long as blocks are neighbours on the disk
 //!     unlock
@@ -21,7 +22,8 @@
 //!
 //! # Locking
 //! One page lock at a time. Nothing that was collected is held back while this thread sleeps: the
-//! builder is submitted before a lock is waited for and before `map` is asked (io.rs says why).
+//! builder is submitted, and the run of unwritten blocks ended, before a lock is waited for and before `map` is asked
+//! (io.rs says why).
 //! A metadata block is first marked WRITING, then its byte lock is tried: a guard that comes after
 //! sees WRITING and waits; one that was there before makes the sweep leave the block out, and come
 //! back to it, for data integrity, when the guard is gone. It is waited for without the page lock,
@@ -30,15 +32,16 @@
 use alloc::sync::Arc;
 use core::sync::atomic::Ordering;
 
-use base::{Errno, FileBlock, PAGE_SIZE, Result};
+use base::{Errno, FileBlock, FsBlock, PAGE_SIZE, Result};
 use block::BioFlags;
 
 use crate::head::{self, BufferHead};
 use crate::io::BioBuilder;
 use crate::mapping::{AddressSpace, page_range};
 use crate::ops::{AddressSpaceOperations, Extent, ExtentKind, MapMode, SyncMode, WritebackControl};
-use crate::page::{Begin, LockedPage, Page};
+use crate::page::{Begin, LockedPage, MAX_HEADS, Page};
 use crate::tree::Tag;
+use crate::unwritten::UnwrittenIo;
 
 /// Most pages `map` is asked for at once when blocks have no place yet: 8 MiB.
 const MAX_RUN: u64 = 2048;
@@ -70,7 +73,8 @@ pub fn mpage_writepages_with(
     let mut flags = if control.sync_mode == SyncMode::All { BioFlags::SYNC } else { BioFlags::empty() };
     flags.set(BioFlags::META, mapping.is_metadata());
     let builder = BioBuilder::write(ops.disk(), flags);
-    let mut sweep = Sweep { mapping, ops, control, remedy, builder, extent: None, done: Ok(()) };
+    let places = [const { None }; MAX_HEADS];
+    let mut sweep = Sweep { mapping, ops, control, remedy, builder, known: None, places, done: Ok(()) };
     if sweep.control.range_cyclic {
         let middle = mapping.writeback_index().load(Ordering::Relaxed).clamp(first, last);
         // The next turn goes on where this one's share ended, so only who came to the end begins again.
@@ -90,13 +94,41 @@ struct Sweep<'a> {
     control: &'a mut WritebackControl,
     remedy: &'a mut dyn FnMut(Errno) -> Result<()>,
     builder: BioBuilder<'a>,
-    /// The last answer of `map`, with the generation it was given in.
-    extent: Option<(u32, FileBlock, Extent)>,
+    /// The last answer of `map`.
+    known: Option<Known>,
+    /// Of the page at hand, by block: a place that is unwritten until the I/O is over.
+    places: [Option<(FsBlock, Arc<UnwrittenIo>)>; MAX_HEADS],
     /// The first error.
     done: Result<()>,
 }
 
+/// An answer of `map`.
+struct Known {
+    /// The mapping's when it was given.
+    generation: u32,
+    first: FileBlock,
+    extent: Extent,
+    /// Where the blocks are unwritten.
+    unwritten: Option<Arc<UnwrittenIo>>,
+}
+
+impl Known {
+    fn has(&self, block: FileBlock, generation: u32) -> bool {
+        let behind = block.0.checked_sub(self.first.0);
+        self.generation == generation && behind.is_some_and(|behind| behind < self.extent.len)
+    }
+}
+
 impl Sweep<'_> {
+    /// Sends off what was collected, so that this thread may sleep.
+    fn send(&mut self) {
+        self.builder.submit();
+        self.places.fill(None);
+        if self.known.as_ref().is_some_and(|known| known.unwritten.is_some()) {
+            self.known = None;
+        }
+    }
+
     /// Whether it came to the end; otherwise it has written its share.
     fn run(&mut self, first: u64, last: u64) -> bool {
         let tag = match self.control.sync_mode {
@@ -128,7 +160,7 @@ impl Sweep<'_> {
             let locked = match page.try_lock() {
                 Some(locked) => locked,
                 None => {
-                    self.builder.submit();
+                    self.send();
                     page.clone().lock()
                 }
             };
@@ -137,12 +169,12 @@ impl Sweep<'_> {
                 Ok(Some(_)) if self.control.sync_mode == SyncMode::None => return,
                 Ok(Some(busy)) => {
                     drop(locked);
-                    self.builder.submit();
+                    self.send();
                     page.wait_for_guard(busy);
                 }
                 Err(error) => {
                     drop(locked);
-                    self.builder.submit();
+                    self.send();
                     if let Err(error) = (self.remedy)(error) {
                         return self.failed(error);
                     }
@@ -169,7 +201,7 @@ impl Sweep<'_> {
                 self.control.pages_skipped += 1;
                 return Ok(None);
             }
-            self.builder.submit();
+            self.send();
             page.wait_writeback();
             // The write that has just ended may have failed; then it is dirty still, as it must be.
         }
@@ -220,26 +252,42 @@ impl Sweep<'_> {
         }
         let block = FileBlock(page.first_block().0 + i as u64);
         let generation = self.mapping.generation();
-        let known = self
-            .extent
-            .filter(|&(g, first, e)| g == generation && first.0 <= block.0 && block.0 - first.0 < e.len);
-        let (_, first, extent) = match known {
+        let known = match self.known.take().filter(|known| known.has(block, generation)) {
             Some(known) => known,
-            None => {
-                // `map` may sleep, and may need memory that only this I/O frees.
-                self.builder.submit();
-                let how = if self.control.placed_only { MapMode::Read } else { MapMode::Writeback };
-                let extent = self.ops.map(block, self.run_from(page, i), how)?;
-                *self.extent.insert((generation, block, extent))
-            }
+            None => self.ask(page, i, block, generation)?,
         };
-        let start = match extent.kind {
+        let known = self.known.insert(known);
+        let start = match known.extent.kind {
             ExtentKind::Mapped { block } => block,
             _ if self.control.placed_only => return Ok(()),
             _ => return Err(Errno::EIO),
         };
-        let place = start.checked_add(block.0 - first.0).ok_or(Errno::EIO)?;
-        if head.map(place) { Ok(()) } else { Err(Errno::EIO) }
+        let place = start.checked_add(block.0 - known.first.0).ok_or(Errno::EIO)?;
+        match &known.unwritten {
+            Some(unwritten) => self.places[i] = Some((place, unwritten.clone())),
+            None if head.map(place) => {}
+            None => return Err(Errno::EIO),
+        }
+        Ok(())
+    }
+
+    /// Asks `map` where block `i` of the page lies.
+    fn ask(&mut self, page: &LockedPage, i: usize, block: FileBlock, generation: u32) -> Result<Known> {
+        // `map` may sleep, and may need memory that only this I/O frees.
+        self.builder.submit();
+        let count = self.run_from(page, i);
+        if self.control.placed_only {
+            let extent = self.ops.map(block, count, MapMode::Read)?;
+            return Ok(Known { generation, first: block, extent, unwritten: None });
+        }
+        let unwritten = if self.control.ordered { None } else { self.ops.begin_unwritten() };
+        let how = MapMode::Writeback { unwritten: unwritten.is_some() };
+        let extent = self.ops.map(block, count, how)?;
+        let unwritten = unwritten.filter(|_| extent.new);
+        if let Some(unwritten) = &unwritten {
+            unwritten.place(block, extent.len);
+        }
+        Ok(Known { generation, first: block, extent, unwritten })
     }
 
     /// How many blocks from block `i` of the page on are dirty in a row, as far as whole pages tell.
@@ -260,12 +308,18 @@ impl Sweep<'_> {
         page.get_write();
         self.mapping.start_writeback(page);
         for (i, head) in page.heads().iter().enumerate() {
+            let unwritten = self.places[i].take();
             if i >= blocks {
                 head.clear(head::DIRTY);
                 continue;
             }
             if !head.has(head::DIRTY) {
                 continue;
+            }
+            if let Some((place, _)) = &unwritten
+                && head.map(*place)
+            {
+                head.set(head::UNWRITTEN);
             }
             let Some(place) = head.block() else {
                 left = true;
@@ -279,7 +333,8 @@ impl Sweep<'_> {
                     continue;
                 }
             }
-            if let Err(error) = self.builder.add(page.page(), i, place, PAGE_SIZE) {
+            let unwritten = unwritten.as_ref().map(|(_, unwritten)| unwritten);
+            if let Err(error) = self.builder.add_of(unwritten, page.page(), i, place, PAGE_SIZE) {
                 page.write_refused(i);
                 self.failed(error);
             }

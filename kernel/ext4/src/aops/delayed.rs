@@ -29,7 +29,8 @@ use core::sync::atomic::Ordering;
 use base::{Errno, FileBlock, RateLimit, Result};
 use block::Disk;
 use pagecache::{
-    AddressSpace, AddressSpaceOperations, Extent, LockedPage, MapMode, WritebackControl, filemap_flush,
+    AddressSpace, AddressSpaceOperations, Extent, LockedPage, MapMode, WritebackControl,
+    filemap_fdatawait_range,
 };
 use vfs::FileType;
 
@@ -106,7 +107,7 @@ impl Node {
     }
 
     /// Whether this file's blocks may come later.
-    fn delays(&self, mapping: &AddressSpace) -> bool {
+    pub(crate) fn delays(&self, mapping: &AddressSpace) -> bool {
         !self.flags().contains(InodeFlags::INLINE_DATA)
             && self.fs().flags_on().contains(Flag::DELALLOC)
             && self.kind() == FileType::Regular
@@ -164,8 +165,17 @@ impl Node {
         }
     }
 
-    /// Begins to write what has no place (`ext4_alloc_da_blocks`): it gets one in the running transaction.
+    /// Begins to write what has no place (`ext4_alloc_da_blocks`): it gets one in the running transaction, whose
+    /// commit has the bytes too. What is to be converted after its I/O is waited for.
     pub(crate) fn alloc_delayed(&self) -> Result<()> {
-        if self.delayed.reserved() == 0 { Ok(()) } else { filemap_flush(self.mapping(), self) }
+        let mut done = Ok(());
+        if self.delayed.reserved() > 0 {
+            let control = WritebackControl { ordered: true, ..WritebackControl::start(0..u64::MAX) };
+            done = self.writepages(self.mapping(), &mut { control });
+        }
+        if self.delayed.has_flights() {
+            done = done.and(filemap_fdatawait_range(self.mapping(), 0..u64::MAX));
+        }
+        done
     }
 }

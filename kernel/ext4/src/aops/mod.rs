@@ -12,7 +12,9 @@ use alloc::vec::Vec;
 
 use base::{Errno, FileBlock, PageIndex, Result};
 use block::Disk;
-use pagecache::{AddressSpace, AddressSpaceOperations, Extent, LockedPage, MapMode, WritebackControl};
+use pagecache::{
+    AddressSpace, AddressSpaceOperations, Extent, LockedPage, MapMode, UnwrittenIo, WritebackControl,
+};
 
 use crate::inode::Node;
 use crate::trace;
@@ -36,12 +38,12 @@ impl AddressSpaceOperations for Node {
         }
         let extent = match how {
             MapMode::Write { .. } if self.is_inline() => self.map_leaving_inline(first, count, how),
-            MapMode::Writeback => self.map_for_writeback(first, count),
+            MapMode::Writeback { unwritten } => self.map_for_writeback(first, count, unwritten),
             _ => self.map_blocks(first, count, how),
         };
         // An answer of EAGAIN is one outside a handle, or in a full one. So may be one that has found the blocks
         // where they were: then somebody else has made it stale, and will store it.
-        if how == MapMode::Writeback
+        if matches!(how, MapMode::Writeback { .. })
             && self.is_stale()
             && extent.as_ref().err() != Some(&Errno::EAGAIN)
             && self.fs().journal().is_none_or(|journal| journal.current_handle())
@@ -49,6 +51,10 @@ impl AddressSpaceOperations for Node {
             self.mark_dirty();
         }
         extent
+    }
+
+    fn begin_unwritten(&self) -> Option<Arc<UnwrittenIo>> {
+        self.begin_conversion()
     }
 
     fn inline_data(&self) -> Result<Option<Vec<u8>>> {

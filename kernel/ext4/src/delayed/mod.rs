@@ -11,9 +11,11 @@
 //!   hole    ────────────▶ delayed, reserved ───────────▶ written extent, ───────────▶ on the disk,
 //!                                                         data on their way           data before it
 //!   unwritten ──────────▶ delayed           ───────────▶ converted, the same
+//!                                                                      after the I/O
+//!   both, dioread_nolock  delayed           ───────────▶ unwritten extent ───────────▶ written extent
 //!   delayed ── truncate, unlink ──▶ hole again; nothing was ever written
 //! ```
-//! Beside it [`crate::aops`] has the choice when it is used, and what a write call does.
+//! [`convert`] is the last step of the third line. Beside it [`crate::aops`] has the choice when it is used, and what a write call does.
 //!
 //! # The counters
 //! ```text
@@ -41,6 +43,8 @@
 //!
 //! Source: `ext4_da_map_blocks`, `ext4_da_reserve_space`, `ext4_es_is_delayed`; mount options in ext4(5).
 
+mod convert;
+mod flights;
 pub(crate) mod place;
 mod pointers;
 mod ranges;
@@ -57,6 +61,7 @@ use crate::extent::map::answer;
 use crate::extent::node::MAX_BLOCKS;
 use crate::extent::tree::{Lookup, Tree};
 use crate::inode::Node;
+use flights::Flights;
 use pointers::Pointers;
 pub(crate) use ranges::Run;
 use ranges::{Ranges, Taken};
@@ -78,6 +83,7 @@ struct State {
     ranges: Ranges,
     /// Blocks of which the map is known to have none.
     hole: Hole,
+    flights: Flights,
     pointers: Pointers,
 }
 
@@ -140,7 +146,8 @@ impl Node {
 
     /// Publishes a new i_size, on the disk as in memory; `mark_dirty` brings it to the table.
     pub fn set_size(&self, size: u64) {
-        let _both = self.delayed.state.lock();
+        let mut both = self.delayed.state.lock();
+        both.flights.cut(size.div_ceil(1 << self.fs().geometry().block_bits));
         self.delayed.disksize.store(size, Ordering::Release);
         self.delayed.size.store(size, Ordering::Release);
         self.tids.note_map_changed();

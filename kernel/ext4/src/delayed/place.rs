@@ -5,9 +5,11 @@
 //! begins it before ([`crate::aops`]); where there is none, or no room for one more run in it, the answer is
 //! EAGAIN, and the sweep lets the page go, begins a new one and asks again.
 //!
-//! # What is ordered
-//! The blocks become written extents at once, before their data are on the disk. The transaction is told of
-//! them (`note_new`), and waits for the data before it commits. i_disksize follows in the same handle.
+//! # Unwritten first, or ordered
+//! With `dioread_nolock` the blocks are unwritten until their data are on the disk ([`super::convert`]).
+//! Else, or when the journal has no room for that, they become written extents at once, before their data are on
+//! the disk. The transaction is told of them (`note_new`), and waits for the data before it commits. i_disksize
+//! follows in the same handle.
 //!
 //! # Only what is delayed
 //! A run ends where the delayed blocks end: what lies behind has a place, or no bytes. So a page that a
@@ -25,7 +27,10 @@ use crate::journal::credits;
 impl Node {
     /// Places for the dirty blocks from `first` on: at least one, and no more than `count`, unless they were
     /// there. EAGAIN outside a handle, and where that is full; ENOSPC, EROFS, EIO, EUCLEAN.
-    pub(crate) fn map_for_writeback(&self, first: FileBlock, count: u64) -> Result<Extent> {
+    ///
+    /// `unwritten`: what has no place gets unwritten blocks, and what lies in unwritten blocks stays there; both are
+    /// answered as `new`, and converted after the I/O ([`convert`](super::convert)).
+    pub(crate) fn map_for_writeback(&self, first: FileBlock, count: u64, unwritten: bool) -> Result<Extent> {
         let block = u32::try_from(first.0).ok().filter(|&b| u64::from(b) < MAX_BLOCKS).ok_or(Errno::EFBIG)?;
         let seen = self.map_blocks(first, count, MapMode::Read)?;
         if matches!(seen.kind, ExtentKind::Mapped { .. }) {
@@ -40,9 +45,11 @@ impl Node {
         let run = self.delayed.find(block);
         let len = run.map_or(1, |run| run.end() - u64::from(block));
         let who = if run.is_some_and(|run| run.reserved) { Claimant::Reserved } else { Claimant::File };
+        let how = MapMode::Writeback { unwritten: false };
         match self.flags().contains(InodeFlags::EXTENTS) {
-            true => self.give_place(block, count.min(len), MapMode::Writeback, who),
-            false => self.give_place_indirect(block, count.min(len), MapMode::Writeback, who),
+            true if unwritten && run.is_some() => self.give_unwritten_place(block, count.min(len), who),
+            true => self.give_place(block, count.min(len), how, who),
+            false => self.give_place_indirect(block, count.min(len), how, who),
         }
     }
 
@@ -52,7 +59,7 @@ impl Node {
         let (from, end) = (u64::from(block), u64::from(block) + u64::from(len));
         let mut state = self.delayed.state.lock();
         let (_, reserved) = self.take_delayed(&mut state, from, end);
-        if how == MapMode::Writeback {
+        if matches!(how, MapMode::Writeback { .. }) {
             self.raise_disksize(end << self.fs().geometry().block_bits);
         }
         drop(state);

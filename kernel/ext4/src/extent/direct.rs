@@ -1,4 +1,4 @@
-//! Blocks for direct writes: found before the data, made the file's after it.
+//! Blocks for direct writes, and for writeback that does the same: found before the data, made the file's after it.
 //!
 //! ```text
 //!   map_direct           a hole gets blocks, unwritten ones; nobody reads what they hold
@@ -61,7 +61,7 @@ impl Node {
         let entry = match tree.lookup(block)? {
             Lookup::Found(entry) => entry,
             Lookup::Hole { before, next } => {
-                let entry = self.reserve_hole(block, count, before, next);
+                let entry = self.fill_unwritten(block, count, before, next, Claimant::File);
                 // Even a failure may have left the tree with one node more.
                 self.mark_dirty();
                 entry?
@@ -71,23 +71,51 @@ impl Node {
         Ok(Extent { len: if entry.unwritten { place.len.min(count.max(1)) } else { place.len }, ..place })
     }
 
+    /// The unwritten blocks at a delayed block, given to it where there are none, and counted as in flight. Inside
+    /// a handle, with `data_sem` held alone.
+    pub(crate) fn give_unwritten_place(&self, block: u32, count: u64, who: Claimant) -> Result<Extent> {
+        let entry = match Tree::of(self).lookup(block)? {
+            Lookup::Found(entry) if !entry.unwritten => return Ok(answer(&entry, block, false)),
+            Lookup::Found(entry) => entry,
+            Lookup::Hole { before, next } => {
+                // Even a failure may have left the tree with one node more.
+                self.set_stale();
+                self.fill_unwritten(block, count, before, next, who)?
+            }
+        };
+        let place = answer(&Entry { unwritten: false, ..entry }, block, true);
+        let len = place.len.min(count.max(1));
+        self.delayed.begin_flight(u64::from(block)..u64::from(block) + len);
+        Ok(Extent { len, ..place })
+    }
+
     /// Up to `count` unwritten blocks for a hole that ends at `next`.
-    fn reserve_hole(&self, block: u32, count: u64, before: Option<Entry>, next: u64) -> Result<Entry> {
+    fn fill_unwritten(
+        &self,
+        block: u32,
+        count: u64,
+        before: Option<Entry>,
+        next: u64,
+        who: Claimant,
+    ) -> Result<Entry> {
         let tree = Tree::of(self);
         let room = next.saturating_sub(u64::from(block)).min(u64::from(MAX_UNWRITTEN));
         // At most MAX_UNWRITTEN, a u32.
         let want = count.clamp(1, room.max(1)) as u32;
-        let request = Request { goal: tree.goal(block, before), want, who: Claimant::File };
+        let request = Request { goal: tree.goal(block, before), want, who };
         trace::request_blocks(self, block, &request);
         let (start, len) = blocks::allocate_growing(self, &request, block, self.growth(block, before))?;
         trace::allocate_blocks(self, block, &request, start, len);
         let entry = Entry { block, len, start: start.0, unwritten: true };
         if let Err(e) = tree.insert(entry) {
             blocks::free(self.fs(), self.ino32(), start, u64::from(len))?;
+            if who == Claimant::Reserved {
+                blocks::reserve_again(self.fs(), len);
+            }
             return Err(e);
         }
-        // A store to a mapped page may have delayed them since the range was written back.
-        self.delayed_are_allocated(block.into(), entry.end(), Claimant::File);
+        // Of a direct write: a store to a mapped page may have delayed them since the range was written back.
+        self.delayed_are_allocated(block.into(), entry.end(), who);
         self.add_blocks(i64::from(len));
         Ok(entry)
     }
@@ -111,7 +139,7 @@ impl Node {
     }
 
     /// One extent of it; how many blocks of at most `count` are written now.
-    fn convert_run(&self, block: u32, count: u64) -> Result<u64> {
+    pub(crate) fn convert_run(&self, block: u32, count: u64) -> Result<u64> {
         let _alone = self.data_sem().write();
         let tree = Tree::of(self);
         let Lookup::Found(entry) = tree.lookup(block)? else {

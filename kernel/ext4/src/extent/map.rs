@@ -63,7 +63,7 @@ impl Node {
                 self.look(block)
             }
             MapMode::Write { .. } => self.map_for_write(block, count, how),
-            MapMode::Writeback => self.map_for_writeback(first, count),
+            MapMode::Writeback { unwritten } => self.map_for_writeback(first, count, unwritten),
         };
         trace::map_blocks_exit(self, block, count, how, &found);
         found

@@ -5,5 +5,6 @@ mod crash;
 mod data;
 mod judge;
 mod priority;
+mod reserved;
 mod reuse;
 mod threads;
