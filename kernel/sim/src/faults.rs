@@ -1,6 +1,6 @@
-//! A disk that fails the requests it is told to fail.
+//! A disk that fails the requests it is told to fail, and keeps those it is told to keep.
 //!
-//! The rest goes to the disk below, untouched. A failed write has written nothing.
+//! The rest goes to the disk below, untouched. A failed write has written nothing, one that is kept not yet.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -51,8 +51,13 @@ impl Fault {
     }
 }
 
+/// Which requests are kept.
+type Keeps = Box<dyn Fn(&InFlight) -> bool + Send>;
+
 #[derive(Default)]
 struct State {
+    keeps: Option<Keeps>,
+    kept: Vec<InFlight>,
     faults: Vec<Fault>,
     failing: Vec<InFlight>,
     failed: u64,
@@ -78,6 +83,32 @@ impl FaultDisk {
     /// No faults any more.
     pub fn heal(&self) {
         self.lock().faults.clear();
+    }
+
+    /// Keeps such requests from now on.
+    pub fn keep(&self, which: impl Fn(&InFlight) -> bool + Send + 'static) {
+        self.lock().keeps = Some(Box::new(which));
+    }
+
+    /// How many are kept.
+    pub fn kept(&self) -> usize {
+        self.lock().kept.len()
+    }
+
+    /// Those that were kept go on, and no more are; in the reverse of the order in which they came.
+    pub fn release(&self) {
+        let kept = {
+            let mut state = self.lock();
+            state.keeps = None;
+            std::mem::take(&mut state.kept)
+        };
+        for request in kept.into_iter().rev() {
+            // A disk in memory takes what it is given.
+            if let Err(request) = self.below.queue_request(request) {
+                request.complete(Err(Errno::EBUSY));
+            }
+        }
+        self.below.commit();
     }
 
     /// How many requests have failed.
@@ -108,6 +139,10 @@ impl Driver for FaultDisk {
         if state.faults.iter_mut().any(|fault| fault.strikes(&request)) {
             state.failed += 1;
             state.failing.push(request);
+            return Ok(());
+        }
+        if state.keeps.as_ref().is_some_and(|keeps| keeps(&request)) {
+            state.kept.push(request);
             return Ok(());
         }
         drop(state);
