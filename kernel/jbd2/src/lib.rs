@@ -53,6 +53,7 @@
 //! |---|---|---|---|---|---|
 //! | **handle starts** | `state` | – | `state` | waits from the lock to the switch | waits when the log is full |
 //! | **block changes** | | byte guard | the thread's own | `lists`: before the switch it is in this transaction, after it in the next, and the copy is kept | byte guard, WRITING |
+//! | **reserved handle starts** | `state` | – | `state` | joins until the switch begins; then waits for it | nothing |
 //! | **handle ends** | | | `state` | the commit waits for it | nothing |
 //! | **commit** | | | | the role | the role |
 //! | **forget** | | | | `lists`; the commit forgets for good at its end | `lists`: held back |

@@ -107,6 +107,17 @@ impl BufferHead {
         true
     }
 
+    /// The same of a place that is unwritten until the I/O that begins now is over.
+    pub(crate) fn map_unwritten(&self, block: FsBlock) -> bool {
+        if block.0 > PLACE {
+            return false;
+        }
+        let place = |old: u64| Some((old & !(PLACE | DELAY)) | MAPPED | UNWRITTEN | block.0);
+        // The closure always gives a value, so this cannot fail.
+        let _ = self.0.fetch_update(Ordering::AcqRel, Ordering::Acquire, place);
+        true
+    }
+
     /// Its bytes did not reach the disk: it is dirty still. One that is unwritten there has no place any more, so
     /// that the next attempt asks for it, and converts it.
     pub(crate) fn write_failed(&self) {

@@ -12,6 +12,7 @@
 
 use alloc::sync::Arc;
 use alloc::vec::Vec;
+use core::ops::Range;
 use core::sync::atomic::Ordering;
 
 use base::{Errno, FsBlock, PAGE_SIZE, RateLimit, Result, Sector};
@@ -184,10 +185,21 @@ fn failed(then: Then, first: &Page, pages: usize, error: Errno) {
 }
 
 impl Piece {
-    /// The blocks of the file.
-    pub(crate) fn blocks(&self) -> impl Iterator<Item = u64> {
-        let (heads, first) = (self.heads, self.page.first_block().0);
-        (0..u64::from(u8::BITS)).filter(move |i| heads & 1 << i != 0).map(move |i| first + i)
+    /// The blocks of the file, neighbours as one.
+    #[inline]
+    pub(crate) fn blocks(&self) -> impl Iterator<Item = Range<u64>> {
+        let (mut heads, mut at) = (u32::from(self.heads), self.page.first_block().0);
+        core::iter::from_fn(move || {
+            if heads == 0 {
+                return None;
+            }
+            let gap = heads.trailing_zeros();
+            let len = (heads >> gap).trailing_ones();
+            heads >>= gap + len;
+            let start = at + u64::from(gap);
+            at = start + u64::from(len);
+            Some(start..at)
+        })
     }
 
     fn each_head(&self, f: impl Fn(&head::BufferHead)) {

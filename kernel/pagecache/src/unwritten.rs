@@ -91,16 +91,13 @@ impl Written {
 
     /// Those that are there, in ascending order, neighbours as one.
     pub fn blocks(&self) -> Vec<Range<u64>> {
-        let mut blocks: Vec<u64> = self.parts.iter().flatten().flat_map(Piece::blocks).collect();
-        blocks.sort_unstable();
         let mut ranges: Vec<Range<u64>> = Vec::new();
-        for block in blocks {
-            match ranges.last_mut().filter(|last| last.end == block) {
-                Some(last) => last.end += 1,
-                None => ranges.push(block..block + 1),
-            }
-        }
-        ranges
+        // Those of a bio come in order, the bios do not.
+        self.parts.iter().flatten().flat_map(Piece::blocks).for_each(|range| join(&mut ranges, range));
+        ranges.sort_unstable_by_key(|range| range.start);
+        let mut joined = Vec::with_capacity(ranges.len());
+        ranges.into_iter().for_each(|range| join(&mut joined, range));
+        joined
     }
 
     /// The map says so now: their pages' writeback ends. Or it could not be told: they are dirty again, and so
@@ -113,6 +110,15 @@ impl Written {
         for pieces in self.parts.drain(..) {
             crate::io::end_writing(pieces, done);
         }
+    }
+}
+
+/// One range more, behind all others.
+#[inline]
+fn join(ranges: &mut Vec<Range<u64>>, range: Range<u64>) {
+    match ranges.last_mut().filter(|last| last.end == range.start) {
+        Some(last) => last.end = range.end,
+        None => ranges.push(range),
     }
 }
 

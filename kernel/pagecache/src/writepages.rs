@@ -73,8 +73,9 @@ pub fn mpage_writepages_with(
     let mut flags = if control.sync_mode == SyncMode::All { BioFlags::SYNC } else { BioFlags::empty() };
     flags.set(BioFlags::META, mapping.is_metadata());
     let builder = BioBuilder::write(ops.disk(), flags);
-    let places = [const { None }; MAX_HEADS];
-    let mut sweep = Sweep { mapping, ops, control, remedy, builder, known: None, places, done: Ok(()) };
+    let (places, earlier) = ([None; MAX_HEADS], [const { None }; MAX_HEADS]);
+    let mut sweep =
+        Sweep { mapping, ops, control, remedy, builder, known: None, places, earlier, done: Ok(()) };
     if sweep.control.range_cyclic {
         let middle = mapping.writeback_index().load(Ordering::Relaxed).clamp(first, last);
         // The next turn goes on where this one's share ended, so only who came to the end begins again.
@@ -97,7 +98,9 @@ struct Sweep<'a> {
     /// The last answer of `map`.
     known: Option<Known>,
     /// Of the page at hand, by block: a place that is unwritten until the I/O is over.
-    places: [Option<(FsBlock, Arc<UnwrittenIo>)>; MAX_HEADS],
+    places: [Option<FsBlock>; MAX_HEADS],
+    /// Of the same page, by block: whose place it is, if not the last answer's.
+    earlier: [Option<Arc<UnwrittenIo>>; MAX_HEADS],
     /// The first error.
     done: Result<()>,
 }
@@ -123,7 +126,7 @@ impl Sweep<'_> {
     /// Sends off what was collected, so that this thread may sleep.
     fn send(&mut self) {
         self.builder.submit();
-        self.places.fill(None);
+        (self.places, self.earlier) = ([None; MAX_HEADS], [const { None }; MAX_HEADS]);
         if self.known.as_ref().is_some_and(|known| known.unwritten.is_some()) {
             self.known = None;
         }
@@ -252,23 +255,32 @@ impl Sweep<'_> {
         }
         let block = FileBlock(page.first_block().0 + i as u64);
         let generation = self.mapping.generation();
-        let known = match self.known.take().filter(|known| known.has(block, generation)) {
-            Some(known) => known,
-            None => self.ask(page, i, block, generation)?,
-        };
-        let known = self.known.insert(known);
+        if self.known.as_ref().is_none_or(|known| !known.has(block, generation)) {
+            self.keep_earlier();
+            self.known = Some(self.ask(page, i, block, generation)?);
+        }
+        let Some(known) = &self.known else { return Err(Errno::EIO) };
         let start = match known.extent.kind {
             ExtentKind::Mapped { block } => block,
             _ if self.control.placed_only => return Ok(()),
             _ => return Err(Errno::EIO),
         };
         let place = start.checked_add(block.0 - known.first.0).ok_or(Errno::EIO)?;
-        match &known.unwritten {
-            Some(unwritten) => self.places[i] = Some((place, unwritten.clone())),
-            None if head.map(place) => {}
-            None => return Err(Errno::EIO),
+        if known.unwritten.is_some() {
+            self.places[i] = Some(place);
+            return Ok(());
         }
-        Ok(())
+        if head.map(place) { Ok(()) } else { Err(Errno::EIO) }
+    }
+
+    /// Another answer follows: blocks of the page at hand that have their place from the last one keep it.
+    fn keep_earlier(&mut self) {
+        let Some(last) = self.known.take().and_then(|known| known.unwritten) else { return };
+        for (place, earlier) in self.places.iter().zip(&mut self.earlier) {
+            if place.is_some() && earlier.is_none() {
+                *earlier = Some(last.clone());
+            }
+        }
     }
 
     /// Asks `map` where block `i` of the page lies.
@@ -308,7 +320,7 @@ impl Sweep<'_> {
         page.get_write();
         self.mapping.start_writeback(page);
         for (i, head) in page.heads().iter().enumerate() {
-            let unwritten = self.places[i].take();
+            let (unwritten, earlier) = (self.places[i].take(), self.earlier[i].take());
             if i >= blocks {
                 head.clear(head::DIRTY);
                 continue;
@@ -316,12 +328,11 @@ impl Sweep<'_> {
             if !head.has(head::DIRTY) {
                 continue;
             }
-            if let Some((place, _)) = &unwritten
-                && head.map(*place)
-            {
-                head.set(head::UNWRITTEN);
-            }
-            let Some(place) = head.block() else {
+            let place = match unwritten {
+                Some(place) => Some(place).filter(|&place| head.map_unwritten(place)),
+                None => head.block(),
+            };
+            let Some(place) = place else {
                 left = true;
                 continue;
             };
@@ -333,7 +344,8 @@ impl Sweep<'_> {
                     continue;
                 }
             }
-            let unwritten = unwritten.as_ref().map(|(_, unwritten)| unwritten);
+            let last = self.known.as_ref().and_then(|known| known.unwritten.as_ref());
+            let unwritten = unwritten.and(earlier.as_ref().or(last));
             if let Err(error) = self.builder.add_of(unwritten, page.page(), i, place, PAGE_SIZE) {
                 page.write_refused(i);
                 self.failed(error);
