@@ -30,7 +30,7 @@
 use core::ops::Range;
 use core::sync::atomic::{AtomicBool, Ordering};
 
-use base::{Errno, FileBlock, IovIter, PAGE_SIZE, PageIndex, Result};
+use base::{Errno, FileBlock, IovIter, PAGE_SHIFT, PAGE_SIZE, PageIndex, Result};
 use block::BioFlags;
 use sync::Once;
 
@@ -182,6 +182,10 @@ fn touched(from: usize, to: usize, bits: u32) -> Range<usize> {
 #[inline(always)]
 fn touched_heads(page: &LockedPage, from: usize, to: usize) -> &[BufferHead] {
     let bits = page.block_bits();
+    // Mostly a page is one block.
+    if bits == PAGE_SHIFT {
+        return page.heads_between(0, 0);
+    }
     page.heads_between(from >> bits, (to - 1) >> bits)
 }
 
