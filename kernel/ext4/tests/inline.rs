@@ -261,6 +261,8 @@ fn a_name_that_needs_a_second_block_at_once() {
         while size >= 1024 {
             if machine.write_file(format!("/fill{n}"), &vec![9; size]).is_err() {
                 size /= 2;
+                // What pointers to delayed blocks might have needed is free again when those have their place.
+                machine.sync().unwrap();
             }
             n += 1;
         }
