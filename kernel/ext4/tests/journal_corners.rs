@@ -3,6 +3,7 @@
 
 use base::Errno;
 use base::user::FakeUser;
+use ext4::Ext4Inode;
 use sim::{Image, Machine, Options, write_all};
 use vfs::attr_ops::ftruncate;
 use vfs::{Caller, Cred, OpenFlags};
@@ -76,4 +77,25 @@ fn a_file_without_a_name_stays_an_orphan_when_it_is_cut() {
         drop(file);
         machine.unmount().unwrap().fsck().unwrap();
     }
+}
+
+/// The flusher found a file stale, and before it comes to store it the file is deleted and its number another's.
+#[test]
+fn who_stores_a_deleted_inode_late_does_not_meet_the_one_with_its_number() {
+    let machine = Machine::mount(&disk()).unwrap();
+    machine.write_file("/old", b"gone").unwrap();
+    let late = {
+        let old = machine.open("/old", OpenFlags::empty(), 0).unwrap();
+        let inode = old.path().inode().unwrap();
+        inode.as_any().downcast_ref::<Ext4Inode>().unwrap().arc().unwrap()
+    };
+    machine.unlink("/old").unwrap();
+    machine.write_file("/new", b"here").unwrap();
+    machine.fsync("/new").unwrap();
+    assert_eq!(machine.stat("/new").unwrap().ino, late.ino());
+    late.mark_dirty();
+    drop(late);
+    let image = machine.unmount().unwrap();
+    image.fsck().unwrap();
+    assert_eq!(Machine::mount(&image).unwrap().read_file("/new").unwrap(), b"here");
 }

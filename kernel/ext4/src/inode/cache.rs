@@ -316,6 +316,7 @@ impl Made {
             dirty: DirtyState::default(),
             handle: SpinLock::new(Weak::new()),
             evicted: AtomicBool::new(false),
+            gone: AtomicBool::new(false),
             stale: AtomicBool::new(false),
             lazy_since: AtomicU64::new(0),
             window: AtomicU32::new(0),

@@ -33,7 +33,9 @@
 //! 1. At most one live Node and one live Ext4Inode per number ([`cache`]).
 //! 2. What the table's buffer holds is what `meta` said at the last `mark_dirty`; `stale` when it has
 //!    changed since.
-//! 3. i_size ([`crate::delayed`]) is published before a page behind the old one can be written back.
+//! 3. After an inode was deleted its Node changes nothing in the table: who stores late, as the flusher that found
+//!    it stale before, would write over the inode that has got its number.
+//! 4. i_size ([`crate::delayed`]) is published before a page behind the old one can be written back.
 
 pub mod attr;
 pub mod blocks;
@@ -96,6 +98,8 @@ pub struct Node {
     handle: SpinLock<Weak<Ext4Inode>>,
     /// Eviction has begun: nobody finds the Node any more.
     evicted: AtomicBool,
+    /// It was deleted: its slot in the table may be another's. Set, and asked, in the table's guard.
+    gone: AtomicBool,
     /// Attributes changed since the last `mark_dirty`.
     stale: AtomicBool,
     /// When times changed that are in `meta` alone ([`synchronous`]), by the monotonic clock; 0: none.
@@ -290,9 +294,12 @@ impl Node {
         self.store(|_| ());
     }
 
-    /// The same for an inode that is deleted: with the time of that.
+    /// The same for an inode that is deleted: with the time of that, and for the last time.
     pub(crate) fn mark_deleted(&self, dtime: u32) {
-        self.mark_dirty_with_dtime(dtime);
+        self.store(|slot| {
+            raw::set_dtime(dtime, slot);
+            self.gone.store(true, Ordering::Relaxed);
+        });
     }
 
     /// The same with `i_dtime`: the time of the end, or the orphan list's link.
@@ -319,10 +326,14 @@ impl Node {
         self.track_stored();
     }
 
-    /// Changes the inode's bytes in the table's buffer; their checksum too if `change` says that it did.
+    /// Changes the inode's bytes in the table's buffer; their checksum too if `change` says that it did. Not of
+    /// one that is gone.
     fn edit_slot(&self, change: impl FnOnce(&mut [u8]) -> bool) {
         let geometry = self.fs.geometry();
         let mut block = self.table.write();
+        if self.gone.load(Ordering::Relaxed) {
+            return;
+        }
         let Some(slot) = block.get_mut(self.table_offset..self.table_offset + geometry.inode_size) else {
             return;
         };

@@ -280,7 +280,7 @@ impl Apply<'_> {
         node.with_meta(|m| m.blocks = 0);
         // 0 would say "in use".
         let now = base::time::coarse_now().sec.clamp(1, i64::from(u32::MAX));
-        node.mark_deleted(u32::try_from(now).unwrap_or(u32::MAX));
+        node.mark_dirty_with_dtime(u32::try_from(now).unwrap_or(u32::MAX));
         inodes::give_back(self.fs(), ino, directory)
     }
 
