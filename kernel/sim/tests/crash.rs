@@ -1,6 +1,9 @@
 //! The crash laboratory: a sample of its campaign, and the proof that it finds what it must find.
 //! `make test-crash` does all of it.
 
+use std::fs;
+use std::path::Path;
+
 use block::BioOp;
 use sim::crash::failing::{self, What};
 use sim::crash::{
@@ -46,6 +49,31 @@ fn a_disk_that_lies_is_found_out() {
             !run_setup(&campaign, seed, setup, &mut || ()).failures.is_empty()
         });
         assert!(found.count() >= 3, "{lie:?}");
+    }
+}
+
+/// What failed is kept: the disk before and after, each write, and what was done between them.
+#[test]
+fn a_failure_is_kept() {
+    let dir = tempfile::tempdir().unwrap();
+    let keep = Some(dir.path().to_owned());
+    let campaign = Campaign {
+        failures: 2,
+        lie: Lie::IgnoresFlushes,
+        at_once: Some(2),
+        keep,
+        ..Campaign::sample(0..1, 1)
+    };
+    let mut outcomes = (0..6).map(|seed| run_one(&campaign, seed, &mut || ()));
+    let failures = outcomes.find(|outcome| outcome.failures.len() == 2).unwrap().failures;
+    for failure in failures {
+        let kept = Path::new(failure.kept.as_ref().unwrap());
+        assert!(fs::read_to_string(kept.join("why.txt")).unwrap().contains(&failure.why));
+        let story = fs::read_to_string(kept.join("story.txt")).unwrap();
+        assert!(story.contains("/w1 1: ") && story.contains("write 0 of "), "{story}");
+        let [start, before] = ["start-0.img", "before-0.img"].map(|name| fs::read(kept.join(name)).unwrap());
+        assert!(start.len() == before.len() && start != before);
+        assert!(kept.join("writes/0.bin").exists() && kept.join("log.txt").exists());
     }
 }
 

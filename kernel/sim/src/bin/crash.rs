@@ -7,6 +7,10 @@
 //!   --every N        one boundary in N (1: all)
 //!   --jobs N         threads (all CPUs)
 //!   --seed S [--cut P.N]   one workload, or one cut of it, in all ways of recovery
+//!   --at-once N      so many programs at once, in each workload
+//!   --keep DIR       keep what failed there: its disks, before and after recovery, and its recording
+//!   --shake N        hold threads up at one in N of their steps, where programs run at once
+//!   --repeat N       each workload so often: several programs at once are never the same again
 //!   --show S         what the workload does, and which writes of the disk it causes
 //! ```
 //! Exit status 1 when anything failed.
@@ -19,16 +23,17 @@ use std::sync::{Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use sim::crash::{Campaign, Event, Outcome, Setup, play, run_one};
+use sim::crash::{Campaign, Outcome, keep, play, run_one};
 
 struct Arguments {
     campaign: Campaign,
     jobs: usize,
+    repeat: u64,
 }
 
 fn arguments() -> Result<Arguments, String> {
     let mut campaign = Campaign::full(0..200);
-    let (mut first, mut workloads) = (0, 200);
+    let (mut first, mut workloads, mut repeat) = (0, 200, 1);
     let mut jobs = thread::available_parallelism().map_or(1, usize::from);
     let mut words = std::env::args().skip(1);
     while let Some(word) = words.next() {
@@ -40,6 +45,10 @@ fn arguments() -> Result<Arguments, String> {
             "--subsets" => campaign.subsets = number()?.max(1),
             "--every" => campaign.every = number()?.max(1),
             "--jobs" => jobs = number()?.max(1) as usize,
+            "--repeat" => repeat = number()?.max(1),
+            "--shake" => sim::crash::shake::install(number()?),
+            "--at-once" => campaign.at_once = Some(number()?.clamp(1, 64) as usize),
+            "--keep" => campaign.keep = Some(value.into()),
             "--show" => {
                 show(number()?, &campaign)?;
                 std::process::exit(0);
@@ -55,38 +64,18 @@ fn arguments() -> Result<Arguments, String> {
         }
     }
     campaign.seeds = first..first + workloads;
-    Ok(Arguments { campaign, jobs })
+    Ok(Arguments { campaign, jobs, repeat })
 }
 
-/// The steps of a workload between the writes and flushes of its disk.
+/// Tells a workload.
 fn show(seed: u64, campaign: &Campaign) -> Result<(), String> {
-    let setup = Setup::of(seed, &campaign.abilities);
-    let story = play(seed, &setup)?;
-    println!("{}", setup.name());
-    for (position, event) in story.recording.events.iter().enumerate() {
-        for actor in &story.actors {
-            actor.begun_at(position).for_each(|step| println!("{}{step}", actor.prefix));
-        }
-        match event {
-            Event::Begin(number) => {
-                let write = &story.recording.writes[*number];
-                let block = write.sector * 512 / u64::from(setup.block);
-                let first = sim::crash::pattern::describe(&write.bytes[..16]);
-                let fua = if write.fua { " FUA" } else { "" };
-                println!(
-                    "    {position}: write {number} of {} bytes to block {block}{fua}: {first}",
-                    write.bytes.len()
-                );
-            }
-            Event::EndFlush(..) => println!("    {position}: flushed"),
-            Event::End(_) | Event::BeginFlush(..) => {}
-        }
-    }
+    let story = play(seed, &campaign.setup(seed))?;
+    print!("{}", keep::describe(&story));
     Ok(())
 }
 
 fn main() -> ExitCode {
-    let Arguments { campaign, jobs } = match arguments() {
+    let Arguments { campaign, jobs, repeat } = match arguments() {
         Ok(arguments) => arguments,
         Err(why) => {
             eprintln!("crash: {why}");
@@ -96,17 +85,18 @@ fn main() -> ExitCode {
     // A panic in an image is one of its failures, told with the others.
     std::panic::set_hook(Box::new(|_| {}));
     let begin = Instant::now();
-    let (next, done, images) = (AtomicU64::new(campaign.seeds.start), AtomicU64::new(0), AtomicU64::new(0));
+    let (next, done, images) = (AtomicU64::new(0), AtomicU64::new(0), AtomicU64::new(0));
     let outcomes = Mutex::new(Vec::new());
-    let total = campaign.seeds.end - campaign.seeds.start;
+    let total = (campaign.seeds.end - campaign.seeds.start).saturating_mul(repeat);
     thread::scope(|scope| {
         for _ in 0..jobs {
             scope.spawn(|| {
                 loop {
-                    let seed = next.fetch_add(1, Ordering::Relaxed);
-                    if seed >= campaign.seeds.end {
+                    let number = next.fetch_add(1, Ordering::Relaxed);
+                    if number >= total {
                         return;
                     }
+                    let seed = campaign.seeds.start + number / repeat;
                     let mut told = || {
                         images.fetch_add(1, Ordering::Relaxed);
                     };

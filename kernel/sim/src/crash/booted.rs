@@ -90,7 +90,13 @@ impl Script {
         let (recording, marks) = marked(disk, log)?;
         let mut history = self.history(&marks, prefix)?;
         history.ended(recording.events.len());
-        Ok(Story { seed: self.seed, setup: self.setup.clone(), recording, actors: vec![history] })
+        Ok(Story {
+            seed: self.seed,
+            setup: self.setup.clone(),
+            recording,
+            actors: vec![history],
+            log: Vec::new(),
+        })
     }
 
     /// Judges a disk whose machine was stopped: what its last mark says was done by then. There is no log

@@ -8,10 +8,12 @@ use std::collections::HashSet;
 use std::fmt;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::ops::Range;
+use std::path::PathBuf;
 use std::time::Instant;
 
 use super::cut::{self, Keep};
 use super::judge::{self, Way};
+use super::keep;
 use super::play::{self, Story};
 use super::record::Lie;
 use super::setup::{Abilities, Setup};
@@ -38,6 +40,10 @@ pub struct Campaign {
     pub abilities: Abilities,
     /// Stop a workload after so many failures.
     pub failures: usize,
+    /// So many programs at once; None: as the seed says.
+    pub at_once: Option<usize>,
+    /// Where failures are kept ([`super::keep`]).
+    pub keep: Option<PathBuf>,
 }
 
 impl Campaign {
@@ -53,7 +59,16 @@ impl Campaign {
             lie: Lie::None,
             abilities: Abilities::NOW,
             failures: 3,
+            at_once: None,
+            keep: None,
         }
+    }
+
+    /// What is played for a seed.
+    pub fn setup(&self, seed: u64) -> Setup {
+        let setup = Setup::of(seed, &self.abilities);
+        let Some(actors) = self.at_once else { return setup };
+        Setup { actors, steps: (setup.profile.steps() / actors).max(1), ..setup }
     }
 
     /// A sample: some boundaries, in a way each.
@@ -75,6 +90,8 @@ pub struct Failure {
     pub setup: String,
     /// What is wrong.
     pub why: String,
+    /// The folder where it is kept, or why it is not.
+    pub kept: Option<String>,
 }
 
 impl Failure {
@@ -89,6 +106,9 @@ impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let place = self.cut.map_or(String::new(), |(position, _)| format!(", cut at {position}"));
         writeln!(f, "seed {} ({}){place}, recovered by {:?}: {}", self.seed, self.setup, self.way, self.why)?;
+        if let Some(kept) = &self.kept {
+            writeln!(f, "  kept: {kept}")?;
+        }
         write!(f, "  again: {}", self.repeat())
     }
 }
@@ -112,8 +132,7 @@ pub struct Outcome {
 
 /// Plays and judges one workload. `told` hears of each image.
 pub fn run_one(campaign: &Campaign, seed: u64, told: &mut dyn FnMut()) -> Outcome {
-    let setup = Setup::of(seed, &campaign.abilities);
-    run_setup(campaign, seed, setup, told)
+    run_setup(campaign, seed, campaign.setup(seed), told)
 }
 
 /// The same on a setup of one's own.
@@ -145,7 +164,16 @@ impl Outcome {
 
     fn fail(&mut self, cut: Option<(usize, u64)>, way: Way, why: String) {
         let setup = self.setup.name();
-        self.failures.push(Failure { seed: self.seed, cut, way, setup, why });
+        self.failures.push(Failure { seed: self.seed, cut, way, setup, why, kept: None });
+    }
+
+    /// Its last failure is kept, if the campaign says so.
+    fn keep(&mut self, campaign: &Campaign, story: &Story) {
+        let (Some(dir), Some(failure)) = (&campaign.keep, self.failures.last_mut()) else { return };
+        failure.kept = Some(match keep::keep(dir, story, failure) {
+            Ok(folder) => folder.display().to_string(),
+            Err(error) => format!("no: {error}"),
+        });
     }
 }
 
@@ -166,8 +194,7 @@ fn cut_everywhere(campaign: &Campaign, story: &Story, outcome: &mut Outcome, tol
             if campaign.only.is_some_and(|(_, only)| only != subset) {
                 continue;
             }
-            let keep = Keep::nth(subset, story.seed ^ (position as u64) << 20);
-            let landing = cut::landing(&story.recording, position, keep);
+            let landing = landing(story, position, subset);
             if !judged.insert(key(story, position, &landing)) {
                 outcome.same += 1;
                 continue;
@@ -177,6 +204,7 @@ fn cut_everywhere(campaign: &Campaign, story: &Story, outcome: &mut Outcome, tol
             for way in ways(campaign, story, position, subset) {
                 if let Err(why) = judge::judge(story, position, &landing, way) {
                     outcome.fail(Some((position, subset)), way, why);
+                    outcome.keep(campaign, story);
                     if outcome.failures.len() >= campaign.failures {
                         return;
                     }
@@ -185,6 +213,12 @@ fn cut_everywhere(campaign: &Campaign, story: &Story, outcome: &mut Outcome, tol
             }
         }
     }
+}
+
+/// What lands at a cut that a campaign makes.
+pub(super) fn landing(story: &Story, position: usize, subset: u64) -> cut::Landing {
+    let keep = Keep::nth(subset, story.seed ^ (position as u64) << 20);
+    cut::landing(&story.recording, position, keep)
 }
 
 /// All for a case that is repeated; else mostly the first.

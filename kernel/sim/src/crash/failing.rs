@@ -77,5 +77,5 @@ pub fn run(seed: u64, setup: &Setup, what: What, every: u64) -> Outcome {
 
 fn failure(seed: u64, setup: &Setup, what: What, place: u64, subset: u64, why: String) -> Failure {
     let why = format!("{what:?} fails after {place}, way {subset}: {why}");
-    Failure { seed, cut: None, way: Way::Mount, setup: setup.name(), why }
+    Failure { seed, cut: None, way: Way::Mount, setup: setup.name(), why, kept: None }
 }

@@ -113,6 +113,14 @@ fn mount_and_look(
     Ok((recorder, Disks::new(image, log)))
 }
 
+/// The disks after our mount and unmount, whatever is on them.
+pub(super) fn recovered(story: &Story, disks: Vec<Vec<u8>>) -> Result<Vec<Vec<u8>>, String> {
+    let recover = || mount_and_look(&story.setup, story.seed, disks, &|_| Ok(()));
+    let (_, left) =
+        catch_unwind(AssertUnwindSafe(recover)).unwrap_or_else(|panic| Err(panic_text(&*panic)))?;
+    Ok(left.into_bytes())
+}
+
 /// The same, where what is looked at is what each actor was promised.
 fn recover_story(story: &Story, position: usize, disks: Vec<Vec<u8>>) -> Result<Arc<Recorder>, String> {
     let look = |machine: &Machine| compare(story, position, machine);

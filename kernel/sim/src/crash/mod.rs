@@ -12,6 +12,8 @@
 //! * [`cut`]: what is on the media when the power goes at a place in the recording.
 //! * [`oracle`]: whether a tree is what was promised at that place; [`judge`] does it all for one image.
 //! * [`failing`]: disks that fail a request, at each place; the power goes afterwards.
+//! * [`shake`]: holds threads up, so that programs at once meet in more ways.
+//! * [`keep`]: a failure's disks and recording, as files.
 //! * [`booted`], [`logwrites`]: the same for what a machine in QEMU did; [`between`]: where its program tells nothing.
 //! * [`Campaign`]: all of it many times, for `make test-crash` and the tests.
 //!
@@ -25,6 +27,7 @@ mod disk;
 pub mod failing;
 pub mod history;
 pub mod judge;
+pub mod keep;
 mod log_disk;
 pub mod logwrites;
 pub mod oracle;
@@ -32,6 +35,7 @@ pub mod pattern;
 mod play;
 mod record;
 mod setup;
+pub mod shake;
 mod step;
 mod workload;
 

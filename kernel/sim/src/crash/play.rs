@@ -30,6 +30,8 @@ pub struct Story {
     pub recording: Recording,
     /// What each actor did and was told.
     pub actors: Vec<History>,
+    /// What the kernel said, in the threads of the programs.
+    pub log: Vec<String>,
 }
 
 /// How the disks of a machine are made: recorded, with a cache; and the one of the journal, if it has its own, to be
@@ -66,26 +68,27 @@ pub fn play(seed: u64, setup: &Setup) -> Result<Story, String> {
     crate::take_log();
     let recorder = Recorder::new();
     let disks = setup.make().map_err(|trouble| format!("{trouble}"))?;
-    let (mut machine, log) =
+    let (mut machine, log_disk) =
         mount(setup, disks, &recorder, seed).map_err(|errno| format!("mount: {errno}"))?;
+    let mut log = Vec::new();
     if setup.journalled {
         journal_all(&machine).map_err(|errno| format!("chattr +j: {errno}"))?;
     }
     let actors = match setup.actors {
         1 => vec![act(seed, setup, &machine, &recorder, String::new(), false)],
-        count => crowd(seed, setup, &mut machine, &recorder, count)?,
+        count => crowd(seed, setup, &mut machine, &recorder, count, &mut log)?,
     };
     let actors = actors.into_iter().collect::<Result<Vec<History>, String>>()?;
     machine.unmount().map_err(|errno| format!("unmount: {errno}"))?;
-    drop(log.map(LogDisk::pull));
+    drop(log_disk.map(LogDisk::pull));
     let end = recorder.position();
-    let mut story = Story { seed, setup: setup.clone(), recording: recorder.take(), actors };
-    story.actors.iter_mut().for_each(|actor| actor.ended(end));
-    let errors: Vec<String> = crate::take_log().into_iter().filter(|l| l.starts_with("ERROR")).collect();
-    match errors.first() {
-        Some(line) => Err(format!("the kernel says: {line}")),
-        None => Ok(story),
+    log.extend(crate::take_log());
+    if let Some(line) = log.iter().find(|line| line.starts_with("ERROR")) {
+        return Err(format!("the kernel says: {line}"));
     }
+    let mut story = Story { seed, setup: setup.clone(), recording: recorder.take(), actors, log };
+    story.actors.iter_mut().for_each(|actor| actor.ended(end));
+    Ok(story)
 }
 
 /// Plays the workload of a seed on a disk that fails, however it goes on; and how many requests failed.
@@ -112,16 +115,19 @@ pub fn play_failing(seed: u64, setup: &Setup, fault: Fault) -> Result<(Story, u6
         history.ended(recorder.position());
     }
     let (setup, recording) = (setup.clone(), recorder.take());
-    Ok((Story { seed, setup, recording, actors: vec![history] }, failed))
+    let log = crate::take_log();
+    Ok((Story { seed, setup, recording, actors: vec![history], log }, failed))
 }
 
-/// Several actors at once. Their directories are on the medium before they begin.
+/// Several actors at once. Their directories are on the medium before they begin. What the kernel says in
+/// their threads goes to `log`.
 fn crowd(
     seed: u64,
     setup: &Setup,
     machine: &mut Machine,
     recorder: &Arc<Recorder>,
     count: usize,
+    log: &mut Vec<String>,
 ) -> Result<Vec<Result<History, String>>, String> {
     let prefixes: Vec<String> = (0..count).map(|n| format!("/w{n}")).collect();
     for prefix in &prefixes {
@@ -129,14 +135,21 @@ fn crowd(
     }
     machine.sync().map_err(|errno| format!("sync: {errno}"))?;
     let machine = &*machine;
+    let _crowd = super::shake::Crowd::begin();
     Ok(thread::scope(|scope| {
         let begin = |(n, prefix): (usize, String)| {
             let seed = seed ^ (n as u64 + 1).wrapping_mul(0x517c_c1b7_2722_0a95);
-            scope.spawn(move || act(seed, setup, machine, recorder, prefix, false))
+            scope.spawn(move || {
+                let history = act(seed, setup, machine, recorder, prefix, false);
+                (history, crate::take_log())
+            })
         };
         let threads: Vec<_> = prefixes.into_iter().enumerate().map(begin).collect();
         let join = |thread: thread::ScopedJoinHandle<'_, _>| {
-            thread.join().unwrap_or_else(|_| Err("an actor panicked".into()))
+            let panicked = |_| (Err("an actor panicked".into()), Vec::new());
+            let (history, said) = thread.join().unwrap_or_else(panicked);
+            log.extend(said);
+            history
         };
         threads.into_iter().map(join).collect()
     }))
