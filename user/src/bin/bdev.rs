@@ -6,6 +6,7 @@
 
 use core::ffi::CStr;
 
+use user::aio::{Event, Iocb};
 use user::check::{equal, holds, verdict};
 use user::sys::{self, EBADF, EBUSY, EFAULT, EINVAL, ENOSPC, ENOTTY, IoVec, O_DIRECT, O_EXCL, O_RDWR};
 use user::{Args, program};
@@ -40,6 +41,7 @@ fn main(args: Args) -> i32 {
     }
     alignment(&disk);
     ends(&disk);
+    asynchronous(&disk);
     coherence(&disk);
     vectors(&disk);
     addresses(&disk);
@@ -136,6 +138,82 @@ fn ends(d: &Disk) {
         equal("the place moves", sys::read(fd, d.bytes(0, 1024)), 1024);
         equal("by what was read", sys::lseek(fd, 0, 1), 1024);
     }
+}
+
+/// What becomes of a request (io_submit).
+fn result(context: usize, one: Iocb) -> i64 {
+    let at = [&raw const one];
+    equal("io_submit", sys::io_submit(context, 1, at.as_ptr() as usize), 1);
+    let mut event = Event::default();
+    equal("io_getevents", sys::io_getevents(context, 1, 1, &raw mut event as usize, 0), 1);
+    equal("whose", event.obj, at[0] as u64);
+    event.res
+}
+
+/// The same ends, and many requests at once.
+fn asynchronous(d: &Disk) {
+    const PREAD: u16 = 0;
+    const PWRITE: u16 = 1;
+    let mut context = 0usize;
+    equal("io_setup", sys::io_setup(64, &raw mut context as usize), 0);
+    let size = d.size as i64;
+    for fd in [d.direct, d.cached] {
+        let one = |opcode: u16, at: usize, len: usize, offset: i64| {
+            let buf = (d.memory + at) as u64;
+            result(context, Iocb { opcode, fd, buf, nbytes: len as u64, offset, ..Iocb::default() })
+        };
+        equal("read across the end", one(PREAD, 0, 4096, size - 1024), 1024);
+        equal("read at the end", one(PREAD, 0, 4096, size), 0);
+        equal("read behind it", one(PREAD, 0, 4096, size + 4096), 0);
+        d.fill(0, 4096, 21);
+        equal("written across", one(PWRITE, 0, 4096, size - 1024), 1024);
+        equal("written at", one(PWRITE, 0, 4096, size), ENOSPC as i64);
+        equal("written behind", one(PWRITE, 0, 4096, size + 4096), ENOSPC as i64);
+        equal("nothing, at", one(PWRITE, 0, 0, size), 0);
+        d.fill(0, 4096, 0);
+        equal("read back", one(PREAD, 0, 1024, size - 1024), 1024);
+        holds("what was written", all(d.bytes(0, 1024), 21) && all(d.bytes(1024, 3072), 0));
+        let odd = if fd == d.direct { EINVAL as i64 } else { 511 };
+        equal("half a sector", one(PREAD, 0, 511, 0), odd);
+        equal("from within one", one(PREAD, 512, 512, 3), if fd == d.direct { EINVAL as i64 } else { 512 });
+        equal("nowhere", one(PREAD, 2 * MIB, 512, 0), EFAULT as i64);
+        for opcode in [2, 3] {
+            equal("durable", result(context, Iocb { opcode, fd, ..Iocb::default() }), 0);
+        }
+        at_once(d, context, fd);
+    }
+    equal("io_destroy", sys::io_destroy(context), 0);
+}
+
+/// 32 writes on their way, then as many reads.
+fn at_once(d: &Disk, context: usize, fd: i32) {
+    const COUNT: usize = 32;
+    for (opcode, base) in [(1, 0), (0, MIB)] {
+        (0..COUNT).for_each(|i| {
+            d.fill(base + i * 4096, 4096, if opcode == 1 { i as u8 + 1 } else { 0 });
+        });
+        let iocbs: [Iocb; COUNT] = core::array::from_fn(|i| Iocb {
+            opcode,
+            fd,
+            buf: (d.memory + base + i * 4096) as u64,
+            nbytes: 4096,
+            // Every other one: they do not merge.
+            offset: (6 * MIB + i * 8192) as i64,
+            ..Iocb::default()
+        });
+        let at: [*const Iocb; COUNT] = core::array::from_fn(|i| &raw const iocbs[i]);
+        equal("io_submit", sys::io_submit(context, COUNT as i64, at.as_ptr() as usize), COUNT as isize);
+        let mut events = [Event::default(); COUNT];
+        let mut done = 0;
+        while done < COUNT {
+            let room = events[done..].as_mut_ptr() as usize;
+            let n = sys::io_getevents(context, 1, (COUNT - done) as i64, room, 0);
+            holds("events", n > 0);
+            done += n.max(1) as usize;
+        }
+        holds("all of them", events.iter().all(|event| event.res == 4096));
+    }
+    holds("each its own", (0..COUNT).all(|i| all(d.bytes(MIB + i * 4096, 4096), i as u8 + 1)));
 }
 
 /// Every way sees what every other has written.
