@@ -185,22 +185,28 @@ fn what_was_accepted_finds_its_blocks() {
 
 #[test]
 fn a_write_that_finds_no_space_says_so_at_once() {
-    let machine = Machine::mount(&disk(8, &["-b", "1024", "-m", "0"])).unwrap();
-    let room = machine.statfs().unwrap().blocks_available;
-    machine.create("/f", 0o644).unwrap();
-    let file = machine.open("/f", WRITE, 0).unwrap();
-    let mut at = 0;
-    let refused = loop {
-        match write_all(&file, &[1; 4096], at) {
-            Ok(()) => at += 4096,
-            Err(error) => break error,
-        }
-    };
-    assert_eq!(refused, Errno::ENOSPC);
-    assert!(at / KIB <= room && at / KIB + 64 > room, "{} of {room}", at / KIB);
-    drop(file);
-    machine.fsync("/f").unwrap();
-    machine.unmount().unwrap().fsck().unwrap();
+    // With pointers nothing is kept for metadata: all of it can be had.
+    let pointers = ["-b", "1024", "-m", "0", "-O", POINTERS];
+    for (args, left) in [(&pointers[..4], u64::MAX), (&pointers, 3)] {
+        let machine = Machine::mount(&disk(8, args)).unwrap();
+        let room = machine.statfs().unwrap().blocks_available;
+        machine.create("/f", 0o644).unwrap();
+        let file = machine.open("/f", WRITE, 0).unwrap();
+        let mut at = 0;
+        let refused = loop {
+            match write_all(&file, &[1; 4096], at) {
+                Ok(()) => at += 4096,
+                Err(error) => break error,
+            }
+        };
+        assert_eq!(refused, Errno::ENOSPC);
+        assert!(at / KIB <= room && at / KIB + 64 > room, "{args:?}: {} of {room}", at / KIB);
+        let free = machine.statfs().unwrap().blocks_free;
+        assert!(free <= left, "{args:?}: {free} left");
+        drop(file);
+        machine.fsync("/f").unwrap();
+        machine.unmount().unwrap().fsck().unwrap();
+    }
 }
 
 /// Block-mapped files on a disk that is nearly full, each byte in a row of its own, so that more blocks of pointers

@@ -97,10 +97,11 @@ impl Node {
         }
         self.fs().check_running()?;
         self.fs().check_writable()?;
-        let mut tries = 0;
+        let (mut tries, mut settled) = (0, false);
         loop {
             match pagecache::block_write_begin(mapping, &Reserving(self), pos, len, rest) {
-                Err(Errno::ENOSPC) if self.fs().should_retry(&mut tries) => {}
+                Err(Errno::ENOSPC)
+                    if self.fs().should_retry(&mut tries) || self.fs().settle_pointers(&mut settled) => {}
                 page => return page.map(Some),
             }
         }

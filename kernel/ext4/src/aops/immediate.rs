@@ -35,7 +35,7 @@ impl Node {
     }
 
     /// Begins a handle and readies the page of `pos` in it; the handle lasts until `take_kept`. Once more
-    /// while a commit may free the blocks that were missing.
+    /// while a commit may free the blocks that were missing, or what is held for pointers.
     pub(super) fn begin_in_handle<'a>(
         &'a self,
         pos: u64,
@@ -43,12 +43,12 @@ impl Node {
         start: impl Fn() -> Result<Handle<'a>>,
         ready: impl Fn(&Handle<'a>) -> Result<LockedPage>,
     ) -> Result<LockedPage> {
-        let mut tries = 0;
+        let (mut tries, mut settled) = (0, false);
         loop {
             let handle = start()?;
             match ready(&handle) {
                 Ok(page) => {
-                    if tries > 0 {
+                    if tries > 0 || settled {
                         // What was taken in vain has its bytes after all.
                         self.end_orphan()?;
                     }
@@ -60,7 +60,10 @@ impl Node {
                 Err(e) => {
                     self.note_lost(pos.saturating_add(len as u64))?;
                     drop(handle);
-                    if e != Errno::ENOSPC || !self.fs().should_retry(&mut tries) {
+                    let fs = self.fs();
+                    let again = e == Errno::ENOSPC
+                        && (fs.should_retry(&mut tries) || fs.settle_pointers(&mut settled));
+                    if !again {
                         return Err(e);
                     }
                 }

@@ -17,6 +17,9 @@
 //!    a row got its pointers while others of it wait: those find them there. If a punch has taken the pointers
 //!    away again in between, theirs are anybody's blocks.
 //!
+//! Who finds no room for a write gives the files that hold any their places first ([`Ext4Fs::settle_pointers`]):
+//! what they turn out not to need is room.
+//!
 //! Linux has reserved no blocks of pointers since 3.13, and relies on the distance that it keeps from a full disk.
 
 use core::sync::atomic::Ordering;
@@ -27,6 +30,7 @@ use super::State;
 use super::ranges::{Ranges, Run};
 use crate::balloc::blocks::{self, Claimant};
 use crate::disk::inode::InodeFlags;
+use crate::fs::Ext4Fs;
 use crate::indirect::rows::Rows;
 use crate::inode::Node;
 
@@ -68,6 +72,22 @@ fn has_delayed(rows: Rows, ranges: &Ranges, row: u64) -> bool {
     let first = u32::try_from(rows.first(row)).ok();
     let next = first.and_then(|first| ranges.next_from(first));
     next.is_some_and(|run| u64::from(run.block) < rows.first(row + 1))
+}
+
+impl Ext4Fs {
+    /// A write has found no room: where blocks are held for pointers, what is delayed gets its place. True when
+    /// there were any; `tried` keeps it from being done again for the same write. With no handle and no page
+    /// locked.
+    #[cold]
+    pub(crate) fn settle_pointers(&self, tried: &mut bool) -> bool {
+        let before = core::mem::replace(tried, true);
+        if before || self.in_handle() || self.reserved_pointers.load(Ordering::Relaxed) == 0 {
+            return false;
+        }
+        // What it finds is told to who syncs; here it only matters whether there is room now.
+        let _ = self.bdi().sync_data(true);
+        true
+    }
 }
 
 impl Node {
