@@ -137,7 +137,7 @@ impl Directory for Ext4Inode {
                 inode.inc_nlink()?;
                 let added = self.add_entry(name, inode);
                 if added.is_ok() {
-                    self.fs().track_name(NameChange::Link, self.ino32(), inode.ino32(), name);
+                    self.fs().track_name(NameChange::Link, self.ino32(), inode, name);
                     inode.touch(Touch::Changed);
                 } else {
                     inode.drop_nlink();
@@ -159,7 +159,7 @@ impl Directory for Ext4Inode {
         {
             let _handle = self.fs().start_tracked(credits::unlink())?;
             self.remove_entry(&found)?;
-            self.fs().track_name(NameChange::Unlink, self.ino32(), found.ino, name);
+            self.fs().track_name(NameChange::Unlink, self.ino32(), &inode, name);
             inode.drop_name()?;
         }
         self.commit_if_sync();
@@ -258,7 +258,7 @@ impl Ext4Inode {
         inode.mark_dirty();
         match self.add_entry(name, &inode) {
             Ok(()) => {
-                self.fs().track_name(NameChange::Create, self.ino32(), inode.ino32(), name);
+                self.fs().track_name(NameChange::Create, self.ino32(), &inode, name);
                 Ok(inode)
             }
             Err(error) => Err(discard(&inode, error)),

@@ -38,6 +38,7 @@ use crate::disk::inode::InodeFlags;
 use crate::inode::Node;
 use crate::journal::credits;
 use crate::options::Flag;
+use crate::trace;
 
 /// So many free blocks are left alone (`EXT4_FREECLUSTERS_WATERMARK` of one CPU).
 const WATERMARK: u64 = 128;
@@ -169,6 +170,7 @@ impl Node {
     /// Begins to write what has no place (`ext4_alloc_da_blocks`): it gets one in the running transaction, whose
     /// commit has the bytes too. What is to be converted after its I/O is waited for.
     pub(crate) fn alloc_delayed(&self) -> Result<()> {
+        trace::alloc_da_blocks(self);
         let mut done = Ok(());
         if self.delayed.reserved() > 0 {
             let control = WritebackControl { ordered: true, ..WritebackControl::start(0..u64::MAX) };

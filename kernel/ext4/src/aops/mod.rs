@@ -96,6 +96,7 @@ impl AddressSpaceOperations for Node {
     fn writepages(&self, mapping: &AddressSpace, control: &mut WritebackControl) -> Result<()> {
         self.fs().check_running()?;
         trace::writepages(self, control);
+        trace::da_write_pages(self, control);
         let done = self.writepages_in_handles(mapping, control);
         trace::writepages_result(self, control, &done);
         done

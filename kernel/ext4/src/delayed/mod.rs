@@ -61,6 +61,7 @@ use crate::extent::map::answer;
 use crate::extent::node::MAX_BLOCKS;
 use crate::extent::tree::{Lookup, Tree};
 use crate::inode::Node;
+use crate::trace;
 use flights::Flights;
 use pointers::Pointers;
 pub(crate) use ranges::Run;
@@ -224,7 +225,9 @@ impl Node {
         let len = next.saturating_sub(block.into()).clamp(1, count.into()) as u32;
         let spare = self.pointers_at_most(block, len);
         let got = self.reserve_beside(len, spare)?;
-        Ok(self.delay(Run { block, len: got, reserved: true }, spare))
+        let extent = self.delay(Run { block, len: got, reserved: true }, spare);
+        trace::da_reserve_space(self);
+        Ok(extent)
     }
 
     /// The same of a block in the hole that is known; None when it is in none.
@@ -245,7 +248,10 @@ impl Node {
             blocks::unreserve(self.fs(), got + spare);
             return Ok(None);
         }
-        Ok(Some(self.delay_locked(&mut state, Run { block, len: got, reserved: true }, spare)))
+        let extent = self.delay_locked(&mut state, Run { block, len: got, reserved: true }, spare);
+        drop(state);
+        trace::da_reserve_space(self);
+        Ok(Some(extent))
     }
 
     fn delay(&self, run: Run, spare: u32) -> Extent {
@@ -299,6 +305,9 @@ impl Node {
         let (_, reserved) = self.take_delayed(&mut state, from, end);
         drop(state);
         blocks::unreserve(self.fs(), reserved);
+        if reserved > 0 {
+            trace::da_release_space(self, reserved);
+        }
     }
 
     /// The Node goes: nothing is reserved any more, but for a file that could not be written.
@@ -327,6 +336,9 @@ impl Node {
         match who {
             Claimant::Reserved => blocks::use_reserved(self.fs(), reserved),
             _ => blocks::unreserve(self.fs(), reserved),
+        }
+        if reserved > 0 {
+            trace::da_update_reserve_space(self, reserved, who == Claimant::Reserved);
         }
     }
 }

@@ -23,6 +23,7 @@ use crate::disk::inode::InodeFlags;
 use crate::extent::node::MAX_BLOCKS;
 use crate::inode::Node;
 use crate::journal::credits;
+use crate::trace;
 
 impl Node {
     /// Places for the dirty blocks from `first` on: at least one, and no more than `count`, unless they were
@@ -46,6 +47,7 @@ impl Node {
         let len = run.map_or(1, |run| run.end() - u64::from(block));
         let who = if run.is_some_and(|run| run.reserved) { Claimant::Reserved } else { Claimant::File };
         let how = MapMode::Writeback { unwritten: false };
+        trace::da_write_pages_extent(self, block, count.min(len), run.is_some_and(|run| !run.reserved));
         match self.flags().contains(InodeFlags::EXTENTS) {
             true if unwritten && run.is_some() => self.give_unwritten_place(block, count.min(len), who),
             true => self.give_place(block, count.min(len), how, who),

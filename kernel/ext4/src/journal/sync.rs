@@ -42,6 +42,11 @@ impl SyncTids {
         SyncTids { sync: newest.into(), datasync: newest.into(), map_changed: AtomicBool::new(false) }
     }
 
+    /// The transaction that last changed the inode.
+    pub fn sync_tid(&self) -> Tid {
+        Tid(self.sync.load(Ordering::Acquire))
+    }
+
     /// How the data are found has changed.
     #[inline]
     pub fn note_map_changed(&self) {

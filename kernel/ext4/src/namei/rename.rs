@@ -125,13 +125,13 @@ impl Step<'_> {
 
     /// Tells of the names, in the order that is Linux's too.
     fn track(&self) {
-        let (fs, ino) = (self.old_dir.fs(), self.inode.ino32());
+        let fs = self.old_dir.fs();
         let (old, new) = (self.old_dir.ino32(), self.new_dir.ino32());
         if let Some(victim) = self.victim {
-            fs.track_name(NameChange::Unlink, new, victim.ino32(), self.new_name);
+            fs.track_name(NameChange::Unlink, new, victim, self.new_name);
         }
-        fs.track_name(NameChange::Link, new, ino, self.new_name);
-        fs.track_name(NameChange::Unlink, old, ino, self.old_name);
+        fs.track_name(NameChange::Link, new, self.inode, self.new_name);
+        fs.track_name(NameChange::Unlink, old, self.inode, self.old_name);
     }
 }
 

@@ -37,10 +37,12 @@ use crate::inode::Node;
 use crate::inode::cache::{load_uncached, table_place};
 use crate::inode::raw;
 use crate::namei::{NodeDir, file_type};
+use crate::trace;
 
 /// Applies fast commits, inside a handle of the caller. EUCLEAN when they contradict the disk, EOPNOTSUPP for a
 /// file that is not mapped by extents; then nothing may be committed.
 pub(crate) fn replay(fs: &Arc<Ext4Fs>, changes: Vec<Change>) -> Result<()> {
+    changes.iter().for_each(|change| trace::fc_replay(fs, change));
     let view = View { fs, directories: RefCell::default() };
     let all = outcome(changes, &view)?;
     let moves = Moves::of(&all, &view)?;

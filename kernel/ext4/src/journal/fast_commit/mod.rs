@@ -34,12 +34,14 @@ use jbd2::{Journal, Tid, Told};
 
 use crate::disk::fast_commit::{self as disk, Change};
 use crate::fs::Ext4Fs;
+use crate::trace::{self, FcStatus};
 pub(crate) use apply::replay;
 pub(crate) use stats::Reason;
 pub(crate) use track::Tracker;
 
 /// Makes the transaction durable by a fast commit; see [`Journal::fast_commit`].
 pub(crate) fn commit(fs: &Ext4Fs, journal: &Journal, tid: Tid) -> Option<bool> {
+    trace::fc_commit_start(fs, tid);
     let (begun, mut blocks) = (time::monotonic_ns(), 0);
     let done = journal.fast_commit(tid, |place| {
         let told = tell::tell(fs, place);
@@ -48,21 +50,40 @@ pub(crate) fn commit(fs: &Ext4Fs, journal: &Journal, tid: Tid) -> Option<bool> {
         }
         told
     });
-    if done.is_some() && blocks > 0 {
-        fs.tracker.stats.committed(blocks, time::monotonic_ns().saturating_sub(begun));
-    } else if done.is_none() && journal.is_ineligible(tid) {
-        fs.tracker.stats.ineligible();
-    }
+    let status = match done {
+        Some(_) if blocks > 0 => {
+            fs.tracker.stats.committed(blocks, time::monotonic_ns().saturating_sub(begun));
+            FcStatus::Ok
+        }
+        Some(_) => FcStatus::Skipped,
+        None if journal.is_ineligible(tid) => {
+            fs.tracker.stats.ineligible();
+            FcStatus::Ineligible
+        }
+        None => FcStatus::Failed,
+    };
+    trace::fc_commit_stop(fs, if status == FcStatus::Ok { blocks } else { 0 }, status, tid);
     done
 }
+
+/// `JBD2_FC_REPLAY_CONTINUE` and `_STOP`: whether what follows a block counts too.
+const GOES_ON: u64 = 1;
+const STOPS: u64 = 0;
 
 /// What fast commits of transaction `tid` say, if there are any.
 pub(crate) fn told(fs: &Ext4Fs, journal: &Journal, tid: u32) -> Result<Vec<Change>> {
     let Some(mut area) = journal.fast_commit_area() else { return Ok(Vec::new()) };
+    let mut last = None;
     let changes = disk::read(area.blocks(), tid, fs.geometry().inode_size, |n, block| {
+        if let Some(before) = last.replace(n) {
+            trace::fc_replay_scan(fs, Ok(GOES_ON), before);
+        }
         block.clear();
         block.extend_from_slice(area.read(n)?);
         Ok(())
     });
+    if let Some(last) = last {
+        trace::fc_replay_scan(fs, changes.as_ref().map(|_| STOPS).map_err(|&e| e.into()), last);
+    }
     Ok(changes.inspect_err(|e| log::error!("EXT4-fs ({}): {e}", fs.disk_name()))?)
 }

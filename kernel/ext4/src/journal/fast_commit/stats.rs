@@ -71,6 +71,11 @@ impl Stats {
         self.average_ns.store(new, Ordering::Relaxed);
     }
 
+    /// Fast commits, whole ones in their place, blocks.
+    pub fn sums(&self) -> [u64; 3] {
+        [&self.commits, &self.ineligible, &self.blocks].map(|count| count.load(Ordering::Relaxed))
+    }
+
     /// The text of the file.
     pub fn text(&self) -> String {
         let sum = |count: &AtomicU64| count.load(Ordering::Relaxed);

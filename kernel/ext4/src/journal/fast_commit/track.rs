@@ -42,6 +42,7 @@ use crate::disk::fast_commit::NameChange;
 use crate::disk::inode::InodeFlags;
 use crate::fs::Ext4Fs;
 use crate::inode::Node;
+use crate::trace;
 
 /// Inodes and names that are kept in mind at most; more are better committed.
 const MOST: usize = 2048;
@@ -144,18 +145,20 @@ impl Ext4Fs {
         self.journal().filter(|_| self.tracker.is_on()).map(|journal| journal.newest_tid())
     }
 
-    /// A name came or went.
+    /// A name of the node came or went, in the directory `parent`.
     #[inline]
-    pub(crate) fn track_name(&self, what: NameChange, parent: u32, ino: u32, name: &[u8]) {
+    pub(crate) fn track_name(&self, what: NameChange, parent: u32, node: &Node, name: &[u8]) {
         if self.tracker.is_on() {
-            let name = name.into();
-            self.track(|all| all.names.push(Named { what, parent, ino, name }));
+            let (ino, name) = (node.ino32(), name.into());
+            let tid = self.track(|all| all.names.push(Named { what, parent, ino, name }));
+            trace::fc_track_name(what, node, tid);
         }
     }
 
+    /// Changes what is kept in mind of the running transaction, if there is room; which one that is.
     #[cold]
-    fn track(&self, change: impl FnOnce(&mut Tracked)) {
-        let Some(journal) = self.journal() else { return };
+    fn track(&self, change: impl FnOnce(&mut Tracked)) -> Tid {
+        let Some(journal) = self.journal() else { return Tid::default() };
         let tid = journal.newest_tid();
         let full = {
             let mut tracked = self.tracker.tracked.lock();
@@ -168,6 +171,7 @@ impl Ext4Fs {
         if full {
             self.mark_ineligible(Reason::NoMemory);
         }
+        tid
     }
 }
 
@@ -176,7 +180,12 @@ impl Node {
     #[inline]
     pub(crate) fn track_stored(&self) {
         if self.is_tracked() {
-            self.fs().track(|all| all.add_range(self.ino32(), 0..0));
+            let mut known = false;
+            let tid = self.fs().track(|all| {
+                known = all.inodes.contains_key(&self.ino32());
+                all.add_range(self.ino32(), 0..0);
+            });
+            trace::fc_track_inode(self, tid, known);
         }
     }
 
@@ -184,7 +193,8 @@ impl Node {
     #[inline]
     pub(crate) fn track_range(&self, blocks: Range<u64>) {
         if self.is_tracked() {
-            self.fs().track(|all| all.add_range(self.ino32(), blocks));
+            let tid = self.fs().track(|all| all.add_range(self.ino32(), blocks.clone()));
+            trace::fc_track_range(self, tid, blocks);
         }
     }
 

@@ -1,10 +1,13 @@
-//! The trace points of ext4, of those that Linux has the ones on the path of a write. Docs:
-//! docs/tracing.md.
+//! The trace points of ext4, of those that Linux has the ones on the path of a write; delayed allocation's are in
+//! [`delayed`], those of fast commits in [`fast_commit`]. Docs: docs/tracing.md.
 //!
 //! A write over bytes that are cached on blocks that have a place asks nobody and has no
 //! `ext4_write_begin`; a place that the extent cache knows has no `ext4_ext_map_blocks_enter`.
 //!
 //! Source: Linux 6.1, include/trace/events/ext4.h.
+
+mod delayed;
+mod fast_commit;
 
 use core::fmt;
 
@@ -16,8 +19,17 @@ use vfs::{File, FileType};
 use crate::balloc::blocks::Request;
 use crate::inode::Node;
 
+pub(crate) use delayed::{
+    alloc_da_blocks, da_release_space, da_reserve_space, da_update_reserve_space, da_write_pages,
+    da_write_pages_extent,
+};
+pub(crate) use fast_commit::{
+    FcStatus, fc_commit_start, fc_commit_stop, fc_replay, fc_replay_scan, fc_track_inode, fc_track_name,
+    fc_track_range,
+};
+
 /// The events of this layer.
-pub static EVENTS: [&Event; 10] = [
+pub static EVENTS: [&Event; 25] = [
     &WRITE_BEGIN,
     &WRITE_END,
     &MAP_ENTER,
@@ -28,13 +40,29 @@ pub static EVENTS: [&Event; 10] = [
     &SYNC_EXIT,
     &WRITEPAGES,
     &WRITEPAGES_RESULT,
+    &delayed::RESERVE_SPACE,
+    &delayed::RELEASE_SPACE,
+    &delayed::UPDATE_RESERVE_SPACE,
+    &delayed::WRITE_PAGES,
+    &delayed::WRITE_PAGES_EXTENT,
+    &delayed::ALLOC_DA_BLOCKS,
+    &fast_commit::COMMIT_START,
+    &fast_commit::COMMIT_STOP,
+    &fast_commit::TRACK_CREATE,
+    &fast_commit::TRACK_LINK,
+    &fast_commit::TRACK_UNLINK,
+    &fast_commit::TRACK_INODE,
+    &fast_commit::TRACK_RANGE,
+    &fast_commit::REPLAY,
+    &fast_commit::REPLAY_SCAN,
 ];
 
 macro_rules! event {
-    ($name:ident, $linux:literal, [$($field:literal),*], $render:expr) => {
-        static $name: Event = Event::new("ext4", $linux, &["dev_t dev", "ino_t ino", $($field),*], $render);
+    ($vis:vis $name:ident, $linux:literal, [$($field:literal),*], $render:expr) => {
+        $vis static $name: Event = Event::new("ext4", $linux, &["dev_t dev", "ino_t ino", $($field),*], $render);
     };
 }
+use event;
 
 event!(WRITE_BEGIN, "ext4_write_begin", ["loff_t pos", "unsigned int len"], |r, out| {
     write!(out, "{} pos {} len {}", Of(r), r.signed(2), r.arg(3))
@@ -61,8 +89,7 @@ event!(
     ],
     |r, out| {
         write!(out, "{} flags {} lblk {} pblk {}", Of(r), map_flags(r.arg(5)), r.arg(2), r.arg(3))?;
-        let found = Symbols { bits: r.arg(6), between: "", names: &[(1, "N"), (2, "M"), (4, "U")] };
-        write!(out, " len {} mflags {found} ret {}", r.arg(4), r.signed(7))
+        write!(out, " len {} mflags {} ret {}", r.arg(4), found(r.arg(6)), r.signed(7))
     }
 );
 event!(
@@ -129,6 +156,11 @@ impl fmt::Display for Of<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "dev {} ino {}", Dev(self.0.arg(0)), self.0.arg(1))
     }
+}
+
+/// New, mapped, unwritten.
+fn found(bits: u64) -> Symbols<'static> {
+    Symbols { bits, between: "", names: &[(1, "N"), (2, "M"), (4, "U")] }
 }
 
 fn map_flags(bits: u64) -> Symbols<'static> {
