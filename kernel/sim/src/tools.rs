@@ -107,7 +107,8 @@ pub(crate) fn e2fsck_repair(file: &Path, log: Option<&Path>) -> Result<(), Troub
 pub(crate) enum Replay {
     /// All or nothing of it.
     Whole,
-    /// Of a transaction whose commit block is right it left out the blocks whose checksums are not.
+    /// Of a transaction whose commit block is right it left out the blocks whose checksums are not; or where one of
+    /// these is a descriptor, it took the whole log for damaged and left out all of it.
     InPart,
 }
 
@@ -118,7 +119,8 @@ pub(crate) fn e2fsck_replay(file: &Path, log: Option<&Path>, may_end_early: bool
     // A tree that could be lower is no error.
     let output = run_e2fsck(&["-fy", "-E", "no_optimize_extents"], file, log)?;
     let text = String::from_utf8_lossy(&output.stdout);
-    if may_end_early && text.contains("Invalid checksum recovering data block") {
+    let left_out = ["Invalid checksum recovering data block", "Journal checksum error found in"];
+    if may_end_early && left_out.iter().any(|words| text.contains(words)) {
         return Ok(Replay::InPart);
     }
     // With a journal alone its status is 1 too; the lines tell. Orphans are part of the recovery, and so are
@@ -140,9 +142,7 @@ pub(crate) fn e2fsck_replay(file: &Path, log: Option<&Path>, may_end_early: bool
         // It deletes the orphans first and asks about their file later.
         let orphans = line.starts_with("Orphan file (inode") && line.ends_with("is not clean.");
         let has = ["recovering journal", "FILE SYSTEM WAS MODIFIED", " files (", "Setting free "];
-        let early = may_end_early && line.starts_with("Journal checksum error found in");
         line.trim().is_empty()
-            || early
             || orphans
             || begins.iter().any(|part| line.starts_with(part))
             || has.iter().any(|part| line.contains(part))

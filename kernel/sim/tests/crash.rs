@@ -5,9 +5,12 @@ use std::fs;
 use std::path::Path;
 
 use block::BioOp;
+use sim::crash::cut::{Landed, Landing};
 use sim::crash::failing::{self, What};
+use sim::crash::judge::judge;
 use sim::crash::{
-    Abilities, Campaign, Data, Lie, Outcome, Profile, Setup, Story, judge_story, play, run_one, run_setup,
+    Abilities, Campaign, Data, Event, Lie, Outcome, Profile, Setup, Story, Way, judge_story, play, run_one,
+    run_setup,
 };
 
 fn none_failed(outcome: &Outcome) {
@@ -130,4 +133,34 @@ fn data_that_do_not_go_through_the_journal_come_in_another_order() {
         !judge_story(&campaign, Story { setup: strict, ..story }, &mut || ()).failures.is_empty()
     });
     assert!(found.count() >= 2);
+}
+
+/// With `journal_async_commit` a transaction's descriptor may be torn and its commit block right. e2fsck then drops
+/// the whole log, with what was acknowledged: our mount has the word.
+#[test]
+fn a_torn_descriptor_behind_acknowledged_transactions() {
+    const COMMIT: [u8; 8] = [0xc0, 0x3b, 0x39, 0x98, 0, 0, 0, 2];
+    let setup = Setup {
+        data: Data::Writeback,
+        block: 1024,
+        features: Vec::new(),
+        options: vec!["journal_async_commit"],
+        profile: Profile::Append,
+        actors: 1,
+        external: false,
+        journalled: false,
+        ..Setup::of(0, &Abilities::NOW)
+    };
+    let story = play(0, &setup).unwrap();
+    let is_commit = |n: &usize| story.recording.writes[*n].bytes.starts_with(&COMMIT);
+    let commit = (0..story.recording.writes.len()).filter(is_commit).nth(4).unwrap();
+    let begun = |event: &Event| *event == Event::Begin(commit);
+    let position = story.recording.events.iter().position(begun).unwrap() + 1;
+    let sectors = story.recording.writes[commit - 1].bytes.len() / 512;
+    let torn = Landed::Torn((0..sectors).map(|sector| sector != 1).collect());
+    let landed = |n| if n + 1 == commit { torn.clone() } else { Landed::Whole };
+    let landing: Landing = (0..=commit).map(|n| (n, landed(n))).collect();
+    for way in [Way::Mount, Way::E2fsck] {
+        judge(&story, position, &landing, way).unwrap();
+    }
 }
