@@ -78,9 +78,11 @@ impl Node {
             Lookup::Found(entry) if !entry.unwritten => return Ok(answer(&entry, block, false)),
             Lookup::Found(entry) => entry,
             Lookup::Hole { before, next } => {
-                // Even a failure may have left the tree with one node more.
+                let entry = self.fill_unwritten(block, count, before, next, who);
+                // Even a failure may have left the tree with one node more. Not before the change: somebody else would
+                // store the inode without it, and what is not stale any more is not stored in this handle.
                 self.set_stale();
-                self.fill_unwritten(block, count, before, next, who)?
+                entry?
             }
         };
         let place = answer(&Entry { unwritten: false, ..entry }, block, true);

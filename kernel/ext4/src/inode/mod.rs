@@ -342,8 +342,8 @@ impl Node {
         }
     }
 
-    /// The attributes changed, and who changed them will call [`Node::store_if_stale`] when it has
-    /// done the rest: once per write call and not once per page.
+    /// The attributes have changed (said after the change, never before it), and who changed them will call
+    /// [`Node::store_if_stale`] when it has done the rest: once per write call and not once per page.
     pub(crate) fn set_stale(&self) {
         self.stale.store(true, Ordering::Release);
     }
