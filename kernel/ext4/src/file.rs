@@ -75,7 +75,7 @@ impl RegularFile {
         if goes_around(iocb.flags, from) {
             return self.write_direct(file, iocb, from);
         }
-        if iocb.flags.contains(KiocbFlags::DIRECT) && iocb.pos < iocb.fsize_limit {
+        if iocb.flags.contains(KiocbFlags::DIRECT) && iocb.pos < iocb.fsize_limit.min(file.max_bytes()) {
             self.inode.check_direct_write(iocb.pos, from.count())?;
         }
         self.write_cached(file, iocb, from)

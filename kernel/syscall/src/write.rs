@@ -77,7 +77,7 @@ pub fn sendfile(cx: &mut Cx<'_>, args: Args) -> Result<u64> {
         None => None,
     };
     let from = cx.process.files().get_io(args.int(1))?;
-    let offset = offset.map(u64::try_from).transpose().map_err(|_| Errno::EINVAL)?;
+    let offset = read_write::check_sendfile(&from, offset, args.size(3))?;
     let to = cx.process.files().get_io(args.int(0))?;
     let done = read_write::sendfile(&cx.io(), &to, &from, offset, args.size(3));
     if let (Some(at), Ok((_, after))) = (args.optional_addr(2), &done) {

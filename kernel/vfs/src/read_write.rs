@@ -241,9 +241,22 @@ pub fn kernel_write(file: &File, buf: &[u8], pos: u64) -> Result<usize> {
     do_write(file, &mut iocb, &mut IovIter::from_kernel(buf))
 }
 
+/// The checks of sendfile(2)'s input, which come before the output is looked at: EBADF, ESPIPE, EINVAL. Where it is
+/// read from; None: from its own position on.
+pub fn check_sendfile(from: &File, offset: Option<i64>, count: usize) -> Result<Option<u64>> {
+    check_mode(from, FMode::READ, FMode::CAN_READ)?;
+    if offset.is_some() && !from.mode().contains(FMode::PREAD) {
+        return Err(Errno::ESPIPE);
+    }
+    let offset = offset.map(u64::try_from).transpose().map_err(|_| Errno::EINVAL)?;
+    verify_area(from, offset.unwrap_or_else(|| from.lock_pos().get()), count)?;
+    Ok(offset)
+}
+
 /// sendfile(2) between two files through the kernel's memory: reads from `offset` (or the input's
 /// own position), writes at the output's position. Into a pipe it is a splice: as much as fits. EINVAL when
 /// the output appends.
+/// `offset` is what [`check_sendfile`] answered.
 pub fn sendfile(
     io: &Io<'_>,
     to: &File,
@@ -252,11 +265,7 @@ pub fn sendfile(
     count: usize,
 ) -> Result<(usize, u64)> {
     const CHUNK: usize = 16 * base::PAGE_SIZE;
-    check_mode(from, FMode::READ, FMode::CAN_READ)?;
     check_mode(to, FMode::WRITE, FMode::CAN_WRITE)?;
-    if offset.is_some() && !from.mode().contains(FMode::PREAD) {
-        return Err(Errno::ESPIPE);
-    }
     if to.kiocb_flags().contains(KiocbFlags::APPEND) {
         return Err(Errno::EINVAL);
     }
@@ -264,9 +273,7 @@ pub fn sendfile(
         return Err(Errno::EINVAL);
     }
     let mut pos = offset.unwrap_or_else(|| from.lock_pos().get());
-    let count = count.min(MAX_RW_COUNT);
-    verify_area(from, pos, count)?;
-    check_copy(from, pos, to)?;
+    let count = cut_copy(from, pos, to, count.min(MAX_RW_COUNT))?;
     if let Some(target) = pipe::of(to) {
         // As much as fits, by the page.
         let wait = if to.flags().contains(OpenFlags::NONBLOCK) { Wait::No } else { Wait::Yes };
@@ -275,6 +282,12 @@ pub fn sendfile(
             from.lock_pos().set(pos);
         }
         return Ok((done, pos));
+    }
+    if !from.mode().contains(FMode::LSEEK) {
+        return Err(Errno::EINVAL);
+    }
+    if count > 0 {
+        check_copy(from, pos, to)?;
     }
     let mut chunk = alloc::vec![0; CHUNK.min(count)];
     let mut done = 0;
@@ -295,6 +308,19 @@ pub fn sendfile(
         from.lock_pos().set(pos);
     }
     Ok((done, pos))
+}
+
+/// How much of a copy lies before the largest position that both files have. EOVERFLOW where nothing does.
+fn cut_copy(from: &File, pos: u64, to: &File, count: usize) -> Result<usize> {
+    let regular = |file: &&File| file.mode().contains(FMode::REGULAR);
+    let Some(most) = [from, to].into_iter().filter(regular).map(File::max_bytes).min() else {
+        return Ok(count);
+    };
+    match most.checked_sub(pos).filter(|&left| left > 0) {
+        Some(left) => Ok(count.min(usize::try_from(left).unwrap_or(count))),
+        None if count == 0 && pos == most => Ok(0),
+        None => Err(Errno::EOVERFLOW),
+    }
 }
 
 /// EINVAL for a copy from the cached page's middle by direct I/O: the pages themselves are what is written.

@@ -140,7 +140,7 @@ impl Process {
         let file = self.files().get_io(iocb.fd)?;
         request.file = Some(file.clone());
         if iocb.flags & FLAG_RESFD != 0 {
-            let other = self.files().get(iocb.resfd)?;
+            let other = self.files().get_io(iocb.resfd)?;
             request.eventfd = Some(eventfd::of(&other).ok_or(Errno::EINVAL)?.clone());
         }
         self.memory().write_all(at.add(OFFSET_OF_KEY), &KEY.to_ne_bytes())?;

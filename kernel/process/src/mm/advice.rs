@@ -72,7 +72,7 @@ impl Mm {
     }
 
     /// EINVAL where an area is not what the advice is for.
-    fn check_all(&self, span: Span, fits: impl Fn(&Vma) -> bool) -> Result<()> {
+    pub(super) fn check_all(&self, span: Span, fits: impl Fn(&Vma) -> bool) -> Result<()> {
         let areas = self.areas.read();
         if areas.set.overlapping(span).all(fits) { Ok(()) } else { Err(Errno::EINVAL) }
     }

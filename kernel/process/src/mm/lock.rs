@@ -23,8 +23,8 @@ impl Mm {
         self.may_lock_all.store(may, Ordering::Relaxed);
     }
 
-    /// mlock(2), mlock2(2): EPERM where nothing may be locked; ENOMEM for what is not mapped, after what was
-    /// before it, or when it would be too much; EINVAL for flags that are none.
+    /// mlock(2), mlock2(2): EPERM where nothing may be locked; ENOMEM for what is not mapped or cannot be
+    /// brought in, after what was before it, or when it would be too much; EINVAL for flags that are none.
     pub fn mlock(&self, addr: UserAddr, len: u64, flags: u32) -> Result<()> {
         if flags & !MLOCK_ONFAULT != 0 {
             return Err(Errno::EINVAL);
@@ -40,7 +40,13 @@ impl Mm {
             }
             change(&mut areas, span, VmFlags::LOCKED)?;
         }
-        if flags & MLOCK_ONFAULT == 0 { self.populate(span, None).map_err(|_| Errno::ENOMEM) } else { Ok(()) }
+        if flags & MLOCK_ONFAULT != 0 {
+            return Ok(());
+        }
+        let access = VmFlags::READ | VmFlags::WRITE | VmFlags::EXEC;
+        let done =
+            self.populate(span, None).and_then(|()| self.check_all(span, |v| v.flags.intersects(access)));
+        done.map_err(|_| Errno::ENOMEM)
     }
 
     /// munlock(2): ENOMEM for what is not mapped, after what was before it.

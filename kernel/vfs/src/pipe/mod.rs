@@ -254,6 +254,11 @@ impl FileOperations for End {
         false
     }
 
+    /// It is the other side of every splice.
+    fn has_splice_read(&self) -> bool {
+        false
+    }
+
     fn read_iter(&self, _file: &File, iocb: &mut Kiocb, to: &mut IovIter<'_>) -> Result<usize> {
         self.pipe.read(to, Wait::of(iocb.flags))
     }

@@ -20,7 +20,7 @@ use super::ring::{Ring, Slot};
 use super::{Pipe, Wait};
 use crate::file::File;
 use crate::file_ops::{FileOperations, Kiocb, KiocbFlags, SpliceSink};
-use crate::read_write::{Io, splice_read, splice_write};
+use crate::read_write::{Io, splice_read, splice_write, verify_area};
 
 /// At most `len` bytes of a file from `pos` on into a pipe: as many as are there and fit. EPIPE, EAGAIN,
 /// EINTR; what the file says. `pos` moves on.
@@ -93,6 +93,7 @@ pub fn splice_from_pipe(
     len: usize,
     wait: Wait,
 ) -> Result<usize> {
+    verify_area(to, *pos, len)?;
     if !to.ops().has_write_iter() {
         return Err(Errno::EINVAL);
     }
@@ -123,7 +124,7 @@ impl Unit {
 }
 
 fn drain(io: &Io<'_>, ring: &mut Ring, to: &File, pos: &mut u64, len: usize) -> Result<usize> {
-    if to.kiocb_flags().contains(KiocbFlags::DIRECT) && *pos < io.fsize_limit {
+    if to.kiocb_flags().contains(KiocbFlags::DIRECT) && *pos < io.fsize_limit.min(to.max_bytes()) {
         // As a whole: a part of it that is aligned is not written first.
         let unit = direct_unit(to);
         let mut left = len;

@@ -24,17 +24,11 @@ const OPCODES: [u16; 16] = [0, 0, 0, 1, 1, 1, 2, 3, 6, 7, 7, 8, 8, 9, 4, 100];
 const FLAGS: [u32; 8] = [0, 0, 0, 0, 2, 4, 0x10, 1 << 20];
 
 /// A request; `parts` for those with vectors.
-fn request(world: &mut World, data: u64, parts: &[IoVec; 4], count: usize) -> Iocb {
+fn request(world: &mut World, fd: i32, data: u64, parts: &[IoVec; 4], count: usize) -> Iocb {
     let opcode = world.pick(&OPCODES);
     let len = world.len();
-    let mut iocb = Iocb {
-        opcode,
-        fd: world.file(),
-        offset: world.place_in_file(),
-        nbytes: len as u64,
-        data,
-        ..Iocb::default()
-    };
+    let mut iocb =
+        Iocb { opcode, fd, offset: world.place_in_file(), nbytes: len as u64, data, ..Iocb::default() };
     iocb.buf = if opcode == 0 { world.target(len) } else { world.source(len) } as u64;
     if opcode == 7 || opcode == 8 {
         (iocb.buf, iocb.nbytes) = (parts.as_ptr() as u64, count as u64);
@@ -54,9 +48,10 @@ fn request(world: &mut World, data: u64, parts: &[IoVec; 4], count: usize) -> Io
 /// One at a time: what goes on at once may end in any order.
 fn submit(world: &mut World) {
     let reading = world.once_in(2);
+    let fd = world.file();
     let (parts, count) = world.vector(reading);
     let data = world.next() >> 40;
-    let mut iocb = request(world, data, &parts, count);
+    let mut iocb = request(world, fd, data, &parts, count);
     if (iocb.opcode == 7) != reading && iocb.opcode > 6 {
         iocb.opcode = if reading { 7 } else { 8 };
     }
