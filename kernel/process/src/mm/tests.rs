@@ -452,3 +452,28 @@ fn locking_brings_in() {
     assert_eq!(mm.mlock(UserAddr(at + 2 * PAGE), 2 * PAGE, 0), Err(Errno::ENOMEM));
     assert_eq!(mm.munlock(UserAddr(at), 3 * PAGE), Ok(()));
 }
+
+/// A length without whole pages is none to msync, mlock and mremap, and too much for mprotect and madvise.
+#[test]
+fn lengths_that_overflow() {
+    let (_, mm) = new();
+    let at = UserAddr(anon(&mm, 0, 2, RW, PRIVATE).unwrap());
+    assert_eq!((mm.msync(at, u64::MAX, 4), mm.mlock(at, u64::MAX, 0)), (Ok(()), Ok(())));
+    assert_eq!(
+        (mm.mprotect(at, u64::MAX, 1), mm.madvise(at, u64::MAX, 0)),
+        (Err(Errno::ENOMEM), Err(Errno::EINVAL))
+    );
+    assert_eq!(mm.munlock(at, u64::MAX - PAGE + 1), Err(Errno::EINVAL));
+    assert_eq!(mm.munlock(at, 1 << 40), Err(Errno::ENOMEM));
+    assert_eq!(mm.mremap(at, u64::MAX, PAGE, 0, at), Err(Errno::EINVAL));
+    // What is not there is told before what is wrong with the rest.
+    assert_eq!(mm.mremap(UserAddr(at.0 - 64 * PAGE), PAGE, PAGE, 3, UserAddr(1)), Err(Errno::EFAULT));
+    assert_eq!((mm.mprotect(at, 0, 77), mm.mprotect(at, 1, 77)), (Ok(()), Err(Errno::EINVAL)));
+}
+
+#[test]
+fn memory_that_nobody_may_touch_is_not_brought_in() {
+    let (_, mm) = new();
+    let at = UserAddr(anon(&mm, 0, 2, 0, PRIVATE).unwrap());
+    assert_eq!((mm.mlock(at, PAGE, 0), mm.mlock(at, PAGE, 1)), (Err(Errno::ENOMEM), Ok(())));
+}

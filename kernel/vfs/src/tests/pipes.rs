@@ -378,3 +378,25 @@ fn what_an_eventfd_is_not() {
     let allocate = |file| crate::attr_ops::fallocate(file, 0, 0, 1, u64::MAX, &Cred::ROOT);
     assert_eq!((allocate(&event), allocate(&writer)), (Err(Errno::ENODEV), Err(Errno::ESPIPE)));
 }
+
+#[test]
+fn what_sendfile_looks_at_first() {
+    use read_write::{check_sendfile, sendfile};
+    let world = World::new();
+    let (reader, writer) = make(OpenFlags::NONBLOCK);
+    let (from, io) = (file(&world, "/from", b"0123456789"), world.io());
+    assert_eq!(check_sendfile(&writer, Some(-1), 1), Err(Errno::EBADF));
+    assert_eq!(check_sendfile(&reader, Some(-1), 1), Err(Errno::ESPIPE));
+    assert_eq!(check_sendfile(&from, Some(-1), 1), Err(Errno::EINVAL));
+    assert_eq!(check_sendfile(&from, Some(i64::MAX), 1), Err(Errno::EINVAL));
+    assert_eq!(check_sendfile(&from, Some(3), 1), Ok(Some(3)));
+    // From a pipe nothing is sent, not even nothing.
+    assert_eq!(sendfile(&io, &from, &reader, None, 0), Err(Errno::EINVAL));
+    let most = from.max_bytes();
+    assert_eq!(sendfile(&io, &writer, &from, Some(most), 1), Err(Errno::EOVERFLOW));
+    assert_eq!(sendfile(&io, &writer, &from, Some(most - 1), 9), Ok((0, most - 1)));
+    // Where the bytes go is known to be wrong before there are any.
+    let source = pipe::of(&reader).unwrap();
+    let mut far = i64::MAX as u64;
+    assert_eq!(pipe::splice_from_pipe(&io, source, &from, &mut far, 1, Wait::No), Err(Errno::EINVAL));
+}
