@@ -6,6 +6,7 @@
 //! * [`user`]: user memory as an allegation, the trait that copies it, and [`IovIter`].
 //! * [`time`]: the clocks.
 //! * [`rate`]: messages that could be too many.
+//! * [`sort`]: by a key, in little code.
 //! * [`trace`]: trace points, free when off, and the ring they write to.
 //! * [`arch`]: what the process layer asks of a machine: page tables, user copies, `run`.
 //!
@@ -23,6 +24,7 @@ pub mod errno;
 pub mod frame;
 pub mod iov_iter;
 pub mod rate;
+pub mod sort;
 pub mod time;
 pub mod trace;
 pub mod units;

@@ -26,7 +26,7 @@ impl Zones {
     /// claimed twice.
     pub fn build(geometry: &Geometry, mut runs: Vec<(u64, u64)>) -> Result<Zones, FsBlock> {
         runs.retain(|r| r.1 > 0);
-        runs.sort_unstable();
+        base::sort::by_key(&mut runs, |run| *run);
         let mut merged: Vec<(u64, u64)> = Vec::new();
         for (first, len) in runs {
             match merged.last_mut() {
@@ -45,7 +45,7 @@ impl Zones {
 
     /// From now on these blocks `(first, len)`, of which none is named twice, are the journal's alone.
     pub fn protect_journal(&self, mut runs: Vec<(u64, u64)>) {
-        runs.sort_unstable();
+        base::sort::by_key(&mut runs, |run| *run);
         self.journal.call_once(|| runs);
     }
 

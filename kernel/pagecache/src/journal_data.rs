@@ -126,7 +126,7 @@ impl Buffer {
 /// and waits for it. No FLUSH. The error of a write that failed meanwhile: the block is dirty still.
 pub fn write_home(buffers: &mut [Buffer]) -> Result<()> {
     let Some(device) = buffers.first().map(|buffer| buffer.device().clone()) else { return Ok(()) };
-    buffers.sort_unstable_by_key(Buffer::block);
+    base::sort::by_key(buffers, Buffer::block);
     let metadata = |buffer: &&Buffer| buffer.page().is_metadata();
     let blocks: Vec<FsBlock> = buffers.iter().filter(metadata).map(Buffer::block).collect();
     let files = buffers.iter().filter(|buffer| !buffer.page().is_metadata());

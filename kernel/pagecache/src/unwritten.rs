@@ -94,7 +94,7 @@ impl Written {
         let mut ranges: Vec<Range<u64>> = Vec::new();
         // Those of a bio come in order, the bios do not.
         self.parts.iter().flatten().flat_map(Piece::blocks).for_each(|range| join(&mut ranges, range));
-        ranges.sort_unstable_by_key(|range| range.start);
+        base::sort::by_key(&mut ranges, |range| range.start);
         let mut joined = Vec::with_capacity(ranges.len());
         ranges.into_iter().for_each(|range| join(&mut joined, range));
         joined

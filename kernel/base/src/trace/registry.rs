@@ -35,7 +35,7 @@ pub fn register(events: &[&'static Event]) {
 /// Every event, by system and name.
 pub fn events() -> Vec<&'static Event> {
     let mut all: Vec<&'static Event> = EVENTS.iter().map_while(|place| place.get().copied()).collect();
-    all.sort_unstable_by_key(|event| (event.system(), event.name()));
+    crate::sort::by_key(&mut all, |event| (event.system(), event.name()));
     all
 }
 

@@ -123,7 +123,7 @@ pub fn read(disk: &dyn Blocks, table: &Table) -> Vec<Entry> {
             log::warn!("{}: the chain of logical partitions ends early: {error}", disk.name());
         }
     }
-    found.entries.sort_by_key(|entry| entry.number);
+    base::sort::by_key(&mut found.entries, |entry| entry.number);
     found.entries
 }
 

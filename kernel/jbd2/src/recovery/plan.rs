@@ -110,7 +110,7 @@ impl Gathered {
         live.try_reserve_exact(self.newest.len()).map_err(|_| RecoveryError::Memory)?;
         let revoked = |copy: &Copy| self.revoked.get(&copy.home).is_some_and(|tid| copy.tid.is_at_most(*tid));
         live.extend(self.newest.values().filter(|copy| !revoked(copy)));
-        live.sort_unstable_by_key(|copy: &Copy| ring.distance(start, copy.at));
+        base::sort::by_key(&mut live, |copy: &Copy| ring.distance(start, copy.at));
         Ok(Plan { live, copies: self.copies, revokes: self.revokes })
     }
 }

@@ -223,7 +223,7 @@ impl<'a> DeviceTree<'a> {
                 _ = found.try_push(device);
             }
         }
-        found.sort_unstable_by_key(|d: &Device| d.registers.start);
+        base::sort::by_key(&mut found, |d: &Device| d.registers.start);
         found
     }
 

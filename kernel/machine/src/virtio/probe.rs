@@ -19,7 +19,7 @@ use crate::pci::{Bus, Function};
 /// is named in the log and left out.
 pub fn disks(mmio: &[Device], pci: Option<&Bus>) -> Vec<Arc<VirtioBlk>> {
     let mut slots: Vec<Device> = mmio.to_vec();
-    slots.sort_by_key(|slot| core::cmp::Reverse(slot.registers.start));
+    base::sort::by_key(&mut slots, |slot| core::cmp::Reverse(slot.registers.start));
     let mut found: Vec<_> = slots.into_iter().filter_map(mmio_disk).collect();
     if let Some(bus) = pci {
         found.extend(bus.functions.iter().filter(|f| pci::is_block(f)).filter_map(|f| pci_disk(bus, f)));

@@ -55,7 +55,7 @@ fn visible(root: &Path) -> Vec<(Arc<Mount>, Vec<u8>)> {
         top = at.mount;
     }
     let mut all = top.tree();
-    all.sort_by_key(|mount| mount.id());
+    base::sort::by_key(&mut all, |mount| mount.id());
     let seen = |mount: Arc<Mount>| {
         let place = getcwd(&mount.root(), root).ok()?;
         place.starts_with(b"/").then_some((mount, place))

@@ -6,7 +6,7 @@ use core::ops::Range;
 /// Puts runs in order and joins those that touch or overlap.
 pub(super) fn normal(mut runs: Vec<Range<u64>>) -> Vec<Range<u64>> {
     runs.retain(|run| !run.is_empty());
-    runs.sort_unstable_by_key(|run| run.start);
+    base::sort::by_key(&mut runs, |run| run.start);
     let mut joined: Vec<Range<u64>> = Vec::with_capacity(runs.len());
     for run in runs {
         match joined.last_mut() {
