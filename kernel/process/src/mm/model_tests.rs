@@ -106,7 +106,7 @@ fn step(mm: &Mm, file: &Arc<FakeFile>, model: &mut Model, step: &Step, number: u
         Step::Move { from, pages, to, new_pages } => {
             let moved = mm.mremap(addr(from), pages * PAGE, new_pages * PAGE, 3, addr(to));
             if moved.is_ok() {
-                move_in_model(model, from, pages, to, new_pages);
+                move_in_model(model, number, [from, pages, to, new_pages]);
             } else {
                 // What it refuses is an overlap, a hole, or more than one area.
                 let one = |p: u64| model.get(&p).map(|page| (page.made_by, page.prot));
@@ -131,7 +131,8 @@ fn step(mm: &Mm, file: &Arc<FakeFile>, model: &mut Model, step: &Step, number: u
     }
 }
 
-fn move_in_model(model: &mut Model, from: u64, pages: u64, to: u64, new_pages: u64) {
+/// What moves is an area of its own from then on, made by this step.
+fn move_in_model(model: &mut Model, number: usize, [from, pages, to, new_pages]: [u64; 4]) {
     let old: Vec<Page> = (from..from + pages).map(|p| model.remove(&p).unwrap()).collect();
     for i in 0..new_pages {
         let last = old[old.len() - 1];
@@ -139,7 +140,7 @@ fn move_in_model(model: &mut Model, from: u64, pages: u64, to: u64, new_pages: u
             let beyond = i - (pages - 1);
             Page { written: None, file: last.file.map(|f| f + beyond), ..last }
         });
-        model.insert(to + i, page);
+        model.insert(to + i, Page { made_by: number, ..page });
     }
 }
 
