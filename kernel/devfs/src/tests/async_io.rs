@@ -83,11 +83,15 @@ impl Ends {
     }
 }
 
-fn disk() -> (Arc<Patient>, World) {
+/// One test at a time: what ends their requests is one thread for all.
+static TURN: Mutex<()> = Mutex::new(());
+
+fn disk() -> (Arc<Patient>, World, std::sync::MutexGuard<'static, ()>) {
+    let turn = TURN.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
     let ram = RamDisk::with_limits(vec![0; 64 << 10], Limits::default());
     let driver = Arc::new(Patient { ram, held: Mutex::default(), holds: AtomicBool::new(false) });
     let disk = Disk::new("vda", DevId::new(253, 16), driver.clone(), "noop").unwrap();
-    (driver, World::new(&[disk], Arc::new(Fake::default())))
+    (driver, World::new(&[disk], Arc::new(Fake::default())), turn)
 }
 
 fn request(at: u64, len: usize, pos: i64, rwf: u32) -> Request {
@@ -96,7 +100,7 @@ fn request(at: u64, len: usize, pos: i64, rwf: u32) -> Request {
 
 #[test]
 fn who_submits_does_not_wait() {
-    let (driver, w) = disk();
+    let (driver, w, _turn) = disk();
     let (file, ends) = (w.open("/dev/vda", RDWR | DIRECT), Ends::default());
     w.user.put(BUF, &[7; 8192]);
     driver.hold();
@@ -113,7 +117,7 @@ fn who_submits_does_not_wait() {
 
 #[test]
 fn what_is_cached_agrees_afterwards() {
-    let (driver, w) = disk();
+    let (driver, w, _turn) = disk();
     let (file, ends) = (w.open("/dev/vda", RDWR | DIRECT), Ends::default());
     let cached = w.open("/dev/vda", RDWR);
     // Not where the reads below go.
@@ -131,7 +135,7 @@ fn what_is_cached_agrees_afterwards() {
 
 #[test]
 fn ends_that_come_at_once() {
-    let (_, w) = disk();
+    let (_, w, _turn) = disk();
     let (file, ends) = (w.open("/dev/vda", RDWR | DIRECT), Ends::default());
     let end = 64 << 10;
     let write = |at, len, pos| {
