@@ -4,6 +4,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use vfs::aio::{self, Memory, Request};
 
+use super::bdev::fresh;
 use super::*;
 
 const DIRECT: OpenFlags = OpenFlags::DIRECT;
@@ -27,14 +28,6 @@ impl Patient {
 
     fn hold(&self) {
         self.holds.store(true, Ordering::Relaxed);
-    }
-
-    /// The first request is here; others are not held any more. It may come by way of another thread.
-    fn hold_no_more(&self) {
-        while self.held.lock().unwrap().is_empty() {
-            std::thread::yield_now();
-        }
-        self.holds.store(false, Ordering::Relaxed);
     }
 }
 
@@ -83,15 +76,11 @@ impl Ends {
     }
 }
 
-/// One test at a time: what ends their requests is one thread for all.
-static TURN: Mutex<()> = Mutex::new(());
-
-fn disk() -> (Arc<Patient>, World, std::sync::MutexGuard<'static, ()>) {
-    let turn = TURN.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+fn disk() -> (Arc<Patient>, World) {
     let ram = RamDisk::with_limits(vec![0; 64 << 10], Limits::default());
     let driver = Arc::new(Patient { ram, held: Mutex::default(), holds: AtomicBool::new(false) });
-    let disk = Disk::new("vda", DevId::new(253, 16), driver.clone(), "noop").unwrap();
-    (driver, World::new(&[disk], Arc::new(Fake::default())), turn)
+    let disk = Disk::new("vda", fresh(), driver.clone(), "noop").unwrap();
+    (driver, World::new(&[disk], Arc::new(Fake::default())))
 }
 
 fn request(at: u64, len: usize, pos: i64, rwf: u32) -> Request {
@@ -100,7 +89,7 @@ fn request(at: u64, len: usize, pos: i64, rwf: u32) -> Request {
 
 #[test]
 fn who_submits_does_not_wait() {
-    let (driver, w, _turn) = disk();
+    let (driver, w) = disk();
     let (file, ends) = (w.open("/dev/vda", RDWR | DIRECT), Ends::default());
     w.user.put(BUF, &[7; 8192]);
     driver.hold();
@@ -117,14 +106,14 @@ fn who_submits_does_not_wait() {
 
 #[test]
 fn what_is_cached_agrees_afterwards() {
-    let (driver, w, _turn) = disk();
+    let (driver, w) = disk();
     let (file, ends) = (w.open("/dev/vda", RDWR | DIRECT), Ends::default());
     let cached = w.open("/dev/vda", RDWR);
     // Not where the reads below go.
     w.user.put(BUF + 0x8000, &[5; 4096]);
     driver.hold();
     aio::start_write(&w.io(), &file, &request(BUF + 0x8000, 4096, 4096, DSYNC), ends.one()).unwrap();
-    driver.hold_no_more();
+    driver.holds.store(false, Ordering::Relaxed);
     // Read meanwhile: old bytes, which the end of the write finds in the cache.
     assert!(w.read(&cached, 8192) == Ok(vec![0; 8192]));
     driver.release();
@@ -135,7 +124,7 @@ fn what_is_cached_agrees_afterwards() {
 
 #[test]
 fn ends_that_come_at_once() {
-    let (_, w, _turn) = disk();
+    let (_, w) = disk();
     let (file, ends) = (w.open("/dev/vda", RDWR | DIRECT), Ends::default());
     let end = 64 << 10;
     let write = |at, len, pos| {

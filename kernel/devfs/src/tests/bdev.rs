@@ -54,7 +54,7 @@ impl Driver for Faulty {
 }
 
 /// The device table is one for all tests: each has numbers of its own.
-fn fresh() -> DevId {
+pub(super) fn fresh() -> DevId {
     static NEXT: AtomicU32 = AtomicU32::new(1000);
     DevId::new(254, NEXT.fetch_add(1, Ordering::Relaxed) * 16)
 }

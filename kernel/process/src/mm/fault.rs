@@ -150,6 +150,8 @@ impl Mm {
         loop {
             let mut major = false;
             let done = match self.pages.lookup(page) {
+                // Another thread was faster. Its copy stays, whoever has a handle to it: a device may be writing there.
+                Some((_, has)) if has.write => return Ok(false),
                 Some((own, _)) if own.handles() <= ONLY_THE_TABLES => {
                     self.pages.protect_same(page, &own, protection)
                 }

@@ -68,6 +68,8 @@ fn to_be_written_a_private_page_is_copied_first() {
     assert!(shared[0].0.same(&cached), "to be read it is the cache's own");
     let (_, own) = pin(&mm, at, 4096, Access::Write);
     assert!(!own[0].0.same(&cached));
+    // Another thread's fault that comes late: the device goes on writing to the page that the program has.
+    assert!(mm.fault(UserAddr(at), Access::Write).is_ok());
     own[0].0.fill(0, 4096, 9);
     let (mut seen, mut kept) = ([0], [0]);
     mm.read(UserAddr(at), &mut seen);
