@@ -443,3 +443,39 @@ fn writeback_stores_no_inode_outside_a_handle() {
     let stray: u64 = jbd2::journals().iter().map(|(_, journal)| journal.stats().stray).sum();
     assert_eq!(stray, 0);
 }
+
+/// A disk that is full, and four threads that write, delete and sync: who was promised a block gets one, whoever
+/// frees, keeps and looks for blocks meanwhile.
+#[test]
+fn a_full_disk_keeps_its_promises() {
+    for args in [&["-b", "1024"][..], &["-b", "1024", "-O", "^has_journal"], &["-b", "1024", "-t", "ext3"]] {
+        let machine = Machine::mount(&disk(12, args)).unwrap();
+        let free = machine.statfs().unwrap().blocks_free;
+        thread::scope(|scope| {
+            for mine in 0..4u64 {
+                let machine = &machine;
+                scope.spawn(move || {
+                    let mut rng = Rng::new(mine);
+                    for round in 0..40 {
+                        let path = format!("/f{mine}.{}", round % 5);
+                        let _ = machine.unlink(&path);
+                        let len = 1 + rng.below(1_200_000) as usize;
+                        let bytes = rng.bytes(len);
+                        if let Err(error) = machine.write_file(&path, &bytes) {
+                            assert_eq!(error, Errno::ENOSPC, "{args:?}");
+                        }
+                        if rng.below(3) == 0 {
+                            assert_eq!(machine.sync(), Ok(()), "{args:?} round {round}");
+                        }
+                    }
+                    for n in 0..5 {
+                        let _ = machine.unlink(format!("/f{mine}.{n}"));
+                    }
+                });
+            }
+        });
+        machine.sync().unwrap();
+        assert_eq!(machine.statfs().unwrap().blocks_free, free, "{args:?}");
+        machine.unmount().unwrap().fsck().unwrap();
+    }
+}

@@ -34,6 +34,7 @@ use pagecache::{
 };
 use vfs::FileType;
 
+use crate::balloc::blocks::Claimant;
 use crate::disk::inode::InodeFlags;
 use crate::inode::Node;
 use crate::journal::credits;
@@ -102,7 +103,8 @@ impl Node {
         loop {
             match pagecache::block_write_begin(mapping, &Reserving(self), pos, len, rest) {
                 Err(Errno::ENOSPC)
-                    if self.fs().should_retry(&mut tries) || self.fs().settle_pointers(&mut settled) => {}
+                    if self.fs().should_retry(&mut tries, Claimant::File)
+                        || self.fs().settle_pointers(&mut settled) => {}
                 page => return page.map(Some),
             }
         }
@@ -142,10 +144,16 @@ impl Node {
             return done;
         }
         let mut handle = None;
-        let mut tries = 0;
+        let (mut tries, mut left) = (0, u32::MAX);
         let mut remedy = |error| {
             drop(handle.take());
-            let again = error == Errno::EAGAIN || (error == Errno::ENOSPC && fs.should_retry(&mut tries));
+            let reserved = self.delayed.reserved();
+            if reserved < left {
+                // Some have found their place since the last time.
+                (tries, left) = (0, reserved);
+            }
+            let again = error == Errno::EAGAIN
+                || (error == Errno::ENOSPC && fs.should_retry(&mut tries, Claimant::Reserved));
             if !again {
                 self.tell_lost(error);
                 return Err(error);

@@ -18,6 +18,7 @@ use core::sync::atomic::Ordering;
 use base::{Errno, Result};
 use pagecache::{AddressSpace, LockedPage};
 
+use crate::balloc::blocks::Claimant;
 use crate::inode::Node;
 use crate::journal::{Handle, credits};
 
@@ -62,7 +63,7 @@ impl Node {
                     drop(handle);
                     let fs = self.fs();
                     let again = e == Errno::ENOSPC
-                        && (fs.should_retry(&mut tries) || fs.settle_pointers(&mut settled));
+                        && (fs.should_retry(&mut tries, Claimant::File) || fs.settle_pointers(&mut settled));
                     if !again {
                         return Err(e);
                     }

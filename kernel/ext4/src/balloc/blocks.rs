@@ -51,6 +51,9 @@ use crate::fs::Ext4Fs;
 use crate::group::GroupGuard;
 use crate::inode::Node;
 
+/// Searches that find nothing while there are free blocks.
+const SEARCHES: u32 = 8;
+
 /// Who wants blocks, and so which of the last ones it may have.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Claimant {
@@ -136,9 +139,13 @@ fn kept_from_files(fs: &Ext4Fs, want: u64) -> u64 {
     if plenty || !may_use_reserved(fs) { reserved } else { metadata }
 }
 
-/// Whether the thread that asks could have a block for a file, by the counters.
-pub fn has_free(fs: &Ext4Fs) -> bool {
-    fs.free_blocks.load(Ordering::Relaxed) > kept_from_files(fs, 1)
+/// Whether the thread that asks could have a block, by the counters.
+pub fn has_free(fs: &Ext4Fs, who: Claimant) -> bool {
+    match who {
+        Claimant::Reserved => fs.reserved_blocks.load(Ordering::Relaxed) > 0,
+        Claimant::Metadata => fs.free_blocks.load(Ordering::Relaxed) > 0,
+        Claimant::File => fs.free_blocks.load(Ordering::Relaxed) > kept_from_files(fs, 1),
+    }
 }
 
 /// Takes up to `want` blocks off the counter, none of the last `kept`.
@@ -168,20 +175,10 @@ pub fn unreserve(fs: &Ext4Fs, blocks: u32) {
     }
 }
 
-/// Reserved blocks that were given out and freed again are reserved as before.
-pub fn reserve_again(fs: &Ext4Fs, blocks: u32) {
-    let take = |free: u64| Some(free.saturating_sub(blocks.into()));
-    // The closure always gives a value.
-    let _ = fs.free_blocks.fetch_update(Ordering::Relaxed, Ordering::Relaxed, take);
-}
-
-/// Blocks that were just allocated for `who` are not wanted after all.
+/// Blocks that were just allocated for `who` are not wanted after all: those that were reserved are so again, and
+/// at no moment anybody's.
 pub fn give_back(fs: &Ext4Fs, ino: u32, first: FsBlock, len: u32, who: Claimant) -> Result<()> {
-    free(fs, ino, first, u64::from(len))?;
-    if who == Claimant::Reserved {
-        reserve_again(fs, len);
-    }
-    Ok(())
+    release(fs, ino, first, len.into(), who)
 }
 
 /// Blocks that were reserved have been given out ([`Claimant::Reserved`]).
@@ -235,12 +232,21 @@ fn search(fs: &Ext4Fs, wanted: &Search<'_>) -> Result<(FsBlock, u32)> {
     if let Some(growth) = &wanted.growth {
         window::discard(growth.node);
     }
+    let mut tries = 0;
     loop {
         match search_groups(fs, wanted) {
-            Err(Errno::ENOSPC) if window::steal_all(fs) => {}
+            Err(Errno::ENOSPC) if window::steal_all(fs) || came_free(fs, &mut tries) => {}
             found => return found,
         }
     }
+}
+
+/// Whether there are blocks now, after a search has found none. What is looked for was claimed, so it is
+/// there: others may have taken what lay ahead of the search, and freed or given up as much behind it.
+#[cold]
+fn came_free(fs: &Ext4Fs, tries: &mut u32) -> bool {
+    *tries += 1;
+    *tries <= SEARCHES && (0..fs.geometry().groups).any(|number| fs.groups.may_have(number, 1))
 }
 
 /// One search, content with less in each round.
@@ -364,6 +370,11 @@ fn forget(group: &mut GroupGuard<'_>, run: Run) {
 /// Takes blocks back. A block that is not the file's to free, or is free already, is a contradiction
 /// of the disk: EUCLEAN, and nothing of that group's share changes.
 pub fn free(fs: &Ext4Fs, ino: u32, first: FsBlock, len: u64) -> Result<()> {
+    release(fs, ino, first, len, Claimant::File)
+}
+
+/// The same for blocks that were given to `who`: those that were reserved stay claimed.
+fn release(fs: &Ext4Fs, ino: u32, first: FsBlock, len: u64, who: Claimant) -> Result<()> {
     if !fs.zones.allows(first, len) {
         return Err(
             fs.corrupt(Site::at(ino, first), format_args!("{len} blocks to be freed are not a file's"))
@@ -376,6 +387,9 @@ pub fn free(fs: &Ext4Fs, ino: u32, first: FsBlock, len: u64) -> Result<()> {
         let n = room.min(end - at);
         // At most the blocks of a group, a u32.
         free_in_group(fs, ino, number, bit, n as u32)?;
+        if who != Claimant::Reserved {
+            fs.free_blocks.fetch_add(n, Ordering::Relaxed);
+        }
         at += n;
     }
     Ok(())
@@ -404,9 +418,7 @@ fn free_in_group(fs: &Ext4Fs, ino: u32, number: u32, bit: u32, len: u32) -> Resu
         trim::note(fs, number, run);
     }
     group.publish_largest();
-    group.store(fs)?;
-    fs.free_blocks.fetch_add(u64::from(len), Ordering::Relaxed);
-    Ok(())
+    group.store(fs)
 }
 
 /// Marks blocks as in use, those that are not: they are a file's that was told of by other means.

@@ -109,9 +109,11 @@ fn release(fs: &Ext4Fs, tid: Tid, committed: Result<()>) {
             if let Some(summary) = &mut group.summary {
                 summary.give(run.start, run.len);
             }
-            fs.pending.blocks.fetch_sub(u64::from(run.len), Ordering::Relaxed);
         }
         group.publish_largest();
+        // Who sees that nothing waits any more sees that the group has it.
+        let released = runs.iter().map(|run| u64::from(run.len)).sum();
+        fs.pending.blocks.fetch_sub(released, Ordering::Release);
         freed.extend(runs.into_iter().map(|run| (number, run)));
     }
     if trim::is_wanted(fs) {

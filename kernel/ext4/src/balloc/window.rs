@@ -117,7 +117,7 @@ pub fn discard(node: &Node) {
 
 /// Gives up every window there is: somebody needs the blocks now. Returns whether there were any.
 pub fn steal_all(fs: &Ext4Fs) -> bool {
-    if fs.kept.blocks.load(Ordering::Relaxed) == 0 {
+    if fs.kept.blocks.load(Ordering::Acquire) == 0 {
         return false;
     }
     let mut any = false;
@@ -148,9 +148,10 @@ pub fn shed(fs: &Ext4Fs) {
 }
 
 fn put_back(fs: &Ext4Fs, group: &mut GroupGuard<'_>, window: &Window) {
-    fs.kept.blocks.fetch_sub(u64::from(window.len), Ordering::Relaxed);
     if let Some(summary) = &mut group.summary {
         summary.give(window.start, window.len);
     }
     group.publish_largest();
+    // Who sees that nothing is kept any more sees that the group has it.
+    fs.kept.blocks.fetch_sub(u64::from(window.len), Ordering::Release);
 }

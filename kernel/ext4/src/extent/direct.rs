@@ -110,10 +110,7 @@ impl Node {
         trace::allocate_blocks(self, block, &request, start, len);
         let entry = Entry { block, len, start: start.0, unwritten: true };
         if let Err(e) = tree.insert(entry) {
-            blocks::free(self.fs(), self.ino32(), start, u64::from(len))?;
-            if who == Claimant::Reserved {
-                blocks::reserve_again(self.fs(), len);
-            }
+            blocks::give_back(self.fs(), self.ino32(), start, len, who)?;
             return Err(e);
         }
         // Of a direct write: a store to a mapped page may have delayed them since the range was written back.

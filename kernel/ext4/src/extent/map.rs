@@ -143,10 +143,7 @@ impl Node {
         let run = Entry { block, len: got, start: start.0, unwritten: false };
         let written = run.part(block, len);
         if let Err(e) = tree.insert(written) {
-            blocks::free(self.fs(), self.ino32(), start, u64::from(got))?;
-            if who == Claimant::Reserved {
-                blocks::reserve_again(self.fs(), got);
-            }
+            blocks::give_back(self.fs(), self.ino32(), start, got, who)?;
             return Err(e);
         }
         self.delayed_are_placed(block, len, how, who);

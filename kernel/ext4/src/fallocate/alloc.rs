@@ -86,10 +86,7 @@ impl Node {
                 let (start, len) = blocks::allocate(self.fs(), &request)?;
                 let new = Entry { block, len, start: start.0, unwritten: true };
                 if let Err(e) = tree.insert(new) {
-                    blocks::free(self.fs(), self.ino32(), start, u64::from(len))?;
-                    if who == Claimant::Reserved {
-                        blocks::reserve_again(self.fs(), len);
-                    }
+                    blocks::give_back(self.fs(), self.ino32(), start, len, who)?;
                     return Err(e);
                 }
                 self.delayed_are_allocated(block.into(), new.end(), who);

@@ -48,7 +48,7 @@ use ::sync::PerThread;
 use base::{Errno, Result};
 use jbd2::{Journal, Tid};
 
-use crate::balloc::blocks;
+use crate::balloc::blocks::{self, Claimant};
 use crate::fs::Ext4Fs;
 pub(crate) use fast_commit::{Reason, Tracker};
 pub(crate) use later::Later;
@@ -136,7 +136,7 @@ impl Ext4Fs {
                 change()
             };
             match done {
-                Err(Errno::ENOSPC) if self.should_retry(&mut tries) => {}
+                Err(Errno::ENOSPC) if self.should_retry(&mut tries, Claimant::File) => {}
                 done => return done,
             }
         }
@@ -145,11 +145,17 @@ impl Ext4Fs {
     /// Whether what found no room should be tried again, because a commit sets blocks free, or has since
     /// (`ext4_should_retry_alloc`).
     #[cold]
-    pub(crate) fn should_retry(&self, tries: &mut u32) -> bool {
-        let Some(journal) = self.journal().filter(|_| !self.in_handle()) else { return false };
+    pub(crate) fn should_retry(&self, tries: &mut u32, who: Claimant) -> bool {
         *tries += 1;
-        let waiting = self.pending.blocks.load(Ordering::Relaxed) > 0;
-        *tries <= RETRIES && if waiting { journal.force_commit().is_ok() } else { blocks::has_free(self) }
+        if *tries > RETRIES || self.in_handle() {
+            return false;
+        }
+        match self.journal() {
+            Some(journal) if self.pending.blocks.load(Ordering::Acquire) > 0 => {
+                journal.force_commit().is_ok()
+            }
+            _ => blocks::has_free(self, who),
+        }
     }
 }
 
