@@ -444,6 +444,27 @@ fn writeback_stores_no_inode_outside_a_handle() {
     assert_eq!(stray, 0);
 }
 
+/// Blocks held for pointers that delayed blocks may need are given up for a new directory, too.
+#[test]
+fn a_new_name_gets_what_is_held_for_pointers() {
+    for args in [&["-b", "1024", "-m", "0", "-O", POINTERS][..], &["-b", "1024", "-t", "ext2", "-m", "0"]] {
+        let machine = Machine::mount(&disk(8, args)).unwrap();
+        machine.create("/rows", 0o644).unwrap();
+        let rows = machine.open("/rows", WRITE, 0).unwrap();
+        let available = machine.statfs().unwrap().blocks_available;
+        machine.write_file("/full", &vec![2; (available - 900) as usize * 1024]).unwrap();
+        machine.sync().unwrap();
+        // Each in a row of its own, and of more blocks above these than one is not needed.
+        (1..100).for_each(|n| write_all(&rows, &[1; 1024], n * 512 * KIB).unwrap());
+        let made = (0..2000).take_while(|n| machine.mkdir(format!("/new{n}")).is_ok()).count();
+        machine.sync().unwrap();
+        let left = machine.statfs().unwrap().blocks_free;
+        assert!(made > 600 && left <= 1, "{args:?}: {left} blocks left beside {made} directories");
+        drop(rows);
+        machine.unmount().unwrap().fsck().unwrap();
+    }
+}
+
 /// A disk that is full, and four threads that write, delete and sync: who was promised a block gets one, whoever
 /// frees, keeps and looks for blocks meanwhile.
 #[test]

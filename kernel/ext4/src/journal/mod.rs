@@ -129,14 +129,16 @@ impl Ext4Fs {
         credits: u32,
         mut change: impl FnMut() -> Result<R>,
     ) -> Result<R> {
-        let mut tries = 0;
+        let (mut tries, mut settled) = (0, false);
         loop {
             let done = {
                 let _handle = self.start_tracked(credits)?;
                 change()
             };
             match done {
-                Err(Errno::ENOSPC) if self.should_retry(&mut tries, Claimant::File) => {}
+                Err(Errno::ENOSPC)
+                    if self.should_retry(&mut tries, Claimant::File)
+                        || self.settle_pointers(&mut settled) => {}
                 done => return done,
             }
         }
