@@ -1,7 +1,8 @@
 //! Calls on a descriptor that move no data: dup(2), fcntl(2), ioctl(2), lseek(2), posix_fadvise(2).
 
 use base::{Errno, Result};
-use vfs::{Caller, FMode, FileType, OpenFlags};
+use vfs::{Caller, FMode, FileType, OpenFlags, share_range};
+use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
 use crate::abi::{self, Flock};
 use crate::args::Args;
@@ -107,6 +108,9 @@ const FIOCLEX: u32 = 0x5451;
 const FIONCLEX: u32 = 0x5450;
 const FIONBIO: u32 = 0x5421;
 const FS_IOC_FIEMAP: u32 = 0xc020_660b;
+const FICLONE: u32 = 0x4004_9409;
+const FICLONERANGE: u32 = 0x4020_940d;
+const FIDEDUPERANGE: u32 = 0xc018_9436;
 const FIGETBSZ: u32 = 2;
 const FIONREAD: u32 = 0x541b;
 
@@ -123,12 +127,44 @@ pub fn ioctl(cx: &mut Cx<'_>, args: Args) -> Result<u64> {
             flags.set(OpenFlags::NONBLOCK, on != 0);
             file.set_flags(flags).map(|()| 0)
         }
+        FICLONE => Err(share_range::clone_range(&*files.get_io(args.int(2))?, &file)),
+        FICLONERANGE => {
+            let [from, ..]: [u64; 4] = abi::get(cx.memory(), args.addr(2))?;
+            // An int in eight bytes, as the call itself has it.
+            Err(share_range::clone_range(&*files.get_io(from as i32)?, &file))
+        }
+        FIDEDUPERANGE => {
+            let range: DedupeRange = abi::get(cx.memory(), args.addr(2))?;
+            Err(range.refused(&file))
+        }
         _ => {
             let cred = cx.process.cred();
             let caller = Caller { memory: cx.memory(), capable: cred.capable(), uid: cred.fsuid };
             let done = file.ops().ioctl(&file, cmd, args.ulong(2), &caller);
             if done == Err(Errno::ENOTTY) { generic_ioctl(&file, cmd, args.ulong(2), &caller) } else { done }
         }
+    }
+}
+
+/// `struct file_dedupe_range` as far as it is looked at.
+#[derive(Clone, Copy, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+struct DedupeRange {
+    from: u64,
+    len: u64,
+    dest_count: u16,
+    reserved: [u16; 3],
+}
+
+impl DedupeRange {
+    /// Why nothing is shared. ENOMEM when more is asked for than a page says.
+    fn refused(&self, file: &vfs::File) -> Errno {
+        const ONE: usize = 32;
+        let len = size_of::<DedupeRange>() + usize::from(self.dest_count) * ONE;
+        if len > base::PAGE_SIZE {
+            return Errno::ENOMEM;
+        }
+        share_range::dedupe_range(file, self.reserved != [0; 3])
     }
 }
 

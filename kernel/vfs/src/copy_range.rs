@@ -27,6 +27,7 @@ pub struct Spot<'a> {
 /// overlap), EBADF (mode, O_APPEND), EXDEV, EOVERFLOW, EFBIG, EPERM, and what the files say.
 pub fn copy_file_range(io: &Io<'_>, from: Spot<'_>, to: Spot<'_>, len: usize) -> Result<usize> {
     check_files(from.file, to.file)?;
+    check_same_file_system(from.file, to.file)?;
     let (mut read_pos, mut write_pos, len) = check_range(io, from, to, len)?;
     if len > 0 {
         check_copy(from.file, read_pos, to.file)?;
@@ -46,7 +47,8 @@ pub fn copy_file_range(io: &Io<'_>, from: Spot<'_>, to: Spot<'_>, len: usize) ->
     Ok(done)
 }
 
-fn check_files(from: &File, to: &File) -> Result<()> {
+/// What copying and sharing bytes want of two files (`generic_file_rw_checks`). EISDIR, EINVAL, EBADF.
+pub(crate) fn check_files(from: &File, to: &File) -> Result<()> {
     let kinds = [from, to].map(|file| file.inode().file_type());
     if kinds.contains(&FileType::Directory) {
         return Err(Errno::EISDIR);
@@ -55,9 +57,12 @@ fn check_files(from: &File, to: &File) -> Result<()> {
         return Err(Errno::EINVAL);
     }
     let appends = to.kiocb_flags().contains(KiocbFlags::APPEND);
-    if !from.mode().contains(FMode::READ) || !to.mode().contains(FMode::WRITE) || appends {
-        return Err(Errno::EBADF);
-    }
+    let open = from.mode().contains(FMode::READ) && to.mode().contains(FMode::WRITE);
+    if open && !appends { Ok(()) } else { Err(Errno::EBADF) }
+}
+
+/// EXDEV when they lie on different file systems.
+pub(crate) fn check_same_file_system(from: &File, to: &File) -> Result<()> {
     let devices = [from, to].map(|file| file.inode().superblock().dev());
     if devices[0] == devices[1] { Ok(()) } else { Err(Errno::EXDEV) }
 }

@@ -58,6 +58,7 @@ pub mod poll;
 mod pseudo;
 pub mod ramfs;
 pub mod read_write;
+pub mod share_range;
 mod superblock;
 pub mod sync_range;
 #[cfg(test)]

@@ -23,6 +23,9 @@ const F_SETFL: i32 = 4;
 const F_SETPIPE_SZ: i32 = 1031;
 const F_GETPIPE_SZ: i32 = 1032;
 const FIONREAD: usize = 0x541b;
+const FICLONE: usize = 0x4004_9409;
+const FICLONERANGE: usize = 0x4020_940d;
+const FIDEDUPERANGE: usize = 0xc018_9436;
 const SIGPIPE: i32 = 13;
 const SIGALRM: i32 = 14;
 const BAD: usize = 8;
@@ -183,6 +186,7 @@ fn splicing(file: i32, path: &CStr) {
     equal("a pipe to itself", sys::splice(r, 0, w, 0, 1, 0), EINVAL);
     equal("nothing there", sys::splice(r, 0, w2, 0, 1, 0), EAGAIN);
     at.store(-1, Ordering::Relaxed);
+    sharing(file);
     equal("below the start", sys::splice(file, off, w, 0, 1, 0), EINVAL);
     let append = sys::open(path, O_WRONLY | O_APPEND, 0) as i32;
     equal("one byte", sys::write(w, b"y"), 1);
@@ -206,6 +210,23 @@ fn splicing(file: i32, path: &CStr) {
     equal("sendfile from a pipe", sys::sendfile(file, r, off, 1), ESPIPE);
     close([r, w]);
     close([r2, w2]);
+}
+
+/// Blocks that files share: ext4 has none.
+fn sharing(file: i32) {
+    let ioctl = |command: usize, arg: usize| sys::ioctl(file, command, arg);
+    equal("FICLONE", ioctl(FICLONE, file as usize), EOPNOTSUPP);
+    equal("FICLONE of nothing", ioctl(FICLONE, 99), EBADF);
+    let range: [u64; 4] = [file as u64, 0, 0, 0];
+    equal("FICLONERANGE", ioctl(FICLONERANGE, range.as_ptr() as usize), EOPNOTSUPP);
+    equal("FICLONERANGE nowhere", ioctl(FICLONERANGE, BAD), EFAULT);
+    for (count, answer) in [(1, EOPNOTSUPP), (200, ENOMEM), (1 << 16, EINVAL)] {
+        let range: [u64; 7] = [0, 4096, count, 0, 0, 0, 0];
+        equal("FIDEDUPERANGE", ioctl(FIDEDUPERANGE, range.as_ptr() as usize), answer);
+    }
+    let root = sys::open(c"/", O_RDONLY, 0) as i32;
+    equal("FICLONE of a directory", ioctl(FICLONE, root as usize), EISDIR);
+    equal("close", sys::close(root), 0);
 }
 
 fn copying(file: i32) {

@@ -134,7 +134,7 @@ impl Contexts {
         };
         context.end();
         // The program may have unmapped it already.
-        let _ = mm.munmap(base::UserAddr(id), context.ring.len());
+        let _ = mm.munmap(base::UserAddr(context.ring.address()), context.ring.len());
         Ok(())
     }
 

@@ -5,7 +5,7 @@
 //!        32 events of 32 bytes: data, obj, res, res2
 //! ```
 //! `head` is the program's to move; all words are its to spoil, so the kernel keeps its own `tail` and takes
-//! `head` modulo `nr`.
+//! `head` modulo `nr`. The ring may be moved by mremap(2), never grown: the context's number goes with it.
 //!
 //! # Example
 //! io_setup(1): room for 8 and two more, in one page: 127 slots, so 126 requests, as in Linux.
@@ -13,7 +13,7 @@
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::fmt;
-use core::sync::atomic::{Ordering, fence};
+use core::sync::atomic::{AtomicU64, Ordering, fence};
 
 use base::{Errno, Frame, PAGE_SIZE, PageIndex, Result, UserAddr};
 use pagecache::Pattern;
@@ -45,16 +45,19 @@ pub fn slots(requests: u32) -> Result<u32> {
 /// The ring's pages, which are the program's too: a shared mapping of a file that is nowhere else, so that
 /// what madvise(2) takes out of the page table comes back as it was.
 pub struct Ring {
-    at: UserAddr,
     pages: Arc<RingPages>,
     slots: u32,
 }
 
-struct RingPages(Vec<Frame>);
+struct RingPages {
+    frames: Vec<Frame>,
+    /// Where the program has them, by its last mremap.
+    at: AtomicU64,
+}
 
 impl PageSource for RingPages {
     fn page(&self, index: PageIndex, _pattern: Pattern) -> Result<SourcePage> {
-        let page = usize::try_from(index.0).ok().and_then(|n| self.0.get(n)).ok_or(Errno::EINVAL)?;
+        let page = usize::try_from(index.0).ok().and_then(|n| self.frames.get(n)).ok_or(Errno::EINVAL)?;
         Ok(SourcePage::held(page.clone(), None))
     }
 
@@ -70,6 +73,14 @@ impl PageSource for RingPages {
         true
     }
 
+    fn may_grow(&self) -> bool {
+        false
+    }
+
+    fn moved(&self, to: UserAddr) {
+        self.at.store(to.0, Ordering::Relaxed);
+    }
+
     fn describe(&self, out: &mut dyn fmt::Write) -> fmt::Result {
         out.write_str("/[aio] (deleted)")
     }
@@ -80,8 +91,8 @@ impl Ring {
     pub fn map(mm: &Mm, slots: u32, id: u32) -> Result<Ring> {
         let bytes = HEADER + slots as usize * EVENT;
         let len = bytes.next_multiple_of(PAGE_SIZE);
-        let pages: Result<Vec<Frame>> = (0..len / PAGE_SIZE).map(|_| zeroed()).collect();
-        let pages = Arc::new(RingPages(pages?));
+        let frames: Result<Vec<Frame>> = (0..len / PAGE_SIZE).map(|_| zeroed()).collect();
+        let pages = Arc::new(RingPages { frames: frames?, at: AtomicU64::new(0) });
         let file = MapFile {
             source: Ok(Some(pages.clone())),
             max_bytes: u64::MAX,
@@ -93,10 +104,10 @@ impl Ring {
         // Readable, writable; shared.
         let request =
             MapRequest { len: len as u64, prot: 3, flags: 1, file: Some(file), ..MapRequest::default() };
-        let at = mm.mmap(&request)?;
+        pages.moved(mm.mmap(&request)?);
         // At most a little more than was asked for: fits.
         let slots = ((len - HEADER) / EVENT) as u32;
-        let ring = Ring { at, pages, slots };
+        let ring = Ring { pages, slots };
         let header = [id, slots, 0, 0, MAGIC, 1, 0, HEADER as u32];
         header.iter().enumerate().for_each(|(i, &word)| ring.set_word(4 * i, word));
         Ok(ring)
@@ -104,12 +115,12 @@ impl Ring {
 
     /// Where it lies, which is the context's number.
     pub fn address(&self) -> u64 {
-        self.at.0
+        self.pages.at.load(Ordering::Relaxed)
     }
 
     /// Its length in bytes.
     pub fn len(&self) -> u64 {
-        (self.pages.0.len() * PAGE_SIZE) as u64
+        (self.pages.frames.len() * PAGE_SIZE) as u64
     }
 
     /// How many events it has room for, and one more.
@@ -120,7 +131,7 @@ impl Ring {
     /// Where the next event is read.
     pub fn head(&self) -> u32 {
         let mut word = [0; 4];
-        if let Some(page) = self.pages.0.first() {
+        if let Some(page) = self.pages.frames.first() {
             page.read(HEAD, &mut word);
         }
         u32::from_ne_bytes(word) % self.slots
@@ -150,7 +161,7 @@ impl Ring {
         let words = [event.data, event.obj, event.res as u64];
         bytes.chunks_exact_mut(8).zip(words).for_each(|(to, word)| to.copy_from_slice(&word.to_ne_bytes()));
         let at = Ring::place(slot);
-        if let Some(page) = self.pages.0.get(at / PAGE_SIZE) {
+        if let Some(page) = self.pages.frames.get(at / PAGE_SIZE) {
             page.write(at % PAGE_SIZE, &bytes);
         }
     }
@@ -159,7 +170,7 @@ impl Ring {
     pub fn get(&self, slot: u32) -> [u8; EVENT] {
         let mut bytes = [0; EVENT];
         let at = Ring::place(slot);
-        if let Some(page) = self.pages.0.get(at / PAGE_SIZE) {
+        if let Some(page) = self.pages.frames.get(at / PAGE_SIZE) {
             page.read(at % PAGE_SIZE, &mut bytes);
         }
         bytes
@@ -171,7 +182,7 @@ impl Ring {
     }
 
     fn set_word(&self, at: usize, word: u32) {
-        if let Some(page) = self.pages.0.first() {
+        if let Some(page) = self.pages.frames.first() {
             page.write(at, &word.to_ne_bytes());
         }
     }

@@ -56,6 +56,30 @@ fn the_program_sees_the_ring_and_may_read_it_itself() {
 }
 
 #[test]
+fn the_number_goes_with_a_ring_that_moves() {
+    const MAYMOVE: u32 = 1;
+    const TO: u32 = 3;
+    const KEEP: u32 = 5;
+    let (mm, contexts) = (mm(), Contexts::default());
+    let id = contexts.setup(&mm, 1).unwrap();
+    let new = id - 0x10_0000;
+    let mremap = |to: u64, flags| mm.mremap(UserAddr(id), 4096, to, flags, UserAddr(new)).map(|at| at.0);
+    assert_eq!(mremap(8192, MAYMOVE), Err(Errno::EFAULT));
+    assert_eq!(mremap(8192, TO), Err(Errno::EFAULT));
+    assert_eq!(mremap(4096, KEEP), Err(Errno::EINVAL));
+    let context = contexts.find(id).unwrap();
+    assert_eq!(context.begin(), Ok(()));
+    assert_eq!(mremap(4096, TO), Ok(new));
+    assert_eq!(contexts.find(id).err(), Some(Errno::EINVAL));
+    assert!(Arc::ptr_eq(&contexts.find(new).unwrap(), &context));
+    // Where it lies now the program finds what ends later, and io_destroy takes it away.
+    context.tell(&event(7));
+    assert_eq!(words(&mm, new + 32, 3), [7, 7 << 32, 7u64.wrapping_neg()]);
+    assert_eq!(contexts.destroy(&mm, new), Ok(()));
+    assert_eq!(mm.read(UserAddr(new), &mut [0]), 0);
+}
+
+#[test]
 fn events_are_read_in_order_around_the_end() {
     let (mm, contexts) = (mm(), Contexts::default());
     let id = contexts.setup(&mm, 1).unwrap();

@@ -50,7 +50,7 @@ impl Mm {
         areas.set.find(old.start).ok_or(Errno::EFAULT)?;
         let at = if moves {
             areas.target(old, new_len, new.0, flags & FIXED != 0).and_then(|new| {
-                areas.whole(old)?;
+                areas.movable(old, new_len, keep)?;
                 removed.extend(self.clear(&mut areas, new));
                 self.move_area(&mut areas, old, new, keep, &mut removed)?;
                 Ok(new.start)
@@ -74,6 +74,9 @@ impl Mm {
             let rest = Span { start: old.start + new_len, end: old.end };
             removed.extend(self.clear(areas, rest));
             return Ok(old.start);
+        }
+        if !area.may_grow() {
+            return Err(Errno::EFAULT);
         }
         let longer = Span { start: old.start, end: old.start.checked_add(new_len).ok_or(Errno::ENOMEM)? };
         let extra = Span { start: old.end, end: longer.end };
@@ -120,6 +123,9 @@ impl Mm {
             removed.extend(self.clear(areas, new));
             return Err(error);
         }
+        if let Some((source, _)) = areas.set.find(new.start).and_then(|area| area.file_page(new.start)) {
+            source.moved(UserAddr(new.start));
+        }
         if keep {
             self.pages.take_out(old);
         } else {
@@ -144,6 +150,15 @@ impl Areas {
             return Span::new(self.choose(to, new_len, MapFlags::empty())?, new_len, Errno::ENOMEM);
         }
         if to < MIN_ADDR { Err(Errno::EPERM) } else { Ok(asked) }
+    }
+
+    /// Whether the area of `old` may move and have `new_len` bytes there. EINVAL, EFAULT.
+    fn movable(&self, old: Span, new_len: u64, keep: bool) -> Result<()> {
+        match self.whole(old)?.may_grow() {
+            false if keep => Err(Errno::EINVAL),
+            false if new_len > old.len() => Err(Errno::EFAULT),
+            _ => Ok(()),
+        }
     }
 
     /// The one area that has all of `span`; of an empty span the one that could be doubled there. EFAULT. A

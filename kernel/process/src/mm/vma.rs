@@ -4,7 +4,7 @@ use alloc::sync::Arc;
 use core::fmt;
 
 use base::arch::{Access, Protection};
-use base::{Errno, Frame, PAGE_SHIFT, PageIndex, Result};
+use base::{Errno, Frame, PAGE_SHIFT, PageIndex, Result, UserAddr};
 use bitflags::bitflags;
 use pagecache::{AddressSpace, LockedPage, Pattern};
 use vfs::File;
@@ -139,6 +139,14 @@ pub trait PageSource: Send + Sync {
         false
     }
 
+    /// Whether mremap(2) may make an area of it longer, or leave one behind (not VM_DONTEXPAND).
+    fn may_grow(&self) -> bool {
+        true
+    }
+
+    /// An area of it lies elsewhere since an mremap(2).
+    fn moved(&self, _to: UserAddr) {}
+
     /// So many pages will be wanted soon.
     fn will_need(&self, _first: PageIndex, _pages: u64) {}
 
@@ -242,6 +250,14 @@ impl Vma {
     /// Whether stores to it may go to a file.
     pub fn is_shared_file(&self) -> bool {
         self.flags.contains(VmFlags::SHARED) && matches!(self.backing, Backing::File { .. })
+    }
+
+    /// Whether mremap(2) may prolong it, or leave it behind.
+    pub fn may_grow(&self) -> bool {
+        match &self.backing {
+            Backing::Anonymous => true,
+            Backing::File { source, .. } => source.may_grow(),
+        }
     }
 
     /// What the page table may say of a page that was already there when the protection changed: a

@@ -12,6 +12,7 @@ use crate::copy_range::{Spot, copy_file_range};
 use crate::d_path;
 use crate::file_ops::Kiocb;
 use crate::pipe::{self, Wait, pipe};
+use crate::share_range::{clone_range, dedupe_range};
 
 type Ends = (Arc<File>, Arc<File>);
 
@@ -273,17 +274,33 @@ fn copies_within_a_file_system() {
     assert_eq!(copy(&from, -1, &to, 0, 10), Err(Errno::EOVERFLOW));
     assert_eq!(copy(&from, -20, &to, 0, 10), Err(Errno::EINVAL));
     assert_eq!(copy(&from, 0, &to, i64::MAX, 1), Err(Errno::EFBIG));
-    let dir = world.open("/", OpenFlags::empty()).unwrap();
+    let open = |path: &str, flags| world.open(path, flags).unwrap();
+    let dir = open("/", OpenFlags::empty());
     assert_eq!(copy(&dir, 0, &to, 0, 1), Err(Errno::EISDIR));
     let (reader, writer) = make(OpenFlags::empty());
     assert_eq!(copy(&reader, 0, &to, 0, 1), Err(Errno::EINVAL));
     assert_eq!(copy(&from, 0, &writer, 0, 1), Err(Errno::EINVAL));
-    let (read_only, append) =
-        (world.open("/to", OpenFlags::empty()), world.open("/to", OpenFlags::WRONLY | OpenFlags::APPEND));
-    assert_eq!(copy(&from, 0, &read_only.unwrap(), 0, 1), Err(Errno::EBADF));
-    assert_eq!(copy(&from, 0, &append.unwrap(), 0, 1), Err(Errno::EBADF));
+    for flags in [OpenFlags::empty(), OpenFlags::WRONLY | OpenFlags::APPEND] {
+        assert_eq!(copy(&from, 0, &open("/to", flags), 0, 1), Err(Errno::EBADF));
+    }
     let other = World::new();
-    assert_eq!(copy(&from, 0, &file(&other, "/x", b""), 0, 1), Err(Errno::EXDEV));
+    let far = file(&other, "/x", b"");
+    assert_eq!(copy(&from, 0, &far, 0, 1), Err(Errno::EXDEV));
+    // Sharing instead of copying: the same checks, and then nobody can.
+    for (from, to, why) in [
+        (&from, &to, Errno::EOPNOTSUPP),
+        (&from, &far, Errno::EXDEV),
+        (&dir, &to, Errno::EISDIR),
+        (&from, &dir, Errno::EISDIR),
+        (&from, &open("/to", OpenFlags::empty()), Errno::EBADF),
+    ] {
+        assert_eq!(clone_range(from, to), why);
+    }
+    assert_eq!(dedupe_range(&from, false), Errno::EOPNOTSUPP);
+    assert_eq!(dedupe_range(&from, true), Errno::EINVAL);
+    assert_eq!(dedupe_range(&dir, false), Errno::EISDIR);
+    assert_eq!(dedupe_range(&reader, false), Errno::EINVAL);
+    assert_eq!(dedupe_range(&open("/to", OpenFlags::WRONLY), false), Errno::EINVAL);
 }
 
 proptest! {
