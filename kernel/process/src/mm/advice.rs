@@ -24,6 +24,7 @@ mod madv {
     pub const POPULATE_READ: u32 = 22;
     pub const POPULATE_WRITE: u32 = 23;
     pub const DONTNEED_LOCKED: u32 = 24;
+    pub const COLLAPSE: u32 = 25;
 }
 
 /// Pages of a file: the first, and how many.
@@ -37,8 +38,8 @@ impl Mm {
     /// advice is not for; EAGAIN when it would make too many areas; ENOMEM when part of the range is not
     /// mapped, after the rest was done.
     pub fn madvise(&self, addr: UserAddr, len: u64, advice: u32) -> Result<()> {
-        // 5 to 7 and 25 on are none; 10 to 17 and 19 are about forking, merging, dumping, huge pages.
-        if !matches!(advice, 0..=4 | 8..=24) {
+        // 5 to 7 and 26 on are none; 10 to 17 and 19 are about forking, merging, dumping, huge pages.
+        if !matches!(advice, 0..=4 | 8..=25) {
             return Err(Errno::EINVAL);
         }
         let span = Span::new(addr.0, len, Errno::EINVAL)?;
@@ -52,6 +53,8 @@ impl Mm {
             madv::DONTNEED | madv::FREE | madv::DONTNEED_LOCKED => self.drop_contents(span, advice)?,
             madv::COLD | madv::PAGEOUT => self.give_up_pages(span, advice)?,
             madv::WIPEONFORK => self.check_all(span, is_own)?,
+            // There are no huge pages.
+            madv::COLLAPSE => self.check_all(span, |_| false)?,
             madv::REMOVE => self.punch(span)?,
             madv::WILLNEED => self.will_need(span),
             madv::POPULATE_READ => self.populate(span, Some(Access::Read))?,
@@ -87,8 +90,7 @@ impl Mm {
                 return Err(Errno::EINVAL);
             }
             // A shared anonymous page has no file to come back from: it stays.
-            let stays = area.flags.contains(VmFlags::SHARED) && matches!(area.backing, Backing::Anonymous);
-            if !stays {
+            if !is_shmem(area) {
                 self.pages.take_out(area.span.intersect(span));
             }
         }
@@ -108,11 +110,16 @@ impl Mm {
         (picked, Ok(()))
     }
 
-    /// REMOVE. The file's own operation takes the pages out of the page table. EINVAL where there is no file
-    /// or locked memory; EACCES for what is not a shared mapping that may be written.
+    /// REMOVE. The file's own operation takes the pages out of the page table; shared memory without a file is in
+    /// the page table alone. EINVAL where there is neither or for locked memory; EACCES for what is not a shared
+    /// mapping that may be written.
     fn punch(&self, span: Span) -> Result<()> {
         const PUNCH_HOLE_KEEP_SIZE: u32 = 3;
         let (parts, end) = self.pick(span, |part| {
+            if is_shmem(part) && !part.flags.contains(VmFlags::LOCKED) {
+                self.pages.take_out(part.span);
+                return Ok(None);
+            }
             let file = part.file_page(part.span.start).and_then(|(source, first)| {
                 source.file().map(|file| (file.clone(), first.byte(), part.span.len()))
             });
@@ -139,7 +146,7 @@ impl Mm {
             }
             let shared = part.flags.contains(VmFlags::SHARED);
             let file = part.file_page(part.span.start).filter(|(source, _)| {
-                advice == madv::COLD || !shared || source.file().is_some_and(|file| may_page_out(file))
+                advice == madv::COLD || !shared || source.file().is_some_and(|file| may_know_cached(file))
             });
             Ok(file.map(|(source, first)| (part.span, source.clone(), first)))
         });
@@ -168,13 +175,15 @@ impl Mm {
 
     /// Brings in what a range maps, for `access`, or for the one that spares later faults: to be read, and
     /// private memory to be written. EFAULT where a page cannot be had; EINVAL where the access is not
-    /// allowed; areas without any access are passed over unless one was asked for.
+    /// allowed; areas without any access are passed over unless one was asked for, and so is what is locked when it
+    /// is touched.
     pub(super) fn populate(&self, span: Span, access: Option<Access>) -> Result<()> {
         let (parts, end) = self.pick(span, |part| {
             let own = part.flags.contains(VmFlags::WRITE) && !part.flags.contains(VmFlags::SHARED);
             let access = match access {
                 Some(access) if !part.flags.allow(access) => return Err(Errno::EINVAL),
                 Some(access) => access,
+                None if part.flags.contains(VmFlags::ON_FAULT) => return Ok(None),
                 None if own => Access::Write,
                 None => Access::Read,
             };
@@ -189,7 +198,8 @@ impl Mm {
     }
 
     /// mincore(2): a byte for each page up to the first that is not mapped, 1 where it is in memory; and
-    /// ENOMEM when there is such a one. EINVAL, ENOMEM.
+    /// ENOMEM when there is such a one. What others have read of a file is told to those who may write to it; for
+    /// the rest all of it is there. EINVAL, ENOMEM.
     pub fn mincore(&self, addr: UserAddr, len: u64) -> Result<(Vec<u8>, Result<()>)> {
         let span = Span::new(addr.0, len, Errno::ENOMEM)?;
         let areas = self.areas.read();
@@ -198,20 +208,27 @@ impl Mm {
         let span = Span { end: covered, ..span };
         let mut out = Vec::new();
         for area in areas.set.overlapping(span) {
+            let file = area.file_page(area.span.start).and_then(|(source, _)| source.file());
+            let hidden = !file.is_none_or(|file| may_know_cached(file));
             out.extend(area.span.intersect(span).pages().map(|page| {
                 let cached = || area.file_page(page).is_some_and(|(source, index)| source.is_cached(index));
-                u8::from(self.pages.resident().contains(page) || cached())
+                u8::from(hidden || self.pages.resident().contains(page) || cached())
             }));
         }
         Ok((out, end))
     }
 }
 
-/// Whether the program owns the file or may write to it (`can_do_file_pageout`).
-fn may_page_out(file: &File) -> bool {
+/// Whether the program owns the file or may write to it (`can_do_file_pageout`, `can_do_mincore`).
+fn may_know_cached(file: &File) -> bool {
     let cred = vfs::current::current();
     let inode = file.inode();
     cred.owns(&inode.ownership()) || vfs::namei::permission(&**inode, Want::WRITE, &cred).is_ok()
+}
+
+/// Shared, and no file's.
+fn is_shmem(area: &Vma) -> bool {
+    area.flags.contains(VmFlags::SHARED) && matches!(area.backing, Backing::Anonymous)
 }
 
 /// Private, and no file's.

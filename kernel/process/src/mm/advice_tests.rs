@@ -91,7 +91,7 @@ fn what_advice_is_not_for() {
     assert_eq!(mm.sizes().resident, PAGE);
     assert_eq!(advise(&mm, own, 2, DONTNEED_LOCKED), Ok(()));
     assert_eq!(mm.sizes().resident, 0);
-    for advice in [5, 6, 7, 25, 100, u32::MAX] {
+    for advice in [5, 6, 7, 25, 26, 100, u32::MAX] {
         assert_eq!(advise(&mm, own, 1, advice), Err(Errno::EINVAL));
     }
 }

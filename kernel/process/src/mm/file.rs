@@ -104,10 +104,10 @@ impl MapFile {
                 Some(Arc::new(FilePages { file: file.clone(), mapping, ops }) as Arc<dyn PageSource>)
             }
         });
-        let is_regular = file.inode().file_type() == FileType::Regular;
+        let has_size = matches!(file.inode().file_type(), FileType::Regular | FileType::BlockDevice);
         Ok(MapFile {
             source,
-            max_bytes: if is_regular { file.max_bytes() } else { u64::MAX },
+            max_bytes: if has_size { i64::MAX as u64 } else { u64::MAX },
             readable: file.mode().contains(FMode::READ),
             writable: file.mode().contains(FMode::WRITE),
             append_only: file.inode().fixed().contains(Fixed::APPEND),

@@ -19,9 +19,16 @@ impl Mm {
             Some(removed) => removed,
             None => return UserAddr(areas.heap_end),
         };
-        areas.heap_end = addr.0;
+        let before = core::mem::replace(&mut areas.heap_end, addr.0);
+        let locked = areas.locked_by_default().contains(VmFlags::LOCKED);
         drop(areas);
         drop(removed);
+        if let (true, Some(start), Some(end)) = (locked, page_up(before), page_up(addr.0))
+            && start < end
+        {
+            // What cannot be brought in is met by who touches it.
+            let _ = self.populate(Span { start, end }, None);
+        }
         addr
     }
 

@@ -108,6 +108,12 @@ impl Span {
         Span { start, end: self.end.min(other.end).max(start) }
     }
 
+    /// Its first `len` bytes, or all, and the rest. `len` is whole pages.
+    pub fn cut(self, len: u64) -> (Span, Span) {
+        let at = self.start + self.len().min(len);
+        (Span { end: at, ..self }, Span { start: at, ..self })
+    }
+
     /// The address of each of its pages.
     pub fn pages(self) -> impl Iterator<Item = u64> {
         (self.start..self.end).step_by(PAGE_SIZE)
@@ -140,5 +146,7 @@ mod tests {
         assert_eq!(a.intersect(b), Span { start: 0x3000, end: 0x4000 });
         assert!(a.intersect(Span { start: 0x8000, end: 0x9000 }).is_empty());
         assert_eq!(a.pages().count(), 3);
+        assert_eq!(a.cut(0x1000), (Span { end: 0x2000, ..a }, Span { start: 0x2000, ..a }));
+        assert_eq!(a.cut(0x9000), (a, Span { start: 0x4000, ..a }));
     }
 }

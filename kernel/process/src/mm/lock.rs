@@ -38,7 +38,7 @@ impl Mm {
             if wanted > self.lock_limit() {
                 return Err(Errno::ENOMEM);
             }
-            change(&mut areas, span, VmFlags::LOCKED)?;
+            change(&mut areas, span, locked(flags & MLOCK_ONFAULT != 0))?;
         }
         if flags & MLOCK_ONFAULT != 0 {
             return Ok(());
@@ -66,9 +66,10 @@ impl Mm {
             if flags & MCL_CURRENT != 0 && areas.set.totals().0 > self.lock_limit() {
                 return Err(Errno::ENOMEM);
             }
-            areas.lock_future = flags & MCL_FUTURE != 0;
+            let locked = locked(flags & MCL_ONFAULT != 0);
+            areas.lock_future = if flags & MCL_FUTURE != 0 { locked } else { VmFlags::empty() };
             if flags & MCL_CURRENT != 0 {
-                areas.set.change(EVERYTHING, VmFlags::LOCKED, VmFlags::LOCKED);
+                areas.set.change(EVERYTHING, VmFlags::LOCK, locked);
             }
         }
         if flags & MCL_CURRENT != 0 && flags & MCL_ONFAULT == 0 {
@@ -81,8 +82,8 @@ impl Mm {
     /// munlockall(2).
     pub fn munlockall(&self) {
         let mut areas = self.areas.write();
-        areas.lock_future = false;
-        areas.set.change(EVERYTHING, VmFlags::LOCKED, VmFlags::empty());
+        areas.lock_future = VmFlags::empty();
+        areas.set.change(EVERYTHING, VmFlags::LOCK, VmFlags::empty());
     }
 
     /// EPERM where a program may lock nothing.
@@ -109,6 +110,11 @@ impl Mm {
 
 const EVERYTHING: Span = Span { start: 0, end: base::user::TASK_SIZE };
 
+/// What an area is that is locked.
+fn locked(on_fault: bool) -> VmFlags {
+    if on_fault { VmFlags::LOCK } else { VmFlags::LOCKED }
+}
+
 /// The pages that a range of bytes touches. A length that has no whole pages any more is a short one, as in
 /// Linux.
 fn whole_pages(addr: UserAddr, len: u64) -> Result<Span> {
@@ -124,7 +130,7 @@ fn change(areas: &mut Areas, span: Span, to: VmFlags) -> Result<()> {
         return Err(Errno::ENOMEM);
     }
     let end = areas.set.covered_until(span);
-    areas.set.change(Span { start: span.start, end }, VmFlags::LOCKED, to);
+    areas.set.change(Span { start: span.start, end }, VmFlags::LOCK, to);
     if end < span.end { Err(Errno::ENOMEM) } else { Ok(()) }
 }
 
@@ -137,6 +143,6 @@ impl Areas {
 
     /// What a new area is locked by.
     pub(super) fn locked_by_default(&self) -> VmFlags {
-        if self.lock_future { VmFlags::LOCKED } else { VmFlags::empty() }
+        self.lock_future
     }
 }

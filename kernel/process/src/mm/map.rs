@@ -9,6 +9,7 @@ use bitflags::bitflags;
 use super::layout::{MAX_MAP_COUNT, MIN_ADDR, PAGE, Span, is_aligned, page_down, page_up};
 use super::vma::{Backing, PageSource, VmFlags, Vma, check_mprotect_bits, prot_from_user};
 use super::{Areas, Mm};
+use crate::limits::{INFINITY, Resource};
 
 bitflags! {
     /// `flags` of mmap(2), arm64's numbers. The two lowest bits are a number, the type.
@@ -57,7 +58,7 @@ pub struct MapFile {
     /// Its pages; None maps zeros, as /dev/zero does. An error where it cannot be mapped: mmap(2) has better
     /// reasons to refuse, which come first.
     pub source: Result<Option<Arc<dyn PageSource>>>,
-    /// The largest file there can be: what lies behind is not mapped (`file_mmap_ok`).
+    /// Where no file has bytes, whatever its file system: what lies behind is not mapped (`file_mmap_ok`).
     pub max_bytes: u64,
     /// Open for reading.
     pub readable: bool,
@@ -161,8 +162,8 @@ impl Mm {
         Ok(())
     }
 
-    /// mprotect(2). EINVAL; ENOMEM at a hole, after the part before it was changed; EACCES for writing
-    /// to a shared mapping of a file that is not open for it.
+    /// mprotect(2). EINVAL; ENOMEM at a hole, after the part before it was changed, or at what would be more data
+    /// than RLIMIT_DATA; EACCES for writing to a shared mapping of a file that is not open for it.
     pub fn mprotect(&self, addr: UserAddr, len: u64, prot: u32) -> Result<()> {
         const GROWS: u32 = 0x0300_0000;
         if prot & GROWS == GROWS {
@@ -181,11 +182,10 @@ impl Mm {
     }
 
     fn protect(&self, areas: &mut Areas, span: Span, prot: VmFlags) -> Result<()> {
-        let may = |v: &Vma| !prot.contains(VmFlags::WRITE) || v.flags.contains(VmFlags::MAY_WRITE);
         // Up to the first hole, or the first area that refuses, it takes effect.
         let covered = areas.set.covered_until(span);
-        let refused = areas.set.overlapping(span).find(|v| !may(v)).map(|v| v.span.start.max(span.start));
-        let end = refused.map_or(covered, |at| at.min(covered));
+        let refused = self.refuses(areas, span, prot);
+        let end = refused.map_or(covered, |(at, _)| at.min(covered));
         let part = Span { start: span.start, end };
         if areas.set.len() + areas.set.splits(part) >= MAX_MAP_COUNT {
             return Err(Errno::ENOMEM);
@@ -196,10 +196,29 @@ impl Mm {
             }
         }
         match refused {
-            Some(at) if at < covered => Err(Errno::EACCES),
+            Some((at, error)) if at < covered => Err(error),
             _ if covered < span.end => Err(Errno::ENOMEM),
             _ => Ok(()),
         }
+    }
+
+    /// Where the first area lies that may not become what `prot` says, and why.
+    fn refuses(&self, areas: &Areas, span: Span, prot: VmFlags) -> Option<(u64, Errno)> {
+        if !prot.contains(VmFlags::WRITE) {
+            return None;
+        }
+        let limit = self.limits.soft(Resource::Data);
+        let mut data = if limit == INFINITY { 0 } else { areas.set.totals().1 };
+        areas.set.overlapping(span).find_map(|area| {
+            let part = area.span.intersect(span);
+            if !area.flags.contains(VmFlags::MAY_WRITE) {
+                return Some((part.start, Errno::EACCES));
+            }
+            if !area.flags.is_data() && (area.flags | prot).is_data() {
+                data += part.len();
+            }
+            (data > limit && !area.flags.is_data()).then_some((part.start, Errno::ENOMEM))
+        })
     }
 
     /// Tells the page table what an area now allows.

@@ -96,8 +96,8 @@ struct Areas {
     image: ImageLayout,
     /// Where the arguments and the environment lie, for `/proc/self`.
     strings: Strings,
-    /// mlockall(MCL_FUTURE): what comes is locked too.
-    lock_future: bool,
+    /// mlockall(MCL_FUTURE): how what comes is locked.
+    lock_future: VmFlags,
 }
 
 /// What exec placed, for `/proc/self/stat` and RLIMIT_DATA.
@@ -141,7 +141,7 @@ impl Mm {
                 mmap_base,
                 image: ImageLayout::default(),
                 strings: Strings::default(),
-                lock_future: false,
+                lock_future: VmFlags::empty(),
             }),
             limits,
             memory_pages,
@@ -256,6 +256,8 @@ impl Drop for Mm {
 mod advice_tests;
 #[cfg(test)]
 pub(crate) mod fake;
+#[cfg(test)]
+mod lock_tests;
 #[cfg(test)]
 mod model_tests;
 #[cfg(test)]

@@ -108,9 +108,10 @@ fn step(mm: &Mm, file: &Arc<FakeFile>, model: &mut Model, step: &Step, number: u
             if moved.is_ok() {
                 move_in_model(model, number, [from, pages, to, new_pages]);
             } else {
-                // What it refuses is an overlap, a hole, or more than one area.
+                // What it refuses is an overlap, or that what stays has a hole or is more than one area.
                 let one = |p: u64| model.get(&p).map(|page| (page.made_by, page.prot));
-                let uniform = (from..from + pages).all(|p| one(p).is_some() && one(p) == one(from));
+                let mut stays = from..from + pages.min(new_pages);
+                let uniform = stays.all(|p| one(p).is_some() && one(p) == one(from));
                 let apart = from + pages <= to || to + new_pages <= from;
                 assert!(!(uniform && apart), "{moved:?}");
             }
@@ -133,11 +134,14 @@ fn step(mm: &Mm, file: &Arc<FakeFile>, model: &mut Model, step: &Step, number: u
 
 /// What moves is an area of its own from then on, made by this step.
 fn move_in_model(model: &mut Model, number: usize, [from, pages, to, new_pages]: [u64; 4]) {
-    let old: Vec<Page> = (from..from + pages).map(|p| model.remove(&p).unwrap()).collect();
+    let mut old: Vec<Option<Page>> = (from..from + pages).map(|p| model.remove(&p)).collect();
+    // What is cut off may have been anything.
+    old.truncate(new_pages as usize);
+    let old: Vec<Page> = old.into_iter().map(Option::unwrap).collect();
     for i in 0..new_pages {
         let last = old[old.len() - 1];
         let page = old.get(i as usize).copied().unwrap_or_else(|| {
-            let beyond = i - (pages - 1);
+            let beyond = i + 1 - old.len() as u64;
             Page { written: None, file: last.file.map(|f| f + beyond), ..last }
         });
         model.insert(to + i, Page { made_by: number, ..page });

@@ -16,7 +16,7 @@ const FIXED: u32 = 2;
 const DONTUNMAP: u32 = 4;
 
 impl Mm {
-    /// mremap(2). EINVAL; EFAULT when the old range is not one mapping; ENOMEM when it cannot grow
+    /// mremap(2). EINVAL; EFAULT when what stays of the old range is not one mapping; ENOMEM when it cannot grow
     /// where it is and may not move, or there is no room; EAGAIN when more would be locked than may be. An old
     /// length of 0 doubles a shared mapping of a file; one of shared anonymous memory, which is nobody else's
     /// here, is EINVAL.
@@ -50,15 +50,23 @@ impl Mm {
         areas.set.find(old.start).ok_or(Errno::EFAULT)?;
         let at = if moves {
             areas.target(old, new_len, new.0, flags & FIXED != 0).and_then(|new| {
-                areas.movable(old, new_len, keep)?;
+                let (kept, rest) = old.cut(new_len);
+                areas.movable(kept, new_len, keep)?;
                 removed.extend(self.clear(&mut areas, new));
-                self.move_area(&mut areas, old, new, keep, &mut removed)?;
+                removed.extend(self.clear(&mut areas, rest));
+                self.move_area(&mut areas, kept, new, keep, &mut removed)?;
                 Ok(new.start)
             })
         } else {
             self.resize(&mut areas, old, new_len, flags & MAYMOVE != 0, &mut removed)
-        };
-        at.map(UserAddr)
+        }?;
+        let locked = areas.set.find(at).is_some_and(|area| area.flags.contains(VmFlags::LOCKED));
+        drop(areas);
+        if locked && new_len > old.len() {
+            // What cannot be brought in is met by who touches it.
+            let _ = self.populate(Span { start: at + old.len(), end: at + new_len }, None);
+        }
+        Ok(UserAddr(at))
     }
 
     fn resize(
@@ -69,12 +77,12 @@ impl Mm {
         may_move: bool,
         removed: &mut Vec<Vma>,
     ) -> Result<u64> {
-        let area = areas.whole(old)?;
         if new_len <= old.len() {
-            let rest = Span { start: old.start + new_len, end: old.end };
-            removed.extend(self.clear(areas, rest));
+            // Whatever there is: it is unmapped.
+            removed.extend(self.clear(areas, old.cut(new_len).1));
             return Ok(old.start);
         }
+        let area = areas.whole(old)?;
         if !area.may_grow() {
             return Err(Errno::EFAULT);
         }

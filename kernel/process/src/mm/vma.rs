@@ -35,6 +35,8 @@ bitflags! {
         const SEQUENTIAL = 256;
         /// MADV_RANDOM: will be read here and there.
         const RANDOM = 512;
+        /// MLOCK_ONFAULT: locked, and brought in by who touches it alone.
+        const ON_FAULT = 1024;
     }
 }
 
@@ -60,6 +62,9 @@ impl VmFlags {
             execute: self.contains(VmFlags::EXEC),
         }
     }
+
+    /// What mlock changes.
+    pub const LOCK: VmFlags = VmFlags::LOCKED.union(VmFlags::ON_FAULT);
 
     /// What madvise changes.
     pub const ADVICE: VmFlags = VmFlags::SEQUENTIAL.union(VmFlags::RANDOM);
