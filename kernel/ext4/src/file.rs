@@ -340,7 +340,7 @@ impl Node {
     /// (IS_NOSEC).
     pub(crate) fn is_nosec(&self, iocb: &Kiocb) -> bool {
         let kills = iocb.flags.contains(KiocbFlags::KILL_PRIV);
-        self.no_capability() && !(kills && vfs::attr_ops::mode_after_write(&self.ownership()).is_some())
+        self.no_capability() && !(kills && self.mode_after_write().is_some())
     }
 
     #[inline]
@@ -378,11 +378,14 @@ impl Node {
         Ok(())
     }
 
+    fn mode_after_write(&self) -> Option<u32> {
+        vfs::attr_ops::mode_after_write(&self.ownership(), &vfs::current::current())
+    }
+
     /// A write by somebody without CAP_FSETID takes suid and sgid away (`file_remove_privs`).
     #[cold]
     fn remove_privileges(&self) {
-        let mode = vfs::attr_ops::mode_after_write(&self.ownership());
-        if let Some(mode) = mode {
+        if let Some(mode) = self.mode_after_write() {
             // 12 bits: they fit 16.
             self.with_meta(|m| m.mode = (m.mode & !(S_IALLUGO as u16)) | (mode & S_IALLUGO) as u16);
             self.set_stale();

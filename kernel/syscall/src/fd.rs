@@ -112,6 +112,7 @@ const FICLONE: u32 = 0x4004_9409;
 const FICLONERANGE: u32 = 0x4020_940d;
 const FIDEDUPERANGE: u32 = 0xc018_9436;
 const FIGETBSZ: u32 = 2;
+const FIOQSIZE: u32 = 0x5460;
 const FIONREAD: u32 = 0x541b;
 
 /// ioctl(2): the commands that belong to any descriptor; the rest is the file's.
@@ -177,6 +178,13 @@ fn generic_ioctl(file: &vfs::File, cmd: u32, arg: u64, caller: &Caller<'_>) -> R
             let left = file.inode().size().wrapping_sub(file.lock_pos().get());
             caller.put(arg, &(left as i32).to_ne_bytes())
         }
+        // What it takes on the disk.
+        FIOQSIZE => match file.inode().file_type() {
+            FileType::Regular | FileType::Directory | FileType::Symlink => {
+                caller.put(arg, &(file.inode().attr().blocks << 9).to_ne_bytes())
+            }
+            _ => Err(Errno::ENOTTY),
+        },
         FIGETBSZ => caller.put(arg, &file.inode().attr().blksize.to_ne_bytes()),
         _ => Err(Errno::ENOTTY),
     }

@@ -151,14 +151,20 @@ pub fn vmsplice(cx: &mut Cx<'_>, args: Args) -> Result<u64> {
         return Err(Errno::EINVAL);
     }
     let file = cx.process.files().get_io(args.int(0))?;
-    let pipe = pipe::of(&file).ok_or(Errno::EBADF)?;
     let vec = user_vec(args);
-    let done = if file.mode().contains(FMode::WRITE) {
-        read_write::with_user_vec(&cx.io(), vec, |from| {
-            vmsplice_in(pipe, from, wait_of(flags, [&file, &file]))
-        })
-    } else {
-        read_write::readv(&cx.io(), &file, vec)
+    let done = match pipe::of(&file) {
+        Some(pipe) if file.mode().contains(FMode::WRITE) => {
+            read_write::with_user_vec(&cx.io(), vec, |from| {
+                vmsplice_in(pipe, from, wait_of(flags, [&file, &file]))
+            })
+        }
+        Some(_) => read_write::readv(&cx.io(), &file, vec),
+        // Nothing needs no pipe.
+        None if file.mode().intersects(FMode::READ | FMode::WRITE) => {
+            let empty = read_write::with_user_vec(&cx.io(), vec, |all| Ok(all.count() == 0))?;
+            if empty { Ok(0) } else { Err(Errno::EBADF) }
+        }
+        None => Err(Errno::EBADF),
     };
     finish(cx, done)
 }

@@ -38,9 +38,10 @@ struct PollFd {
     revents: u16,
 }
 
-/// What of `events` a descriptor is ready for; POLLNVAL for one that is not open.
+/// What of `events` a descriptor is ready for; POLLNVAL for one that is not open, or open with
+/// O_PATH.
 fn ready(cx: &Cx<'_>, fd: i32, events: u16) -> u16 {
-    match cx.process.files().get(fd) {
+    match cx.process.files().get_io(fd) {
         Ok(file) => (file.ops().poll(&file) as u16) & (events | POLLERR | POLLHUP),
         Err(_) => POLLNVAL,
     }

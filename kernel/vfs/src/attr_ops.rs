@@ -108,15 +108,12 @@ fn without_set_id(now: &Ownership, cred: &Cred) -> Option<u32> {
 
 /// What a write or truncate by `cred` does to the mode (`file_remove_privs`): for a file system's
 /// write_iter, when [`crate::KiocbFlags::KILL_PRIV`] is set. None: nothing.
-pub fn mode_after_write(now: &Ownership) -> Option<u32> {
-    if FileType::of_mode(now.mode) != Some(FileType::Regular) {
+pub fn mode_after_write(now: &Ownership, cred: &Cred) -> Option<u32> {
+    let has_some = now.mode & (S_ISUID | S_ISGID) != 0;
+    if !has_some || FileType::of_mode(now.mode) != Some(FileType::Regular) {
         return None;
     }
-    let mut mode = now.mode & !S_ISUID;
-    if mode & S_IXGRP != 0 {
-        mode &= !S_ISGID;
-    }
-    (mode != now.mode).then_some(mode & S_IALLUGO)
+    without_set_id(now, cred)
 }
 
 /// One of the two times of utimensat(2).
@@ -228,7 +225,7 @@ fn check_size(inode: &dyn Inode, len: u64, fsize_limit: u64, max_bytes: u64) -> 
 /// bits go unless root does it.
 pub fn truncate_to(inode: &Arc<dyn Inode>, len: u64, by: TruncateBy, cred: &Cred) -> Result<()> {
     let _held = inode.rwsem().write();
-    let mode = if cred.capable() { None } else { mode_after_write(&inode.ownership()) };
+    let mode = if cred.capable() { None } else { mode_after_write(&inode.ownership(), cred) };
     let now = (by == TruncateBy::File || mode.is_some()).then(time::coarse_now);
     let mtime = now.filter(|_| by == TruncateBy::File);
     xattr::kill_capability(&**inode)?;
@@ -269,7 +266,7 @@ pub fn fallocate(file: &File, mode: u32, offset: i64, len: i64, fsize_limit: u64
     file.ops().fallocate(file, mode, start, count)?;
     if inode.file_type() == FileType::Regular && !cred.capable() {
         let _held = inode.rwsem().write();
-        if let Some(mode) = mode_after_write(&inode.ownership()) {
+        if let Some(mode) = mode_after_write(&inode.ownership(), cred) {
             let ctime = Some(time::coarse_now());
             inode.setattr(&SetAttr { mode: Some(mode), ctime, ..SetAttr::default() })?;
         }

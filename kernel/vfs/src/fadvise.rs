@@ -11,6 +11,7 @@ use core::ops::Range;
 use base::{Errno, Result};
 use pagecache::Pattern;
 
+use crate::attr::FileType;
 use crate::file::File;
 use crate::file_ops::Pages;
 use crate::flags::FMode;
@@ -52,12 +53,12 @@ fn range(offset: i64, len: i64) -> Option<Range<u64>> {
     Some(start..end)
 }
 
-/// readahead(2). EBADF when it is not open for reading, EINVAL for what has no pages.
+/// readahead(2). EBADF when it is not open for reading, EINVAL for what is neither a file nor a disk.
 pub fn readahead(file: &File, offset: i64, len: u64) -> Result<()> {
     if !file.mode().contains(FMode::READ) {
         return Err(Errno::EBADF);
     }
-    if file.ops().mapping().is_none() {
+    if !matches!(file.inode().file_type(), FileType::Regular | FileType::BlockDevice) {
         return Err(Errno::EINVAL);
     }
     fadvise(file, offset, i64::try_from(len).map_err(|_| Errno::EINVAL)?, WILLNEED)

@@ -13,6 +13,7 @@ use pagecache::{ErrSeqCursor, FileRa};
 use sync::{Mutex, MutexGuard};
 
 use crate::attr::FileType;
+use crate::current::current;
 use crate::file_ops::{FileOperations, KiocbFlags};
 use crate::flags::{FMode, OpenFlags};
 use crate::inode::{Fixed, Inode};
@@ -152,11 +153,16 @@ impl File {
         OpenFlags::from_bits_truncate(self.flags.load(Ordering::Relaxed))
     }
 
-    /// F_SETFL: changes the flags that can change. EINVAL for O_DIRECT where it is not honoured.
+    /// F_SETFL: changes the flags that can change. EPERM for O_APPEND of a file that is append-only, and for
+    /// O_NOATIME of somebody else's; EINVAL for O_DIRECT where it is not honoured.
     pub fn set_flags(&self, new: OpenFlags) -> Result<()> {
         let mut changeable = OpenFlags::SETFL;
         let appends = (self.flags() ^ new).contains(OpenFlags::APPEND);
         if appends && self.inode().fixed().contains(Fixed::APPEND) {
+            return Err(Errno::EPERM);
+        }
+        let sets_noatime = (new - self.flags()).contains(OpenFlags::NOATIME);
+        if sets_noatime && !current().owns(&self.inode().ownership()) {
             return Err(Errno::EPERM);
         }
         if new.contains(OpenFlags::DIRECT) && !self.ops.direct() {
@@ -164,6 +170,10 @@ impl File {
         }
         if self.ops.direct() {
             changeable |= OpenFlags::DIRECT;
+        }
+        // What is always ready has nothing to tell.
+        if matches!(self.inode().file_type(), FileType::Regular | FileType::Directory) {
+            changeable -= OpenFlags::ASYNC;
         }
         let next = |old| Some((old & !changeable.bits()) | (new & changeable).bits());
         // The closure always gives a value, so this cannot fail.

@@ -110,7 +110,7 @@ impl Node {
 
     fn remove_privs(&self) {
         let now = self.ownership();
-        if let Some(mode) = mode_after_write(&now) {
+        if let Some(mode) = mode_after_write(&now, &crate::current::current()) {
             self.meta.lock().mode = (now.mode & S_IFMT) | mode;
         }
     }

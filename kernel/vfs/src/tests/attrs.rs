@@ -1,5 +1,7 @@
 //! chmod, chown, utimensat, truncate.
 
+use alloc::sync::Arc;
+
 use base::{Errno, Timespec};
 
 use super::{OK, World, err};
@@ -165,6 +167,14 @@ fn set_id_bits_go_with_the_content() {
     set(0o2767);
     user.write(&file, b"user").unwrap();
     assert_eq!(w.mode("f"), 0o2767);
+    // Outside the group it goes, too.
+    truncate(&w.place("f"), 100, u64::MAX, &user.cred).unwrap();
+    assert_eq!(w.mode("f"), 0o767);
+    set(0o2767);
+    crate::current::set_current(Arc::new(user.cred.clone()));
+    user.write(&file, b"user").unwrap();
+    crate::current::set_current(Arc::new(Cred::ROOT));
+    assert_eq!(w.mode("f"), 0o767);
 }
 
 #[test]

@@ -1,5 +1,7 @@
 //! open(2), flag by flag.
 
+use alloc::sync::Arc;
+
 use base::Errno;
 
 use super::{OK, World, err};
@@ -219,6 +221,12 @@ fn flags_that_stay_and_flags_that_change() {
     file.set_flags(OpenFlags::CREAT | OpenFlags::WRONLY | OpenFlags::NOATIME).unwrap();
     assert_eq!(file.flags(), OpenFlags::RDWR | OpenFlags::NOATIME);
     assert_eq!(file.set_flags(OpenFlags::DIRECT), err(Errno::EINVAL));
+    assert_eq!((file.set_flags(OpenFlags::ASYNC), file.flags()), (OK, OpenFlags::RDWR));
+    // Somebody else's may be read without a trace only by who opened it so.
+    crate::current::set_current(Arc::new(Cred::user(5, 5)));
+    assert_eq!(file.set_flags(OpenFlags::NOATIME), err(Errno::EPERM));
+    crate::current::set_current(Arc::new(Cred::ROOT));
+    assert_eq!((file.set_flags(OpenFlags::NOATIME), file.set_flags(OpenFlags::NOATIME)), (OK, OK));
     let sync = w.open("f", WR | OpenFlags::SYNC).unwrap();
     assert!(sync.kiocb_flags().contains(crate::KiocbFlags::SYNC | crate::KiocbFlags::DSYNC));
 }
