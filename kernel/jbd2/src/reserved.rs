@@ -15,6 +15,10 @@
 //! that does not fit beside what is reserved waits until that is used, or given back. At most a quarter of a
 //! transaction is reserved, so there is always room for others.
 //!
+//! It looks for no room in the log either, even where it begins a transaction: what had been asked for in the one
+//! before left as much as is reserved, of the whole transaction for which there was room then. What each commit takes
+//! beside the blocks comes out of the eighth more that [`Limits::room`] wants.
+//!
 //! It waits for two things, both short: the switch of the running transaction, and a fast commit that writes
 //! down how things are now ([`Journal::hold_updates`]); neither of them waits for pages.
 //!
@@ -44,12 +48,11 @@ impl State {
     /// Puts credits aside, if a transaction has room for them beside its handles'.
     fn reserve(&mut self, credits: u32, limits: &Limits) -> bool {
         let reserved = self.reserved.saturating_add(credits);
-        let asked = self.running.as_ref().map_or(0, |running| running.outstanding);
         let granted = self.aborted.is_none()
             && self.open
             && self.barriers == 0
             && reserved <= limits.max_credits / 4
-            && reserved.saturating_add(asked) <= limits.max_credits;
+            && reserved.saturating_add(self.asked()) <= limits.max_credits;
         if granted {
             self.reserved = reserved;
         }

@@ -202,11 +202,16 @@ impl State {
         Ok(running.tid)
     }
 
+    /// Log blocks that the running transaction's handles have asked for.
+    #[inline]
+    pub(crate) fn asked(&self) -> u32 {
+        self.running.as_ref().map_or(0, |running| running.outstanding)
+    }
+
     /// Whether a transaction has room for so many credits more, beside those that are reserved.
     #[inline]
     pub(crate) fn fits(&self, credits: u32, limits: &Limits) -> bool {
-        let asked = self.running.as_ref().map_or(0, |running| running.outstanding);
-        asked.saturating_add(credits).saturating_add(self.reserved) <= limits.max_credits
+        self.asked().saturating_add(credits).saturating_add(self.reserved) <= limits.max_credits
     }
 
     /// Free blocks of the log but those that the commit under way will take. As long as this is a whole

@@ -61,7 +61,11 @@ impl Journal {
             Refused::Locked(tid) => self.wait_while(|state| {
                 state.running.as_ref().is_some_and(|r| r.tid == tid && r.phase != Phase::Running)
             }),
-            Refused::Reserved(credits) => self.wait_while(|state| !state.fits(credits, self.limits())),
+            // Only what is reserved tells that it is used or over. What handles have asked for does not, so with
+            // any of that the next look finds the transaction full, and waits for its commit.
+            Refused::Reserved(credits) => {
+                self.wait_while(|state| state.asked() == 0 && !state.fits(credits, self.limits()));
+            }
             Refused::Full(tid) if self.options().thread => self.wait_for_switch(tid),
             // The next look finds the abort.
             Refused::Full(tid) => drop(self.commit_until(tid)),

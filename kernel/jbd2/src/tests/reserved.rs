@@ -137,3 +137,58 @@ fn an_abort_ends_the_wait() {
     assert!(bench.journal.reserve(1).is_none());
     assert!(bench.journal.end().is_err());
 }
+
+#[test]
+fn what_is_reserved_finds_room_in_the_log() {
+    let bench = bench();
+    let write = |blocks: core::ops::Range<u64>, value| {
+        let handle = bench.journal.start(blocks.end as u32 - blocks.start as u32).unwrap();
+        blocks.for_each(|n| bench.put(n, value));
+        drop(handle);
+        bench.journal.force_commit().unwrap();
+    };
+    let room = bench.journal.limits().room;
+    let most = u64::from(bench.journal.limits().max_credits);
+    // The oldest in the log has what is changed again at the end.
+    write(0..8, 1);
+    // As full as it may be for one transaction more.
+    loop {
+        let left = u64::from(bench.journal.state().lock().room() - room);
+        if left < 3 {
+            break;
+        }
+        write(8..8 + (left - 2).min(most), 2);
+    }
+    let handle = bench.journal.start(most as u32 - 7).unwrap();
+    (40..40 + most - 7).for_each(|n| bench.put(n, 3));
+    let reserved: Vec<Reserved> = (0..7).map_while(|_| bench.journal.reserve(1)).collect();
+    drop(handle);
+    bench.journal.force_commit().unwrap();
+    for (n, reserved) in (0..).zip(reserved) {
+        let _handle = reserved.start().unwrap();
+        bench.put(n, 4);
+    }
+    bench.journal.force_commit().unwrap();
+    assert!(bench.aborts.lock().unwrap().is_empty());
+    bench.journal.end().unwrap();
+}
+
+#[test]
+fn a_handle_that_waits_for_what_is_reserved_sees_it_end() {
+    let bench = bench();
+    let most = bench.journal.limits().max_credits;
+    let reserved = bench.journal.reserve(most / 4).unwrap();
+    let large = spawn(&bench, move |bench| {
+        let handle = bench.journal.start(most).unwrap();
+        bench.put(3, 3);
+        drop(handle);
+    });
+    // It waits already.
+    (0..100).for_each(|_| thread::yield_now());
+    let handle = reserved.start().unwrap();
+    bench.put(2, 2);
+    (0..100).for_each(|_| thread::yield_now());
+    drop(handle);
+    large.join();
+    bench.journal.end().unwrap();
+}
