@@ -126,7 +126,7 @@ impl Mm {
     /// Where it is now, and whether it is locked.
     fn enter(&self, addr: u64, flags: MapFlags, plan: Plan) -> Result<(Span, bool)> {
         let mut areas = self.areas.write();
-        let start = areas.choose(addr, plan.len, flags)?;
+        let start = areas.choose_for(addr, flags, &plan)?;
         let span = Span::new(start, plan.len, Errno::ENOMEM)?;
         if flags.contains(MapFlags::FIXED_NOREPLACE) && areas.set.overlaps(span) {
             return Err(Errno::EEXIST);
@@ -228,7 +228,31 @@ impl Mm {
 }
 
 impl Areas {
-    /// Where a new mapping goes (`get_unmapped_area`).
+    /// Where a new mapping goes. Two megabytes of a file and more lie, where they may, so that a block of the
+    /// page table could map them (`thp_get_unmapped_area`): programs that come back to an address (LMDB's
+    /// MDB_FIXEDMAP) find what is small not in its way.
+    fn choose_for(&self, addr: u64, flags: MapFlags, plan: &Plan) -> Result<u64> {
+        let aligned = match &plan.backing {
+            Backing::File { first, .. } if !flags.intersects(MapFlags::FIXED | MapFlags::FIXED_NOREPLACE) => {
+                self.choose_aligned(addr, plan.len, first.0 << PAGE_SHIFT)
+            }
+            _ => None,
+        };
+        aligned.map_or_else(|| self.choose(addr, plan.len, flags), Ok)
+    }
+
+    /// An address that is `offset` modulo a block, if there is a whole block in the range and so much room.
+    fn choose_aligned(&self, addr: u64, len: u64, offset: u64) -> Option<u64> {
+        const BLOCK: u64 = 2 << 20;
+        let end = offset.checked_add(len)?;
+        if offset.checked_next_multiple_of(BLOCK)?.checked_add(BLOCK)? > end {
+            return None;
+        }
+        let at = self.choose(addr, len.checked_add(BLOCK)?, MapFlags::empty()).ok()?;
+        Some(if at == addr { at } else { at + (offset.wrapping_sub(at) & (BLOCK - 1)) })
+    }
+
+    /// Where there is room (`get_unmapped_area`).
     pub(super) fn choose(&self, addr: u64, len: u64, flags: MapFlags) -> Result<u64> {
         check_fixed(addr, len, flags)?;
         if flags.intersects(MapFlags::FIXED | MapFlags::FIXED_NOREPLACE) {

@@ -385,6 +385,33 @@ fn copies_bring_pages_in_and_stop_at_the_hole() {
     assert_eq!(machine.pages().len(), 2);
 }
 
+/// As seen under Linux: `/proc/self/maps` of a program that maps an ext4 file so.
+#[test]
+fn large_parts_of_files_lie_where_a_block_could_map_them() {
+    const BLOCK: u64 = 2 << 20;
+    let (_, mm) = new();
+    let f = FakeFile::new(4);
+    let map = |addr, len, first: u64| {
+        let file = Some(f.map_file());
+        let offset = first * PAGE;
+        let request = MapRequest { addr, len, prot: R, flags: PRIVATE, file, offset };
+        mm.mmap(&request).unwrap().0
+    };
+    let ten = map(0, 10 << 20, 0);
+    assert_eq!(ten % BLOCK, 0);
+    // What is small goes into what was left above.
+    assert!(map(0, PAGE, 0) > ten);
+    let five = map(0, 5 << 20, 1);
+    assert_eq!(five % BLOCK, PAGE);
+    // No whole block.
+    let len = 2 * BLOCK - 2 * PAGE;
+    assert_eq!(map(0, len, 1), five - len);
+    // Who says where has it there.
+    let hint = 0x4000_0000 + PAGE;
+    assert_eq!(map(hint, BLOCK, 0), hint);
+    assert_eq!(map(hint, BLOCK, 0) % BLOCK, 0);
+}
+
 #[test]
 fn populate_brings_all_in() {
     let (machine, mm) = new();
