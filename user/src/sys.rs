@@ -131,6 +131,7 @@ calls! {
     dup(fd: i32) = 23;
     dup3(old: i32, new: i32, flags: i32) = 24;
     fcntl(fd: i32, cmd: i32, arg: usize) = 25;
+    flock(fd: i32, command: i32) = 32;
     ioctl(fd: i32, cmd: usize, arg: usize) = 29;
     ioprio_set(which: i32, who: i32, prio: u32) = 30;
     ioprio_get(which: i32, who: i32) = 31;

@@ -1,7 +1,7 @@
-//! Calls on a descriptor that move no data: dup(2), fcntl(2), ioctl(2), lseek(2), posix_fadvise(2).
+//! Calls on a descriptor that move no data: dup(2), fcntl(2), flock(2), ioctl(2), lseek(2), posix_fadvise(2).
 
 use base::{Errno, Result};
-use vfs::{Caller, FMode, FileType, OpenFlags, share_range};
+use vfs::{Caller, FMode, FileType, OpenFlags, flock, share_range};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
 use crate::abi::{self, Flock};
@@ -63,7 +63,7 @@ const F_WRLCK: i16 = 1;
 const F_UNLCK: i16 = 2;
 
 /// Record locks of the only process there is: its own never conflict, so every lock is granted and
-/// none is in the way. Arguments are checked as under Linux. Locks of open files (F_OFD_*, flock(2)) can
+/// none is in the way. Arguments are checked as under Linux. Record locks of open files (F_OFD_*) can
 /// conflict within a process; they are refused rather than granted to everybody.
 fn record_lock(cx: &Cx<'_>, file: &vfs::File, args: Args) -> Result<u64> {
     let mut lock: Flock = abi::get(cx.memory(), args.addr(2))?;
@@ -102,6 +102,33 @@ fn check_range(lock: &Flock, from: impl FnOnce(i16) -> Result<i64>) -> Result<()
         return Err(Errno::EOVERFLOW);
     }
     Ok(())
+}
+
+/// flock(2).
+pub fn flock(cx: &mut Cx<'_>, args: Args) -> Result<u64> {
+    const SHARED: u32 = 1;
+    const EXCLUSIVE: u32 = 2;
+    const NONBLOCK: u32 = 4;
+    const UNLOCK: u32 = 8;
+    const MANDATORY: u32 = 32;
+    let command = args.uint(1);
+    // Linux took these out and says yes to them.
+    if command & MANDATORY != 0 {
+        return Ok(0);
+    }
+    let kind = match command & !NONBLOCK {
+        SHARED => Some(flock::Kind::Shared),
+        EXCLUSIVE => Some(flock::Kind::Exclusive),
+        UNLOCK => None,
+        _ => return Err(Errno::EINVAL),
+    };
+    let file = cx.process.files().get_io(args.int(0))?;
+    match kind {
+        Some(_) if !file.mode().intersects(FMode::READ | FMode::WRITE) => return Err(Errno::EBADF),
+        Some(kind) => flock::lock(&file, kind, command & NONBLOCK == 0)?,
+        None => flock::unlock(&file),
+    }
+    Ok(0)
 }
 
 const FIOCLEX: u32 = 0x5451;

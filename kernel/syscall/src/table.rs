@@ -71,7 +71,7 @@ static TABLE: [Row; ROWS] = table! {
     29 ioctl => fd::ioctl;
     30 ioprio_set => ioprio::ioprio_set;
     31 ioprio_get => ioprio::ioprio_get;
-    32 flock;
+    32 flock => fd::flock;
     33 mknodat => dir::mknodat;
     34 mkdirat => dir::mkdirat;
     35 unlinkat => dir::unlinkat;

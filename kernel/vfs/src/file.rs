@@ -16,6 +16,7 @@ use crate::attr::FileType;
 use crate::current::current;
 use crate::file_ops::{FileOperations, KiocbFlags};
 use crate::flags::{FMode, OpenFlags};
+use crate::flock;
 use crate::inode::{Fixed, Inode};
 use crate::mount::Path;
 use crate::write_count::Writing;
@@ -247,6 +248,7 @@ impl Drop for File {
         if self.mode.contains(FMode::PATH) {
             return;
         }
+        flock::unlock(self);
         self.ops.release(self);
         if Self::counts_as_writer(self.mode, &*self.inode) {
             self.path.mount.close_writer();

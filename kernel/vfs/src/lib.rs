@@ -46,6 +46,7 @@ mod fd_table;
 mod file;
 mod file_ops;
 mod flags;
+pub mod flock;
 mod freeze;
 pub mod fsync;
 mod inode;

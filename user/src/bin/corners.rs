@@ -1,5 +1,5 @@
 //! What file systems answer at the corners: whiteouts, limits with their signal, the file of a program that
-//! runs, FIEMAP where there is none. `corners DIR` makes the directory and checks every answer; it holds on
+//! runs, FIEMAP where there is none, locks on whole files. `corners DIR` makes the directory and checks every answer; it holds on
 //! any ext4.
 #![no_std]
 #![no_main]
@@ -35,6 +35,7 @@ fn main(args: Args) -> i32 {
     limits();
     running(args.get(0));
     mapping();
+    locks();
     user::check::verdict()
 }
 
@@ -133,4 +134,41 @@ fn mapping() {
     equal("FIGETBSZ", sys::ioctl(here, FIGETBSZ, &raw mut size as usize), 0);
     equal("a block", size as isize, 4096);
     sys::close(here);
+}
+
+/// flock(2) within one process: a lock is an open file's.
+fn locks() {
+    const SHARED: i32 = 1;
+    const EXCLUSIVE: i32 = 2;
+    const NOW: i32 = 4;
+    const UNLOCK: i32 = 8;
+    const EAGAIN: isize = -11;
+    let open = || sys::open(c"locked", O_RDWR | O_CREAT, 0o644) as i32;
+    let (a, b) = (open(), open());
+    let other = sys::open(c"locked too", O_RDONLY | O_CREAT, 0o644) as i32;
+    equal("no lock to give up", sys::flock(a, UNLOCK), 0);
+    equal("exclusive", sys::flock(a, EXCLUSIVE), 0);
+    equal("again", sys::flock(a, EXCLUSIVE | NOW), 0);
+    equal("taken", sys::flock(b, SHARED | NOW), EAGAIN);
+    equal("another file", sys::flock(other, EXCLUSIVE | NOW), 0);
+    let same = sys::dup(a) as i32;
+    equal("its own by another number", sys::flock(same, SHARED | NOW), 0);
+    equal("shared", sys::flock(b, SHARED), 0);
+    equal("no longer alone", sys::flock(same, EXCLUSIVE | NOW), EAGAIN);
+    // What failed has cost the lock that was there.
+    equal("the other is", sys::flock(b, EXCLUSIVE | NOW), 0);
+    equal("close", sys::close(b), 0);
+    equal("closed is given up", sys::flock(a, EXCLUSIVE | NOW), 0);
+    let b = open();
+    equal("close one of two", sys::close(a), 0);
+    equal("held by the other", sys::flock(b, EXCLUSIVE | NOW), EAGAIN);
+    equal("nothing asked", sys::flock(b, NOW), EINVAL);
+    equal("two at once", sys::flock(b, SHARED | EXCLUSIVE), EINVAL);
+    equal("no file", sys::flock(99, SHARED), EBADF);
+    equal("nonsense about no file", sys::flock(99, 0), EINVAL);
+    let path = sys::open(c"locked", O_PATH, 0) as i32;
+    equal("O_PATH", sys::flock(path, SHARED), EBADF);
+    let directory = sys::open(c".", O_RDONLY | O_DIRECTORY, 0) as i32;
+    equal("a directory", sys::flock(directory, EXCLUSIVE), 0);
+    [same, b, other, path, directory].into_iter().for_each(|fd| equal("close", sys::close(fd), 0));
 }

@@ -6,6 +6,7 @@ mod cache;
 mod descriptors;
 mod io;
 mod judge;
+mod locks;
 mod model;
 mod mounts;
 mod names;
