@@ -243,6 +243,10 @@ impl FileOperations for RegularFile {
         done
     }
 
+    fn check_fallocate(&self, mode: u32) -> Result<()> {
+        self.inode.check_fallocate(mode)
+    }
+
     fn fallocate(&self, file: &File, mode: u32, offset: u64, len: u64) -> Result<()> {
         self.inode.fallocate(mode, offset, len)?;
         let asked = file.kiocb_flags();

@@ -62,6 +62,37 @@ fn alignment() {
     });
 }
 
+/// Blocks of pointers have no unwritten ones: what fills a hole there goes through the cache, before its alignment is
+/// looked at.
+#[test]
+fn an_unaligned_write_into_a_hole() {
+    on_each(|m| {
+        let file = open(m, "/f");
+        write_all(&file, &pattern(4096, 3), 0).unwrap();
+        m.truncate("/f", 20_000).unwrap();
+        let bytes = pattern(5000, 4);
+        match write_direct(&file, &bytes, 10_001) {
+            Ok(done) => {
+                assert_eq!(done, 5000);
+                let mut want = pattern(4096, 3);
+                want.resize(20_000, 0);
+                want[10_001..15_001].copy_from_slice(&bytes);
+                assert_eq!(read_direct(&file, 0, 1 << 16).unwrap(), want);
+                assert_eq!(read_all(&file).unwrap(), want);
+            }
+            Err(error) => {
+                assert_eq!(error, Errno::EINVAL);
+                assert_eq!(read_direct(&file, 8192, 1 << 16).unwrap(), vec![0; 20_000 - 8192]);
+            }
+        }
+        let bare = write_direct(&file, &bytes, 17_001).is_ok();
+        assert_eq!(m.fallocate("/f", 0, 0, 1), if bare { Err(Errno::EOPNOTSUPP) } else { Ok(()) });
+        assert_eq!(write_direct(&file, &bytes, 1), Err(Errno::EINVAL), "there is data");
+        let end = m.stat("/f").unwrap().size;
+        assert_eq!(write_direct(&file, &bytes, end + 3000), Err(Errno::EINVAL), "nor behind the end");
+    });
+}
+
 #[test]
 fn an_unaligned_read_of_a_hole_and_data_is_refused_as_a_whole() {
     on_each(|m| {
@@ -82,6 +113,7 @@ fn the_kernels_copies_are_aligned_too() {
             (open(m, "/f"), m.open("/g", OpenFlags::RDWR | OpenFlags::CREAT, 0o600).unwrap());
         write_all(&cached, &pattern(12_000, 3), 0).unwrap();
         m.truncate("/f", 50_000).unwrap();
+        assert_eq!(write_direct(&file, &[0; 4096], 4096), Ok(4096), "no hole");
         let io = |at, len| copy_range((&cached, at), (&file, 4096), len);
         assert_eq!(io(0, 100), Err(Errno::EINVAL));
         assert_eq!((io(100, 512), io(100, 0)), (Err(Errno::EINVAL), Ok(0)));

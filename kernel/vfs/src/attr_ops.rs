@@ -260,6 +260,7 @@ pub fn fallocate(file: &File, mode: u32, offset: i64, len: i64, fsize_limit: u64
     }
     let end = start.checked_add(count).filter(|&end| end <= file.max_bytes()).ok_or(Errno::EFBIG)?;
     let _write = file.path().mount.start_write();
+    file.ops().check_fallocate(mode)?;
     if mode & !ZERO_RANGE == 0 && inode.file_type() == FileType::Regular {
         check_size(&**inode, end, fsize_limit, file.max_bytes())?;
     }

@@ -248,6 +248,11 @@ pub trait FileOperations: Send + Sync {
         Err(Errno::ENODEV)
     }
 
+    /// Whether fallocate(2) can do that at all here: asked before the limits. EOPNOTSUPP.
+    fn check_fallocate(&self, _mode: u32) -> Result<()> {
+        Ok(())
+    }
+
     /// fallocate(2), after the vfs's checks. `mode` is its flag word.
     fn fallocate(&self, _file: &File, _mode: u32, _offset: u64, _len: u64) -> Result<()> {
         Err(Errno::EOPNOTSUPP)

@@ -171,7 +171,12 @@ pub fn preadv2(io: &Io<'_>, file: &File, vec: UserVec, pos: i64, rwf: u32) -> Re
             return Ok((0, pos));
         }
         verify_area(file, pos, segments.total())?;
-        let mut iocb = Kiocb { pos, flags: file.kiocb_flags() | rw_flags(file, rwf)?, fsize_limit: u64::MAX };
+        let flags = file.kiocb_flags() | rw_flags(file, rwf)?;
+        if rwf & !RWF_HIPRI != 0 && !file.mode().contains(FMode::CAN_READ) {
+            // A directory, part by part, as in `write_each`.
+            return Err(Errno::EOPNOTSUPP);
+        }
+        let mut iocb = Kiocb { pos, flags, fsize_limit: u64::MAX };
         let mut to = IovIter::user_vec(io.memory, segments.as_slice());
         let done = do_read(file, &mut iocb, &mut to);
         io.account.read(&done);

@@ -22,8 +22,8 @@
 //! fallocate and writes of parts of blocks wait for it with `rwsem` held alone.
 //!
 //! # Errors
-//! EINVAL where place, length or memory are not aligned to the device's blocks and there is data. EIO for any
-//! part makes the call fail whole, and nothing of it is converted. Else a call that ends early is short.
+//! EINVAL where place, length or memory are not aligned to the device's blocks and there is data; a write that
+//! begins in a hole of a block-mapped file goes through the cache before that is seen, as in Linux. EIO for any part makes the call fail whole, and nothing of it is converted. Else a call that ends early is short.
 
 mod read;
 mod write;
@@ -36,6 +36,7 @@ use pagecache::{ExtentKind, MEMORY_ALIGN, MapMode, filemap_write_and_wait_range}
 use sync::WaitQueue;
 use vfs::DioAlign;
 
+use crate::disk::inode::InodeFlags;
 use crate::inode::Node;
 
 /// Direct I/O under way on an inode (`i_dio_count`).
@@ -99,9 +100,26 @@ impl Node {
         Ok(())
     }
 
-    /// The same for a write, which has no holes.
+    /// The same for a write.
     pub(crate) fn check_direct_write(&self, pos: u64, count: usize) -> Result<()> {
-        if !self.can_direct() || self.in_whole_blocks(pos, count) { Ok(()) } else { Err(Errno::EINVAL) }
+        if !self.can_direct() || self.in_whole_blocks(pos, count) {
+            return Ok(());
+        }
+        if !self.flags().contains(InodeFlags::EXTENTS) {
+            filemap_write_and_wait_range(self.mapping(), self, pos..pos.saturating_add(count as u64))?;
+        }
+        if self.begins_in_bare_hole(pos)? { Ok(()) } else { Err(Errno::EINVAL) }
+    }
+
+    /// Whether `pos` is in a hole within the file that cannot have unwritten blocks, so that what is written there goes
+    /// through the cache. What was delayed there has its place.
+    fn begins_in_bare_hole(&self, pos: u64) -> Result<bool> {
+        let bits = self.fs().geometry().block_bits;
+        let block = pos >> bits;
+        if self.flags().contains(InodeFlags::EXTENTS) || block << bits >= self.size() {
+            return Ok(false);
+        }
+        Ok(matches!(self.map_blocks(FileBlock(block), 1, MapMode::Read)?.kind, ExtentKind::Hole))
     }
 
     fn in_whole_blocks(&self, pos: u64, count: usize) -> bool {

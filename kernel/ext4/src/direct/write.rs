@@ -229,7 +229,11 @@ impl Node {
             return Ok(());
         }
         if !is_aligned(disk, range.start, from) {
-            return Err(Errno::EINVAL);
+            if !self.begins_in_bare_hole(range.start)? {
+                return Err(Errno::EINVAL);
+            }
+            writing.locked.extends = false;
+            return Ok(());
         }
         if writing.locked.extends {
             let _handle = self.fs().start(credits::orphan())?;

@@ -63,6 +63,13 @@ struct Bytes {
 }
 
 impl Node {
+    /// EOPNOTSUPP for a mode that is none, and for blocks of pointers, which can only be punched.
+    pub fn check_fallocate(&self, mode: u32) -> Result<()> {
+        let mode = Mode::from_bits(mode).ok_or(Errno::EOPNOTSUPP)?;
+        let can = self.is_inline() || self.flags().contains(InodeFlags::EXTENTS);
+        if can || mode.contains(Mode::PUNCH_HOLE) { Ok(()) } else { Err(Errno::EOPNOTSUPP) }
+    }
+
     /// See the module's manual. The vfs has checked mode and range.
     pub fn fallocate(&self, mode: u32, offset: u64, len: u64) -> Result<()> {
         let mode = Mode::from_bits(mode).ok_or(Errno::EOPNOTSUPP)?;

@@ -164,7 +164,8 @@ impl Process {
         let len = iocb.nbytes as usize;
         let memory = match iocb.opcode {
             command::PREAD | command::PWRITE => Memory::One(address, len),
-            _ => Memory::Many(UserVec { base: address, len }),
+            // Of a count of parts Linux takes 32 bits, as readv(2) does.
+            _ => Memory::Many(UserVec { base: address, len: iocb.nbytes as u32 as usize }),
         };
         let transfer = aio::Request { memory, pos: iocb.offset, rwf: iocb.rw_flags };
         let end = Box::new(move |done| request.complete(done));

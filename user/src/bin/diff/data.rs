@@ -154,5 +154,8 @@ fn lseek(world: &mut World) {
         4 if answer > 0 => (answer + 4095) & !4095,
         _ => answer,
     };
+    if shown != answer {
+        sys::lseek(fd, shown as i64, 0);
+    }
     say!(shown, "lseek {fd} {offset:#x} {whence}");
 }
