@@ -214,6 +214,115 @@ fn a_small_journal_does_with_less() {
     unmount(machine);
 }
 
+/// What `work` does beside the test, as root.
+fn beside<T: Send + 'static>(
+    machine: &Arc<Machine>,
+    work: impl FnOnce(&Machine) -> T + Send + 'static,
+) -> thread::JoinHandle<T> {
+    let machine = machine.clone();
+    thread::spawn(move || {
+        vfs::current::set_current(Arc::new(vfs::Cred::ROOT));
+        work(&machine)
+    })
+}
+
+fn wait_for_kept(machine: &Machine, kept: usize) {
+    while machine.faults().kept() < kept {
+        thread::yield_now();
+    }
+}
+
+/// A file that grows: what is there first, and lies behind what is not, is no part of it yet, and no damage.
+#[test]
+fn what_lands_first_waits_for_what_was_sent_before() {
+    let machine = mount(&disk(&["-b", "4096"]), "");
+    let first = on_its_way(&machine, "/f", 256 * KIB);
+    let file = machine.open("/f", OpenFlags::WRONLY, 0).unwrap();
+    write_all(&file, &[NEW; 256 << 10], 256 * KIB).unwrap();
+    let end = 512 * KIB - 1;
+    let second = beside(&machine, move |_| vfs::fsync::fsync_range(&file, 256 * KIB, end, false).unwrap());
+    wait_for_kept(&machine, 2);
+    machine.faults().release_nth(1);
+    (0..300).for_each(|_| thread::yield_now());
+    commit(&machine);
+    assert!(!second.is_finished());
+    assert_eq!(after_a_crash(&machine, "/f").0, []);
+    machine.faults().release_nth(0);
+    [first, second].into_iter().for_each(|thread| thread.join().unwrap());
+    assert_eq!(after_a_crash(&machine, "/f").0, [NEW; 512 << 10]);
+    machine.faults().release();
+    unmount(machine);
+}
+
+/// What a sync has waited for is there, however much is written before it in the file meanwhile.
+#[test]
+fn bytes_that_come_later_hold_no_synced_size_back() {
+    for sync in [|m: &Machine| m.sync().unwrap(), |m: &Machine| m.fsync("/f").unwrap()] {
+        let machine = mount(&disk(&["-b", "4096"]), "");
+        let file = machine.open("/f", OpenFlags::WRONLY | OpenFlags::CREAT, 0o644).unwrap();
+        write_all(&file, &[NEW; 256 << 10], MIB).unwrap();
+        machine.faults().keep(is_data);
+        let synced = beside(&machine, sync);
+        wait_for_kept(&machine, 1);
+        (0..300).for_each(|_| thread::yield_now());
+        write_all(&file, &[1; 128 << 10], 512 * KIB).unwrap();
+        let other = file.clone();
+        let later =
+            beside(&machine, move |_| vfs::fsync::fsync_range(&other, 512 * KIB, MIB - 1, false).unwrap());
+        wait_for_kept(&machine, 2);
+        // One more, before that.
+        write_all(&file, &[1; 128 << 10], 0).unwrap();
+        let other = file.clone();
+        let last = beside(&machine, move |_| vfs::fsync::fsync_range(&other, 0, MIB / 4, false).unwrap());
+        wait_for_kept(&machine, 3);
+        machine.faults().release_nth(0);
+        for _ in 0..1000 {
+            if synced.is_finished() {
+                break;
+            }
+            thread::yield_now();
+        }
+        machine.faults().release_nth(0);
+        for _ in 0..1000 {
+            if synced.is_finished() {
+                break;
+            }
+            thread::yield_now();
+        }
+        // It may have seen the later ones, too, and wait for them.
+        if synced.is_finished() {
+            let bytes = after_a_crash(&machine, "/f").0;
+            assert_eq!(bytes.len() as u64, MIB + 256 * KIB);
+            assert!(bytes[MIB as usize..].iter().all(|b| *b == NEW));
+        }
+        machine.faults().release();
+        [synced, later, last].into_iter().for_each(|thread| thread.join().unwrap());
+        drop(file);
+        unmount(machine);
+    }
+}
+
+/// A file that is cut while more of it is on its way, and grows again: its size on the disk knows nothing of that.
+#[test]
+fn what_was_cut_in_flight_counts_for_nothing() {
+    let machine = mount(&disk(&["-b", "4096"]), "");
+    let writer = on_its_way(&machine, "/f", MIB);
+    let cut = beside(&machine, |machine| machine.truncate("/f", 40 * KIB).unwrap());
+    while machine.stat("/f").unwrap().size != 40 * KIB {
+        thread::yield_now();
+    }
+    machine.faults().release();
+    cut.join().unwrap();
+    writer.join().unwrap();
+    let file = machine.open("/f", OpenFlags::WRONLY, 0).unwrap();
+    write_all(&file, &[1; 4096], 80 * KIB).unwrap();
+    write_all(&file, &[1; 4096], 200 * KIB).unwrap();
+    vfs::fsync::fsync_range(&file, 80 * KIB, 84 * KIB - 1, false).unwrap();
+    assert_eq!(after_a_crash(&machine, "/f").0.len() as u64, 84 * KIB);
+    drop(file);
+    unmount(machine);
+}
+
 #[test]
 fn a_journal_that_is_given_up_ends_the_wait() {
     let machine = mount(&disk(&["-b", "4096"]), "errors=remount-ro");

@@ -102,6 +102,19 @@ impl FaultDisk {
             state.keeps = None;
             std::mem::take(&mut state.kept)
         };
+        self.go_on(kept);
+    }
+
+    /// One that was kept goes on, counted from 0 as they came; others are kept still.
+    pub fn release_nth(&self, n: usize) {
+        let one = {
+            let mut state = self.lock();
+            (n < state.kept.len()).then(|| state.kept.remove(n))
+        };
+        self.go_on(one.into_iter().collect());
+    }
+
+    fn go_on(&self, kept: Vec<InFlight>) {
         for request in kept.into_iter().rev() {
             // A disk in memory takes what it is given.
             if let Err(request) = self.below.queue_request(request) {

@@ -4,6 +4,7 @@
 //!   map_for_writeback    an unwritten extent                    the sweep's handle
 //!   … the bytes reach it …  a commit does not wait for them
 //!   this                 written; i_disksize follows             a handle with reserved credits, in the thread
+//!                        (not before what makes the file grow before it: flights.rs)
 //!   writeback of the pages ends
 //! ```
 //! So neither a crash nor a direct read beside it sees what a block held before, whatever the mode of the journal's
@@ -20,17 +21,19 @@
 //!
 //! # Locking
 //! The thread holds no lock when it begins; then a handle, `data_sem`, as any who changes a map. It waits for
-//! no page.
+//! no page: what has to wait for other bytes of the file is put aside, and who sends those waits for nothing with
+//! some of them unsent.
 //!
 //! Source: `ext4_end_io_rsv_work`, `ext4_convert_unwritten_io_end_vec`.
 
 use alloc::boxed::Box;
 use alloc::sync::Arc;
+use alloc::vec::Vec;
 use core::ops::Range;
 
 use base::{Errno, RateLimit, Result};
 use jbd2::Reserved;
-use pagecache::{UnwrittenIo, Written, filemap_fdatawait_range};
+use pagecache::{UnwrittenIo, Written};
 use sync::WorkQueue;
 
 use super::Delayed;
@@ -44,6 +47,12 @@ static CONVERSIONS: WorkQueue = WorkQueue::new("ext4-rsv-conversion");
 
 /// A failing disk has much to say.
 static FAILED: RateLimit = RateLimit::new();
+
+/// Blocks whose bytes are there, and the credits to say so.
+pub(super) struct Landed {
+    reserved: Option<Reserved>,
+    written: Written,
+}
 
 impl Delayed {
     /// Unwritten blocks are about to be sent.
@@ -80,12 +89,22 @@ impl Node {
                 // Never sent: this is the sweep, which has the inode too.
                 return;
             }
-            CONVERSIONS.queue(Box::new(move || node.end_unwritten(reserved, written)));
+            node.queue_conversion(Landed { reserved, written });
         }))
     }
 
-    fn end_unwritten(self: Arc<Self>, reserved: Option<Reserved>, written: Written) {
-        let done = self.convert_written(reserved, &written);
+    fn queue_conversion(self: Arc<Self>, landed: Landed) {
+        CONVERSIONS.queue(Box::new(move || self.end_unwritten(landed)));
+    }
+
+    fn end_unwritten(self: Arc<Self>, landed: Landed) {
+        let run = landed.written.run();
+        let ready = {
+            let mut state = self.delayed.state.lock();
+            state.flights.land(run, self.disk_block_count(), landed)
+        };
+        let Some(Landed { reserved, written }) = ready else { return };
+        let (done, next) = self.convert_written(reserved, &written);
         if let Err(error) = done
             && let Some(missed) = FAILED.admit()
         {
@@ -95,25 +114,26 @@ impl Node {
                  its data stay in memory{missed}"
             );
         }
+        next.into_iter().for_each(|landed| self.clone().queue_conversion(landed));
         drop(self);
         written.finish(done);
     }
 
-    /// All in one handle: the blocks, and the size that may now reach over them.
-    fn convert_written(&self, reserved: Option<Reserved>, written: &Written) -> Result<()> {
+    /// All in one handle: the blocks, and the size that may now reach over them. And what has waited for that.
+    fn convert_written(&self, reserved: Option<Reserved>, written: &Written) -> (Result<()>, Vec<Landed>) {
         let begun = self.fs().check_running().and_then(|()| reserved.map(Reserved::start).transpose());
         let (run, blocks) = (written.run(), written.blocks());
         let mut done = begun.as_ref().map(drop).map_err(|&error| error);
-        let mut reached = None;
+        let mut reached = 0;
         for range in blocks {
             done = done.and_then(|()| self.convert_range(range.clone()));
-            reached = done.is_ok().then_some(range.end).or(reached);
+            reached = if done.is_ok() { range.end } else { reached };
         }
-        self.end_flight(&run, reached);
+        let next = self.end_flight(&run, reached);
         if begun.is_ok() {
             self.mark_dirty();
         }
-        done
+        (done, next)
     }
 
     fn convert_range(&self, range: Range<u64>) -> Result<()> {
@@ -125,20 +145,10 @@ impl Node {
         Ok(())
     }
 
-    /// A flight is over, up to block `reached` well.
-    fn end_flight(&self, run: &Range<u64>, reached: Option<u64>) {
+    /// A flight is over, the last of its blocks that are written now before `reached`.
+    fn end_flight(&self, run: &Range<u64>, reached: u64) -> Vec<Landed> {
         let mut state = self.delayed.state.lock();
-        let to = state.flights.end(run, reached);
-        self.raise_disksize(to << self.fs().geometry().block_bits);
-    }
-
-    /// An fsync of the bytes up to `end` has written those it was asked for, and finds that the size on the disk
-    /// does not reach there: others before them are on their way.
-    pub(crate) fn wait_for_disksize(&self, end: u64) -> Result<()> {
-        let end = end.saturating_add(1).min(self.size());
-        if self.disksize() < end && self.delayed.has_flights() {
-            filemap_fdatawait_range(self.mapping(), 0..end)?;
-        }
-        Ok(())
+        self.raise_disksize(reached << self.fs().geometry().block_bits);
+        state.flights.end(run, self.disk_block_count())
     }
 }

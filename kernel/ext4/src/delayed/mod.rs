@@ -62,6 +62,7 @@ use crate::extent::node::MAX_BLOCKS;
 use crate::extent::tree::{Lookup, Tree};
 use crate::inode::Node;
 use crate::trace;
+use convert::Landed;
 use flights::Flights;
 use pointers::Pointers;
 pub(crate) use ranges::Run;
@@ -84,7 +85,7 @@ struct State {
     ranges: Ranges,
     /// Blocks of which the map is known to have none.
     hole: Hole,
-    flights: Flights,
+    flights: Flights<Landed>,
     pointers: Pointers,
 }
 
@@ -147,8 +148,7 @@ impl Node {
 
     /// Publishes a new i_size, on the disk as in memory; `mark_dirty` brings it to the table.
     pub fn set_size(&self, size: u64) {
-        let mut both = self.delayed.state.lock();
-        both.flights.cut(size.div_ceil(1 << self.fs().geometry().block_bits));
+        let _both = self.delayed.state.lock();
         self.delayed.disksize.store(size, Ordering::Release);
         self.delayed.size.store(size, Ordering::Release);
         self.tids.note_map_changed();

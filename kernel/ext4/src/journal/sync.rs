@@ -90,7 +90,6 @@ impl Node {
         if !journalled {
             pages = fs.bdi().write_inode_now(self, start..end.saturating_add(1), datasync);
         }
-        let pages = pages.and_then(|()| self.wait_for_disksize(end));
         self.store_if_stale();
         pages?;
         let tids = &self.tids;
@@ -122,7 +121,6 @@ impl Node {
             self.store_lazy_times();
         }
         let pages = fs.bdi().write_inode_now(self, start..end.saturating_add(1), datasync);
-        let pages = pages.and_then(|()| self.wait_for_disksize(end));
         self.store_if_stale();
         let metadata = fs.device().sync();
         pages.and(metadata)?;
