@@ -186,8 +186,12 @@ impl Process {
 
     /// To be called before it goes on, when [`Signals::attention`] says so. Some is the signal that ends
     /// it.
-    pub fn deliver_signals(&self, cpu: &mut dyn UserCpu) -> Option<SigInfo> {
-        signal::deliver(&self.signals, &self.mm, cpu, self.restorer)
+    pub fn deliver_signals(
+        &self,
+        cpu: &mut dyn UserCpu,
+        interrupted: signal::Interrupted,
+    ) -> Option<SigInfo> {
+        signal::deliver(&self.signals, &self.mm, cpu, self.restorer, interrupted)
     }
 
     /// rt_sigreturn(2). A bad frame raises SIGSEGV, which the next delivery finds.

@@ -5,15 +5,16 @@
 //!              ├─ PageFault   bring the page in, or raise SIGSEGV / SIGBUS
 //!              ├─ Exception   raise what it says
 //!              └─ Interrupt   let somebody else run, if somebody wants to
-//!   a signal waits?  deliver it: a handler's frame, nothing, or the end
+//!   a signal waits?  deliver it: a handler's frame, nothing, or the end; what it interrupted is done again, or not
 //! ```
 
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
+use base::Errno;
 use base::arch::{Trap, UserCpu};
 use process::Process;
-use process::signal::{Detail, SigInfo, Signal};
+use process::signal::{Detail, Interrupted, SigInfo, Signal};
 use vfs::Cred;
 
 use crate::args::Args;
@@ -68,9 +69,10 @@ pub fn run(process: &Arc<Process>, cpu: &mut dyn UserCpu, system: &dyn System) -
 
 fn run_on(process: &Arc<Process>, cpu: &mut dyn UserCpu, system: &dyn System) -> End {
     loop {
+        let mut interrupted = None;
         match cpu.run() {
             Trap::Syscall => {
-                if let Some(end) = system_call(process, cpu, system) {
+                if let Some(end) = system_call(process, cpu, system, &mut interrupted) {
                     return end;
                 }
             }
@@ -91,7 +93,7 @@ fn run_on(process: &Arc<Process>, cpu: &mut dyn UserCpu, system: &dyn System) ->
             }
         }
         if process.signals().attention()
-            && let Some(info) = process.deliver_signals(cpu)
+            && let Some(info) = process.deliver_signals(cpu, interrupted)
         {
             tell(&info, cpu);
             return End::Killed(info.signal);
@@ -99,9 +101,14 @@ fn run_on(process: &Arc<Process>, cpu: &mut dyn UserCpu, system: &dyn System) ->
     }
 }
 
-/// One system call; Some when the program ended by it.
+/// One system call; Some when the program ended by it. A signal may have interrupted it.
 #[inline]
-fn system_call(process: &Arc<Process>, cpu: &mut dyn UserCpu, system: &dyn System) -> Option<End> {
+fn system_call(
+    process: &Arc<Process>,
+    cpu: &mut dyn UserCpu,
+    system: &dyn System,
+    interrupted: &mut Interrupted,
+) -> Option<End> {
     let regs = cpu.regs();
     let number = regs.x[8];
     let args = Args([regs.x[0], regs.x[1], regs.x[2], regs.x[3], regs.x[4], regs.x[5]]);
@@ -115,7 +122,12 @@ fn system_call(process: &Arc<Process>, cpu: &mut dyn UserCpu, system: &dyn Syste
     if !keep {
         regs.x[0] = match answer {
             Ok(value) => value,
-            Err(error) => error.as_return(),
+            Err(error) => {
+                if error == Errno::EINTR && table::restarts(number, args) {
+                    *interrupted = Some(args.ulong(0));
+                }
+                error.as_return()
+            }
         };
     }
     end

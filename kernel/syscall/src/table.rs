@@ -274,6 +274,24 @@ pub fn name(nr: u64) -> &'static str {
     TABLE.get(nr as usize).map_or("", |row| row.name)
 }
 
+/// Whether a call that ended with EINTR is done again after a handler with SA_RESTART (signal(7)): what waits
+/// for a pipe, a terminal, an eventfd or a lock, but nothing that has a time limit of its own.
+#[cold]
+pub fn restarts(nr: u64, args: Args) -> bool {
+    const FUTEX_COMMAND: u32 = 0x7f;
+    const FUTEX_WAIT: u32 = 0;
+    const FUTEX_WAIT_BITSET: u32 = 9;
+    match name(nr) {
+        "flock" | "read" | "write" | "readv" | "writev" | "preadv2" | "pwritev2" => true,
+        "sendfile" | "splice" | "tee" | "vmsplice" | "ioctl" => true,
+        "futex" => {
+            matches!(args.uint(1) & FUTEX_COMMAND, FUTEX_WAIT | FUTEX_WAIT_BITSET)
+                && args.optional_addr(3).is_none()
+        }
+        _ => false,
+    }
+}
+
 #[cold]
 fn not_implemented(nr: u64) -> Errno {
     if let Some(row) = TABLE.get(nr as usize) {

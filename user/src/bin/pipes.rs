@@ -4,7 +4,7 @@
 #![no_main]
 
 use core::ffi::CStr;
-use core::sync::atomic::{AtomicI64, AtomicU32, Ordering};
+use core::sync::atomic::{AtomicI32, AtomicI64, AtomicU32, Ordering};
 
 use user::check::{equal, holds, verdict};
 use user::sys::{self, *};
@@ -28,21 +28,26 @@ const FICLONERANGE: usize = 0x4020_940d;
 const FIDEDUPERANGE: usize = 0xc018_9436;
 const SIGPIPE: i32 = 13;
 const SIGALRM: i32 = 14;
+const SA_RESTART: usize = 0x1000_0000;
 const BAD: usize = 8;
 
 static PIPES: AtomicU32 = AtomicU32::new(0);
 static ALARMS: AtomicU32 = AtomicU32::new(0);
+/// What the handler writes a byte to, if it is not 0.
+static WAKES: AtomicI32 = AtomicI32::new(0);
 
 extern "C" fn on_signal(signal: i32) {
     let count = if signal == SIGPIPE { &PIPES } else { &ALARMS };
     count.fetch_add(1, Ordering::Relaxed);
+    match WAKES.load(Ordering::Relaxed) {
+        0 => {}
+        end => _ = sys::write(end, b"!"),
+    }
 }
 
 fn main(args: Args) -> i32 {
-    for signal in [SIGPIPE, SIGALRM] {
-        let action = [on_signal as *const () as usize, 0, 0, 0];
-        equal("sigaction", sys::rt_sigaction(signal, action.as_ptr() as usize, 0, 8), 0);
-    }
+    catch(SIGPIPE, 0);
+    catch(SIGALRM, 0);
     making();
     moving();
     waiting();
@@ -51,6 +56,11 @@ fn main(args: Args) -> i32 {
     splicing(file, args.get(1));
     copying(file);
     verdict()
+}
+
+fn catch(signal: i32, flags: usize) {
+    let action = [on_signal as *const () as usize, flags, 0, 0];
+    equal("sigaction", sys::rt_sigaction(signal, action.as_ptr() as usize, 0, 8), 0);
 }
 
 fn pipe(flags: i32) -> [i32; 2] {
@@ -142,6 +152,18 @@ fn waiting() {
     equal("fill", sys::write(w, &[0; 65536]), 65536);
     equal("setitimer", sys::setitimer(0, timer.as_ptr() as usize, 0), 0);
     equal("interrupted", sys::write(w, &[0]), EINTR);
+    close([r, w]);
+    let [r, w] = pipe(0);
+    WAKES.store(w, Ordering::Relaxed);
+    catch(SIGALRM, SA_RESTART);
+    equal("setitimer", sys::setitimer(0, timer.as_ptr() as usize, 0), 0);
+    let mut byte = [0];
+    equal("done again", sys::read(r, &mut byte), 1);
+    equal("what the handler wrote", byte, *b"!");
+    equal("setitimer", sys::setitimer(0, timer.as_ptr() as usize, 0), 0);
+    equal("never done again", sys::ppoll(0, 0, 0, 0, 0), EINTR);
+    WAKES.store(0, Ordering::Relaxed);
+    catch(SIGALRM, 0);
     close([r, w]);
 }
 

@@ -10,7 +10,7 @@ mod frame;
 mod info;
 mod state;
 
-pub use deliver::deliver;
+pub use deliver::{Interrupted, deliver};
 pub use frame::{FRAME_SIZE, sigreturn};
 pub use info::{Detail, GIVEN, SigInfo, SigSet, Signal, code};
 pub use state::{AltStack, How, MINSIGSTKSZ, SIG_DFL, SIG_IGN, SigAction, Signals, flags};

@@ -27,6 +27,8 @@ pub mod flags {
     pub const SA_RESTORER: u64 = 0x0400_0000;
     /// On the alternate stack.
     pub const SA_ONSTACK: u64 = 0x0800_0000;
+    /// A system call that it interrupts is done again.
+    pub const SA_RESTART: u64 = 0x1000_0000;
     /// Not blocked while its handler runs.
     pub const SA_NODEFER: u64 = 0x4000_0000;
     /// The default again, once it was delivered.
