@@ -179,9 +179,13 @@ impl Node {
     /// commit has the bytes too. What is to be converted after its I/O is waited for.
     pub(crate) fn alloc_delayed(&self) -> Result<()> {
         trace::alloc_da_blocks(self);
+        let flies = self.delayed.has_flights();
         let mut done = Ok(());
-        if self.delayed.reserved() > 0 {
-            let control = WritebackControl { ordered: true, ..WritebackControl::start(0..u64::MAX) };
+        if flies || self.delayed.reserved() > 0 {
+            // A page that is on its way may have more blocks, and one that is about to be sent is dirty still: no
+            // page of a flight is passed over.
+            let control = if flies { WritebackControl::sync } else { WritebackControl::start };
+            let control = WritebackControl { ordered: true, ..control(0..u64::MAX) };
             done = self.writepages(self.mapping(), &mut { control });
         }
         if self.delayed.has_flights() {
