@@ -15,7 +15,7 @@ const COMPILER: &str = "aarch64-linux-gnu-gcc";
 const RUSTC: &str = "/usr/bin/rustc";
 
 pub fn trials() -> Vec<Trial> {
-    let compiler = Command::new(COMPILER).arg("--version").output().is_ok();
+    let compiler = has_compiler();
     let musl = debian_arm64("usr/lib/aarch64-linux-musl/libc.a").is_some();
     let trials = [
         ("glibc", vec!["-static"], compiler),
@@ -33,6 +33,11 @@ pub fn trials() -> Vec<Trial> {
     let possible = compiler && std && Command::new(RUSTC).arg("--version").output().is_ok();
     let rust = trial("libc::rust", rust).with_ignored_flag(!possible);
     trials.flatten().chain([rust]).collect()
+}
+
+/// Whether C can be compiled at all.
+pub fn has_compiler() -> bool {
+    Command::new(COMPILER).arg("--version").output().is_ok()
 }
 
 /// Rust's standard library, on both kinds of blocks and in little memory.
@@ -53,7 +58,7 @@ fn rust() -> Verdict {
 }
 
 /// Compiles tests/c/SOURCE.c and hands the program on.
-fn compiled(name: &str, source: &str, flags: &[&str], run: fn(&Path) -> Verdict) -> Verdict {
+pub fn compiled(name: &str, source: &str, flags: &[&str], run: impl FnOnce(&Path) -> Verdict) -> Verdict {
     let dir = TempDir::new().map_err(|e| e.to_string())?;
     let program = dir.path().join(name);
     compile(name == "musl", source, flags, &program)?;

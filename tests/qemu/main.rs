@@ -2,6 +2,7 @@
 //! `make test-qemu ARGS=...` or `cargo test -p qemu-tests -- wild`.
 
 mod accounting;
+mod answers;
 mod bad_input;
 mod bdev;
 mod busybox;
@@ -69,6 +70,7 @@ fn main() {
         bdev::trials(),
         busybox::trials(),
         crash::trials(),
+        answers::trials(),
         corners::trials(),
         crowd::trials(),
         libc::trials(),
