@@ -14,7 +14,8 @@
 //!
 //! * this file: the arguments, the choice of calls;
 //! * `world`: descriptors, names, memory; edges of numbers; `report`: the lines, checksums, signals;
-//! * `data`, `sizes`, `names`, `memory`, `pipes`, `requests` (io_submit): calls of a kind.
+//! * `data`, `sizes`, `names`, `memory`, `pipes`, `requests` (io_submit), `together`: calls of a
+//!   kind.
 #![no_std]
 #![no_main]
 
@@ -25,6 +26,7 @@ mod pipes;
 mod report;
 mod requests;
 mod sizes;
+mod together;
 mod world;
 
 use core::ffi::CStr;
@@ -70,6 +72,7 @@ fn call(world: &mut World) {
         50..63 => names::call(world),
         63..78 => memory::call(world),
         78..92 => pipes::call(world),
-        _ => requests::call(world),
+        92..97 => requests::call(world),
+        _ => together::call(world),
     }
 }

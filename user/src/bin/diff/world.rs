@@ -37,7 +37,6 @@ pub const MAP_COUNT: usize = 6;
 pub const FILES: usize = 8;
 pub const FOLDER: usize = 8;
 pub const PIPES: usize = 10;
-const NEW_TO_SPLICE: usize = 15;
 const SLOTS: usize = 18;
 
 /// Names in the folder: files, a folder, what is in it, links, what is not there, what cannot be.
@@ -223,7 +222,9 @@ impl World {
     /// The same for splice, which devices know since Linux 6.5 only.
     pub fn file_to_splice(&mut self) -> i32 {
         let fd = self.file();
-        if self.fds[NEW_TO_SPLICE..].contains(&fd) { -1 } else { fd }
+        let mut stat = [0u64; 16];
+        let device = sys::fstat(fd, stat.as_mut_ptr() as usize) == 0 && stat[2] as u32 & 0o170000 == 0o020000;
+        if device { -1 } else { fd }
     }
 
     pub fn any_fd(&mut self) -> i32 {
