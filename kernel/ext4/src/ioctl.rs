@@ -51,6 +51,22 @@ const FITRIM: u32 = 0xc018_5879;
 const EXT4_IOC_ALLOC_DA_BLOCKS: u32 = 0x660c;
 const EXT4_IOC_SHUTDOWN: u32 = 0x8004_587d;
 
+/// Commands of encryption and verity (fscrypt.h, fsverity.h), which no disk here has.
+const CRYPTO: [u32; 12] = [
+    0x800c_6613, // FS_IOC_SET_ENCRYPTION_POLICY
+    0x4010_6614, // FS_IOC_GET_ENCRYPTION_PWSALT
+    0x400c_6615, // FS_IOC_GET_ENCRYPTION_POLICY
+    0xc009_6616, // FS_IOC_GET_ENCRYPTION_POLICY_EX
+    0xc050_6617, // FS_IOC_ADD_ENCRYPTION_KEY
+    0xc040_6618, // FS_IOC_REMOVE_ENCRYPTION_KEY
+    0xc040_6619, // FS_IOC_REMOVE_ENCRYPTION_KEY_ALL_USERS
+    0xc080_661a, // FS_IOC_GET_ENCRYPTION_KEY_STATUS
+    0x8010_661b, // FS_IOC_GET_ENCRYPTION_NONCE
+    0x4080_6685, // FS_IOC_ENABLE_VERITY
+    0xc004_6686, // FS_IOC_MEASURE_VERITY
+    0xc028_6687, // FS_IOC_READ_VERITY_METADATA
+];
+
 /// Bytes of `struct fsxattr`: xflags, extsize, nextents, projid, cowextsize, 8 of padding.
 const FSXATTR: usize = 28;
 /// Where the project lies in it.
@@ -96,6 +112,7 @@ pub(crate) fn ioctl(inode: &Ext4Inode, file: &File, cmd: u32, arg: u64, caller: 
         EXT4_IOC_ALLOC_DA_BLOCKS => alloc_da_blocks(inode, file, caller),
         EXT4_IOC_SHUTDOWN => shutdown::ioctl(inode.fs(), arg, caller),
         FITRIM => trim::fitrim(inode.fs(), arg, caller),
+        _ if CRYPTO.contains(&cmd) => Err(Errno::EOPNOTSUPP),
         _ => Err(Errno::ENOTTY),
     }
 }

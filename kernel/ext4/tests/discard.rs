@@ -78,6 +78,10 @@ fn ranges_and_refusals() {
     let caller = Caller { memory: &user, uid: 0, capable: true };
     assert_eq!(file.ops().ioctl(&file, FITRIM, 8, &caller), Err(Errno::EFAULT));
     assert_eq!(file.ops().ioctl(&file, 0x5401, ARG, &caller), Err(Errno::ENOTTY));
+    // What no disk here has: encryption's policy, verity's digest.
+    for command in [0x400c_6615, 0xc004_6686] {
+        assert_eq!(file.ops().ioctl(&file, command, ARG, &caller), Err(Errno::EOPNOTSUPP));
+    }
     drop(file);
     machine.unmount().unwrap().fsck().unwrap();
     let unable = mount("", false, &["-b", "1024"]);

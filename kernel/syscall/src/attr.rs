@@ -1,9 +1,10 @@
 //! Changing what a file is: chmod(2), chown(2), utimensat(2), truncate(2), fallocate(2), umask(2).
 
-use base::{Errno, Result};
-use vfs::Path;
+use base::{Errno, Result, UserAddr};
 use vfs::attr_ops::{self, TimeUpdate};
 use vfs::namei::LookupFlags;
+use vfs::{File, Path};
+use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
 use crate::abi::{self, KernelTimespec};
 use crate::args::Args;
@@ -120,12 +121,54 @@ fn finish(cx: &Cx<'_>, done: Result<()>, size: i64) -> Result<u64> {
 /// fallocate(2).
 pub fn fallocate(cx: &mut Cx<'_>, args: Args) -> Result<u64> {
     let file = cx.process.files().get_io(args.int(0))?;
+    allocate(cx, &file, args.uint(1), args.long(2), args.long(3))
+}
+
+const FALLOC_FL_KEEP_SIZE: u32 = 0x1;
+const FALLOC_FL_PUNCH_HOLE: u32 = 0x2;
+const FALLOC_FL_ZERO_RANGE: u32 = 0x10;
+
+fn allocate(cx: &Cx<'_>, file: &File, mode: u32, start: i64, len: i64) -> Result<u64> {
     let (limit, cred) = (cx.process.file_size_limit(), cx.process.cred());
-    let done = attr_ops::fallocate(&file, args.uint(1), args.long(2), args.long(3), limit, &cred);
+    let done = attr_ops::fallocate(file, mode, start, len, limit, &cred);
     // The largest file comes first, and without a signal; so do ranges that are put in or taken out.
-    let end = args.long(2).saturating_add(args.long(3));
-    let silent = end.unsigned_abs() > file.max_bytes() || args.uint(1) & !FALLOC_FL_ZERO_RANGE != 0;
+    let end = start.saturating_add(len);
+    let silent = end.unsigned_abs() > file.max_bytes() || mode & !FALLOC_FL_ZERO_RANGE != 0;
     finish(cx, done, if silent { 0 } else { end })
 }
 
-const FALLOC_FL_ZERO_RANGE: u32 = 0x10;
+/// `struct space_resv`: what fallocate(2) was before it was a call.
+#[derive(Clone, Copy, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+struct SpaceReservation {
+    kind: i16,
+    whence: i16,
+    _gap: u32,
+    start: i64,
+    len: i64,
+    _rest: [u64; 3],
+}
+
+/// FS_IOC_RESVSP, FS_IOC_UNRESVSP and FS_IOC_ZERO_RANGE, with or without 64 (`ioctl_preallocate`): None when the
+/// command is none of these. EFAULT, EINVAL, and what fallocate(2) says.
+pub(crate) fn reserve(cx: &Cx<'_>, file: &File, command: u32, at: UserAddr) -> Option<Result<u64>> {
+    let mode = match command {
+        0x4030_5828 | 0x4030_582a => 0,
+        0x4030_5829 | 0x4030_582b => FALLOC_FL_PUNCH_HOLE,
+        0x4030_5839 => FALLOC_FL_ZERO_RANGE,
+        _ => return None,
+    };
+    let range = || {
+        let asked: SpaceReservation = abi::get(cx.memory(), at)?;
+        let from = match asked.whence {
+            0 => 0,
+            // Neither passes the largest signed number.
+            1 => file.lock_pos().get() as i64,
+            2 => file.inode().size() as i64,
+            _ => return Err(Errno::EINVAL),
+        };
+        // Past the largest number it is below 0, which fallocate refuses.
+        allocate(cx, file, mode | FALLOC_FL_KEEP_SIZE, from.wrapping_add(asked.start), asked.len)
+    };
+    Some(range())
+}

@@ -7,7 +7,7 @@ use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 use crate::abi::{self, Flock};
 use crate::args::Args;
 use crate::context::Cx;
-use crate::pipe;
+use crate::{attr, pipe};
 
 /// dup(2).
 pub fn dup(cx: &mut Cx<'_>, args: Args) -> Result<u64> {
@@ -164,6 +164,11 @@ pub fn ioctl(cx: &mut Cx<'_>, args: Args) -> Result<u64> {
         FIDEDUPERANGE => {
             let range: DedupeRange = abi::get(cx.memory(), args.addr(2))?;
             Err(range.refused(&file))
+        }
+        _ if file.inode().file_type() == FileType::Regular
+            && let Some(done) = attr::reserve(cx, &file, cmd, args.addr(2)) =>
+        {
+            done
         }
         _ => {
             let cred = cx.process.cred();

@@ -37,6 +37,7 @@ fn main(args: Args) -> i32 {
     errnos(fd);
     ranges(fd);
     map_errnos(fd);
+    reservations(fd);
     equal("close", sys::close(fd), 0);
     user::check::verdict()
 }
@@ -52,6 +53,38 @@ fn errnos(fd: i32) {
     equal("insert at the end", sys::fallocate(fd, INSERT, 8 * BLOCK, BLOCK), EINVAL);
     equal("too far", sys::fallocate(fd, 0, i64::MAX - 1, 1), EFBIG);
     equal("past what 64 bits count", sys::fallocate(fd, 0, i64::MAX, 1), EFBIG);
+}
+
+/// `struct space_resv`: where it counts from, start, length.
+fn reserve(fd: i32, command: usize, whence: u64, start: i64, len: i64) -> isize {
+    let range: [u64; 6] = [whence << 16, start as u64, len as u64, 0, 0, 0];
+    sys::ioctl(fd, command, range.as_ptr() as usize)
+}
+
+/// The ioctls that were there before the call; the size stays.
+fn reservations(fd: i32) {
+    const RESERVE: usize = 0x4030_5828;
+    const RESERVE64: usize = 0x4030_582a;
+    const UNRESERVE64: usize = 0x4030_582b;
+    const ZERO_RANGE: usize = 0x4030_5839;
+    equal("empty it", sys::ftruncate(fd, 0), 0);
+    equal("reserve", reserve(fd, RESERVE64, 0, 0, 2 * BLOCK), 0);
+    equal("the size stays", size(fd), 0);
+    lies(fd, &[(0, 2, UNWRITTEN | LAST)]);
+    equal("write", sys::pwrite(fd, &BYTES, BLOCK), BLOCK as isize);
+    equal("at the end", reserve(fd, RESERVE, 2, 0, BLOCK), 0);
+    equal(
+        "where it stands",
+        (sys::lseek(fd, BLOCK, 0), reserve(fd, ZERO_RANGE, 1, 0, BLOCK)),
+        (BLOCK as isize, 0),
+    );
+    equal("give back", reserve(fd, UNRESERVE64, 0, 0, BLOCK), 0);
+    lies(fd, &[(1, 2, UNWRITTEN | LAST)]);
+    equal("no such place", reserve(fd, RESERVE64, 3, 0, BLOCK), EINVAL);
+    equal("before the start", reserve(fd, RESERVE64, 0, -1, BLOCK), EINVAL);
+    equal("nowhere", sys::ioctl(fd, RESERVE64, 8), EFAULT);
+    // Encryption's policy.
+    equal("no encryption", sys::ioctl(fd, 0x400c_6615, 8), EOPNOTSUPP);
 }
 
 fn size(fd: i32) -> isize {
