@@ -81,6 +81,7 @@ mod handle;
 mod journal;
 pub mod log;
 mod log_writer;
+mod memory;
 pub mod priority;
 pub mod recovery;
 mod registry;

@@ -19,6 +19,7 @@ use crate::checksum::TransactionSum;
 use crate::disk::{Checksums, CommitBlock, DescriptorWriter, Format, RevokeWriter, escape};
 use crate::journal::Journal;
 use crate::log::LogSlot;
+use crate::memory;
 use crate::superblock::Ring;
 use crate::units::{LogBlock, Tid};
 
@@ -230,7 +231,7 @@ impl Drop for LogWriter<'_> {
 impl Journal {
     fn log_page(&self) -> Result<Frame> {
         let kept = self.pages().lock().pop();
-        kept.map_or_else(pagecache::alloc_page, Ok)
+        kept.map_or_else(memory::page, Ok)
     }
 
     /// Pages that no device reads any more.

@@ -15,6 +15,7 @@ use base::{Errno, Frame, FsBlock, PAGE_SIZE, Result, frame};
 use block::{Bio, BioFlags, BioOp, Completion, Disk};
 
 use crate::log::map::LogMap;
+use crate::memory;
 use crate::superblock::Ring;
 use crate::units::LogBlock;
 
@@ -107,7 +108,7 @@ impl Log {
 
     /// Writes the superblock's block and waits. `flags`: FUA, PREFLUSH, as the caller needs them.
     pub fn write_superblock(&self, block: &[u8], flags: BioFlags) -> Result<()> {
-        let slot = LogSlot { block: LogBlock(0), frame: frame::alloc_zeroed()?, offset: 0 };
+        let slot = LogSlot { block: LogBlock(0), frame: memory::page()?, offset: 0 };
         slot.frame.write(0, block.get(..self.block_size() as usize).ok_or(Errno::EINVAL)?);
         self.transfer_superblock(BioOp::Write, &slot, flags | BioFlags::SYNC | BioFlags::META)
     }
@@ -121,7 +122,7 @@ impl Log {
             let offset = (i % per_page) << self.block_bits;
             let frame = match slots.last() {
                 Some(last) if offset != 0 => last.frame.clone(),
-                _ => frame::alloc()?,
+                _ => memory::page()?,
             };
             slots.push(LogSlot { block: ring.advance(first, i), frame, offset });
         }
