@@ -243,7 +243,8 @@ impl Node {
         let spare = self.pointers_at_most(block, len);
         let got = self.reserve_beside(len, spare)?;
         let mut state = self.delayed.state.lock();
-        if !within(state.hole) {
+        // Not only of the block: the hole may have become another since, which ends before.
+        if !within(state.hole) || state.hole.end < u64::from(block) + u64::from(got) {
             drop(state);
             blocks::unreserve(self.fs(), got + spare);
             return Ok(None);
