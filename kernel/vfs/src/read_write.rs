@@ -271,14 +271,14 @@ pub fn sendfile(
 ) -> Result<(usize, u64)> {
     const CHUNK: usize = 16 * base::PAGE_SIZE;
     check_mode(to, FMode::WRITE, FMode::CAN_WRITE)?;
+    let mut pos = offset.unwrap_or_else(|| from.lock_pos().get());
+    let count = cut_copy(from, pos, to, count.min(MAX_RW_COUNT))?;
     if to.kiocb_flags().contains(KiocbFlags::APPEND) {
         return Err(Errno::EINVAL);
     }
     if from.inode().file_type() == FileType::Directory || !from.ops().has_splice_read() {
         return Err(Errno::EINVAL);
     }
-    let mut pos = offset.unwrap_or_else(|| from.lock_pos().get());
-    let count = cut_copy(from, pos, to, count.min(MAX_RW_COUNT))?;
     if let Some(target) = pipe::of(to) {
         // As much as fits, by the page.
         let wait = if to.flags().contains(OpenFlags::NONBLOCK) { Wait::No } else { Wait::Yes };
@@ -317,8 +317,9 @@ pub fn sendfile(
 
 /// How much of a copy lies before the largest position that both files have. EOVERFLOW where nothing does.
 fn cut_copy(from: &File, pos: u64, to: &File, count: usize) -> Result<usize> {
-    let regular = |file: &&File| file.mode().contains(FMode::REGULAR);
-    let Some(most) = [from, to].into_iter().filter(regular).map(File::max_bytes).min() else {
+    // What devices and pipes could have is more than any.
+    let limited = |file: &&File| matches!(file.inode().file_type(), FileType::Regular | FileType::Directory);
+    let Some(most) = [from, to].into_iter().filter(limited).map(File::max_bytes).min() else {
         return Ok(count);
     };
     match most.checked_sub(pos).filter(|&left| left > 0) {

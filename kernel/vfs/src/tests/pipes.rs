@@ -411,6 +411,9 @@ fn what_sendfile_looks_at_first() {
     assert_eq!(sendfile(&io, &from, &reader, None, 0), Err(Errno::EINVAL));
     let most = from.max_bytes();
     assert_eq!(sendfile(&io, &writer, &from, Some(most), 1), Err(Errno::EOVERFLOW));
+    let folder = world.open("/", OpenFlags::empty()).unwrap();
+    assert_eq!(sendfile(&io, &writer, &folder, Some(0), 1), Err(Errno::EINVAL));
+    assert_eq!(sendfile(&io, &writer, &folder, Some(folder.max_bytes() + 1), 0), Err(Errno::EOVERFLOW));
     assert_eq!(sendfile(&io, &writer, &from, Some(most - 1), 9), Ok((0, most - 1)));
     // Where the bytes go is known to be wrong before there are any.
     let source = pipe::of(&reader).unwrap();
