@@ -3,7 +3,7 @@
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
-use base::{Result, UserAddr};
+use base::{Errno, Result, UserAddr};
 use vfs::namei::{self, At, LookupFlags};
 use vfs::{Cred, Path};
 
@@ -39,6 +39,12 @@ impl UserPath {
     pub fn get(cx: &Cx<'_>, dirfd: i32, path: UserAddr) -> Result<UserPath> {
         let path = cx.memory().read_cstr(path, namei::PATH_LEN_MAX)?;
         Self::of(cx, dirfd, path)
+    }
+
+    /// The same for calls that know no AT_EMPTY_PATH: an empty path is ENOENT before the descriptor is looked at.
+    pub fn get_named(cx: &Cx<'_>, dirfd: i32, path: UserAddr) -> Result<UserPath> {
+        let path = cx.memory().read_cstr(path, namei::PATH_LEN_MAX)?;
+        if path.is_empty() { Err(Errno::ENOENT) } else { Self::of(cx, dirfd, path) }
     }
 
     /// The same for a path that the kernel holds.
