@@ -17,8 +17,8 @@
 //!    a row got its pointers while others of it wait: those find them there. If a punch has taken the pointers
 //!    away again in between, theirs are anybody's blocks.
 //!
-//! Who finds no room for a write or a new name gives the files that hold any their places first ([`Ext4Fs::settle_pointers`]):
-//! what they turn out not to need is room.
+//! Who finds no room for a write or a new name gives the files that hold any their places first
+//! ([`Ext4Fs::settle_pointers`]): what they turn out not to need is room.
 //!
 //! Linux has reserved no blocks of pointers since 3.13, and relies on the distance that it keeps from a full disk.
 
@@ -75,8 +75,8 @@ fn has_delayed(rows: Rows, ranges: &Ranges, row: u64) -> bool {
 }
 
 impl Ext4Fs {
-    /// A write or a new name has found no room: where blocks are held for pointers, what is delayed gets its place. True when
-    /// there were any; `tried` keeps it from being done again for the same call. With no handle and no page
+    /// A write or a new name has found no room: where blocks are held for pointers, what is delayed gets its
+    /// place. True when there were any; `tried` keeps it from being done again for the same call. With no handle and no page
     /// locked.
     #[cold]
     pub(crate) fn settle_pointers(&self, tried: &mut bool) -> bool {
