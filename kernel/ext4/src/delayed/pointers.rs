@@ -76,8 +76,8 @@ fn has_delayed(rows: Rows, ranges: &Ranges, row: u64) -> bool {
 
 impl Ext4Fs {
     /// A write or a new name has found no room: where blocks are held for pointers, what is delayed gets its
-    /// place. True when there were any; `tried` keeps it from being done again for the same call. With no handle and no page
-    /// locked.
+    /// place. True when there were any; `tried` keeps it from being done again for the same call. With no
+    /// handle and no page locked.
     #[cold]
     pub(crate) fn settle_pointers(&self, tried: &mut bool) -> bool {
         let before = core::mem::replace(tried, true);

@@ -23,7 +23,8 @@
 //!
 //! # Errors
 //! EINVAL where place, length or memory are not aligned to the device's blocks and there is data; a write that
-//! begins in a hole of a block-mapped file goes through the cache before that is seen, as in Linux. EIO for any part makes the call fail whole, and nothing of it is converted. Else a call that ends early is short.
+//! begins in a hole of a block-mapped file goes through the cache before that is seen, as in Linux. EIO for any
+//! part makes the call fail whole, and nothing of it is converted. Else a call that ends early is short.
 
 mod read;
 mod write;
