@@ -65,7 +65,7 @@ pub struct Ext4Fs {
     large_file: AtomicBool,
     /// Nothing on the disk may ever be written, whatever a remount asks.
     must_not_write: bool,
-    /// Free blocks that nobody has claimed or reserved.
+    /// Free blocks that nobody has claimed or reserved, and that wait for no commit ([`crate::balloc::claim`]).
     pub(crate) free_blocks: AtomicU64,
     /// Free blocks that are reserved for bytes in the page cache ([`crate::delayed`]).
     pub(crate) reserved_blocks: AtomicU64,

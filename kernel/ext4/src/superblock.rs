@@ -14,7 +14,7 @@ use base::{DevId, Errno, Result};
 use block::{Bio, BioFlags, BioOp};
 use vfs::{Inode, MountFlags, StatFs, SuperBlock};
 
-use crate::balloc::blocks::kept_for_metadata;
+use crate::balloc::claim::{kept_for_metadata, seen_as_free};
 use crate::balloc::trim;
 use crate::dead::DeadRoot;
 use crate::disk::feature::{Compat, Incompat};
@@ -44,7 +44,7 @@ impl SuperBlock for Ext4Fs {
         let overhead = if self.is_on(Flag::MINIX_DF) { 0 } else { self.overhead() };
         // What may become blocks of pointers is not a file's yet.
         let pointers = self.reserved_pointers.load(Ordering::Relaxed);
-        let free = self.free_blocks.load(Ordering::Relaxed).saturating_add(pointers);
+        let free = seen_as_free(self).saturating_add(pointers);
         let kept = geometry.reserved_blocks + kept_for_metadata(self);
         let half = |at: usize| {
             geometry.uuid[at..at + 8].iter().rev().fold(0u64, |n, &byte| (n << 8) | u64::from(byte))
@@ -208,7 +208,7 @@ impl Ext4Fs {
     pub(crate) fn update_superblock(&self) {
         let now = base::time::coarse_now().sec.cast_unsigned();
         let reserved = self.reserved_blocks.load(Ordering::Relaxed);
-        let free = self.free_blocks.load(Ordering::Relaxed).saturating_add(reserved);
+        let free = seen_as_free(self).saturating_add(reserved);
         let inodes = self.free_inodes.load(Ordering::Relaxed);
         let written = sectors_written(self.device().disk()).saturating_sub(self.sectors_at_mount) / 2;
         let before = self.kbytes_at_mount();

@@ -373,3 +373,33 @@ fn a_journal_that_is_given_up_ends_the_wait() {
     assert_eq!(machine.create("/more", 0o644), Err(Errno::EROFS));
     Arc::into_inner(machine).unwrap().give_up().replayed().unwrap().fsck().unwrap();
 }
+
+/// Who says that bytes are written now may need a node for the tree, and cannot wait for a commit: blocks that are
+/// free only after one are promised to nobody, so that what is kept for such nodes is there.
+#[test]
+fn what_is_kept_for_the_tree_is_there_before_a_commit() {
+    const PIECES: u64 = 8;
+    let machine = mount(&disk(&["-b", "1024", "-m", "0"]), "");
+    for name in ["/f", "/old", "/rest", "/new"] {
+        machine.create(name, 0o644).unwrap();
+    }
+    machine.fallocate("/f", 0, 0, PIECES * 64 * KIB).unwrap();
+    machine.fallocate("/old", 0, 0, 4 * MIB).unwrap();
+    machine.sync().unwrap();
+    machine.fallocate("/rest", 0, 0, machine.statfs().unwrap().blocks_available * KIB).unwrap();
+    machine.sync().unwrap();
+    let full = machine.statfs().unwrap();
+    assert_eq!(full.blocks_available, 0);
+
+    let file = machine.open("/f", OpenFlags::WRONLY, 0).unwrap();
+    (0..PIECES).for_each(|n| write_all(&file, &[NEW; 32 << 10], n * 64 * KIB).unwrap());
+    machine.faults().keep(is_data);
+    let writer = beside(&machine, |machine| machine.fsync("/f"));
+    wait_for_kept(&machine, PIECES as usize);
+    machine.unlink("/old").unwrap();
+    machine.fallocate("/new", 0, 0, full.blocks_free * KIB).unwrap();
+    machine.faults().release();
+    assert_eq!(writer.join().unwrap(), Ok(()));
+    drop(file);
+    unmount(machine);
+}

@@ -34,7 +34,7 @@ use pagecache::{
 };
 use vfs::FileType;
 
-use crate::balloc::blocks::Claimant;
+use crate::balloc::claim::Claimant;
 use crate::disk::inode::InodeFlags;
 use crate::inode::Node;
 use crate::journal::credits;

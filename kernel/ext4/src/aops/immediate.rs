@@ -18,7 +18,7 @@ use core::sync::atomic::Ordering;
 use base::{Errno, Result};
 use pagecache::{AddressSpace, LockedPage};
 
-use crate::balloc::blocks::Claimant;
+use crate::balloc::claim::Claimant;
 use crate::inode::Node;
 use crate::journal::{Handle, credits};
 

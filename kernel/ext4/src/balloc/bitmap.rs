@@ -17,7 +17,7 @@ use core::sync::atomic::Ordering;
 use base::{Errno, FsBlock, Result};
 use pagecache::Buffer;
 
-use super::bits;
+use super::{bits, pending};
 use crate::disk::group_desc::{BLOCK_UNINIT, INODE_UNINIT};
 use crate::error::Site;
 use crate::fs::Ext4Fs;
@@ -134,7 +134,8 @@ fn check_blocks(fs: &Ext4Fs, group: &mut GroupGuard<'_>, buffer: &Buffer) -> Res
         }
     };
     let Some(problem) = problem else { return Ok(()) };
-    let lost = group.free_blocks();
+    let waiting = pending::forget(fs, group);
+    let lost = group.free_blocks().saturating_sub(waiting);
     group.give_up_blocks();
     adjust(&fs.free_blocks, lost, 0);
     Err(complain(fs, group, buffer, problem))

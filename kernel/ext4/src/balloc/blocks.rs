@@ -19,17 +19,8 @@
 //! files leave their directory's group, when that is crowded, for the group where the last such file
 //! went, as Linux's stream allocation does.
 //!
-//! # Reserved blocks
-//! ```text
-//!   free blocks  |<---- anybody ---->|<- s_r_blocks_count: some only ->|<- 2 %, at most 4096: only
-//!                                                                          for metadata ->|
-//! ```
-//! The middle part is for the user `resuid=` (or `s_def_resuid`: root), the group `resgid=` unless that is
-//! root's, and who has CAP_SYS_RESOURCE: the thread's credentials decide, when there is not enough
-//! without. The last part keeps a file's tree able to grow when the disk is full, as in Linux.
-//!
 //! # Locking
-//! The counter is claimed first, then one group's lock at a time.
+//! The counter is claimed first ([`super::claim`]), then one group's lock at a time.
 //!
 //! # Invariants
 //! 1. A block given out was free in a checked bitmap, and is no metadata of the file system.
@@ -43,9 +34,9 @@ use base::{Errno, FsBlock, Result};
 use super::bitmap;
 use super::bits::{self, Run};
 use super::buddy::Buddy;
+use super::claim::{Claimant, claim, unclaim};
 use super::window::{self, Window};
 use super::{pending, trim};
-use crate::disk::feature::Incompat;
 use crate::error::Site;
 use crate::fs::Ext4Fs;
 use crate::group::GroupGuard;
@@ -53,17 +44,6 @@ use crate::inode::Node;
 
 /// Searches that find nothing while there are free blocks.
 const SEARCHES: u32 = 8;
-
-/// Who wants blocks, and so which of the last ones it may have.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Claimant {
-    /// A file, directory or block of attributes, for the thread that asks.
-    File,
-    /// The file system's own: nodes of an extent tree.
-    Metadata,
-    /// A file, for blocks that it has reserved ([`reserve`]).
-    Reserved,
-}
 
 /// What is wanted.
 #[derive(Clone, Copy, Debug)]
@@ -74,15 +54,6 @@ pub struct Request {
     pub want: u32,
     /// For whom.
     pub who: Claimant,
-}
-
-/// Blocks kept for metadata: a fiftieth, at most 4096 (`ext4_calculate_resv_clusters`).
-pub fn kept_for_metadata(fs: &Ext4Fs) -> u64 {
-    if fs.geometry().has_incompat(Incompat::EXTENTS) {
-        (fs.geometry().blocks_count / 50).min(4096)
-    } else {
-        0
-    }
 }
 
 /// A run of 1 to `want` blocks, marked in use. ENOSPC.
@@ -111,86 +82,12 @@ fn claimed(
     request: &Request,
     find: impl FnOnce(u32) -> Result<(FsBlock, u32)>,
 ) -> Result<(FsBlock, u32)> {
-    let claimed = claim(fs, request)?;
+    let claimed = claim(fs, request.want, request.who)?;
     let found = find(claimed);
     let used = found.as_ref().map_or(0, |(_, len)| *len);
-    if request.who != Claimant::Reserved {
-        fs.free_blocks.fetch_add(u64::from(claimed - used.min(claimed)), Ordering::Relaxed);
-    }
+    unclaim(fs, claimed - used.min(claimed), request.who);
     window::shed(fs);
     found
-}
-
-/// Takes up to `want` blocks off the counter.
-fn claim(fs: &Ext4Fs, request: &Request) -> Result<u32> {
-    let want = u64::from(request.want);
-    match request.who {
-        Claimant::Metadata => claim_above(fs, want, 0),
-        Claimant::Reserved => Ok(request.want),
-        Claimant::File => claim_above(fs, want, kept_from_files(fs, want)),
-    }
-}
-
-/// How many of the free blocks a file gets none of, when the thread that asks wants so many for it.
-fn kept_from_files(fs: &Ext4Fs, want: u64) -> u64 {
-    let metadata = kept_for_metadata(fs);
-    let reserved = metadata + fs.geometry().reserved_blocks;
-    let plenty = fs.free_blocks.load(Ordering::Relaxed).saturating_sub(reserved) >= want;
-    if plenty || !may_use_reserved(fs) { reserved } else { metadata }
-}
-
-/// Whether the thread that asks could have a block, by the counters.
-pub fn has_free(fs: &Ext4Fs, who: Claimant) -> bool {
-    match who {
-        Claimant::Reserved => fs.reserved_blocks.load(Ordering::Relaxed) > 0,
-        Claimant::Metadata => fs.free_blocks.load(Ordering::Relaxed) > 0,
-        Claimant::File => fs.free_blocks.load(Ordering::Relaxed) > kept_from_files(fs, 1),
-    }
-}
-
-/// Takes up to `want` blocks off the counter, none of the last `kept`.
-fn claim_above(fs: &Ext4Fs, want: u64, kept: u64) -> Result<u32> {
-    let mut got = 0;
-    let take = |free: u64| {
-        got = free.saturating_sub(kept).min(want);
-        (got > 0).then(|| free - got)
-    };
-    fs.free_blocks.fetch_update(Ordering::Relaxed, Ordering::Relaxed, take).map_err(|_| Errno::ENOSPC)?;
-    // At most `want`, a u32.
-    Ok(got as u32)
-}
-
-/// Reserves up to `want` blocks for bytes of a file: they are claimed, and no search begins. ENOSPC.
-pub fn reserve(fs: &Ext4Fs, want: u32) -> Result<u32> {
-    let got = claim(fs, &Request { goal: FsBlock(0), want, who: Claimant::File })?;
-    fs.reserved_blocks.fetch_add(u64::from(got), Ordering::Relaxed);
-    Ok(got)
-}
-
-/// Blocks that were reserved are not wanted any more.
-pub fn unreserve(fs: &Ext4Fs, blocks: u32) {
-    if blocks > 0 {
-        use_reserved(fs, blocks);
-        fs.free_blocks.fetch_add(blocks.into(), Ordering::Relaxed);
-    }
-}
-
-/// Blocks that were just allocated for `who` are not wanted after all: those that were reserved are so again, and
-/// at no moment anybody's.
-pub fn give_back(fs: &Ext4Fs, ino: u32, first: FsBlock, len: u32, who: Claimant) -> Result<()> {
-    release(fs, ino, first, len.into(), who)
-}
-
-/// Blocks that were reserved have been given out ([`Claimant::Reserved`]).
-pub fn use_reserved(fs: &Ext4Fs, blocks: u32) {
-    fs.reserved_blocks.fetch_sub(blocks.into(), Ordering::Relaxed);
-}
-
-/// Whether the thread that asks may use the reserved blocks (`ext4_has_free_clusters`).
-fn may_use_reserved(fs: &Ext4Fs) -> bool {
-    let cred = vfs::current::current();
-    let (uid, gid) = fs.reserved_for();
-    cred.fsuid == uid || (gid != 0 && cred.in_group(gid)) || cred.may_exceed_limits()
 }
 
 /// A file that grows.
@@ -223,7 +120,7 @@ fn from_window(node: &Node, logical: u32, want: u32) -> Result<Option<(FsBlock, 
         node.set_window(None);
         return Ok(None);
     };
-    mark(fs, &mut group, run).inspect_err(|_| forget(&mut group, run))?;
+    mark(fs, &mut group, run).inspect_err(|_| give(&mut group, run))?;
     Ok(Some((place(fs, number, run), run.len)))
 }
 
@@ -310,7 +207,7 @@ fn take(
         summary.take(found.start, found.len);
     }
     let run = Run { start: found.start, len: found.len.min(wanted.want) };
-    mark(fs, group, run).inspect_err(|_| forget(group, found))?;
+    mark(fs, group, run).inspect_err(|_| give(group, found))?;
     if let Some(growth) = &wanted.growth
         && found.len > run.len
     {
@@ -359,22 +256,35 @@ fn mark(fs: &Ext4Fs, group: &mut GroupGuard<'_>, run: Run) -> Result<()> {
     group.store(fs)
 }
 
-/// Puts a run back into the summary that could not be marked as in use.
-fn forget(group: &mut GroupGuard<'_>, run: Run) {
-    if let Some(summary) = &mut group.summary {
-        summary.give(run.start, run.len);
-    }
-    group.publish_largest();
-}
-
 /// Takes blocks back. A block that is not the file's to free, or is free already, is a contradiction
 /// of the disk: EUCLEAN, and nothing of that group's share changes.
 pub fn free(fs: &Ext4Fs, ino: u32, first: FsBlock, len: u64) -> Result<()> {
-    release(fs, ino, first, len, Claimant::File)
+    by_group(fs, ino, first, len, |group, run| {
+        if !pending::hold(fs, group, run) {
+            give(group, run);
+            trim::note(fs, group.number, run);
+            unclaim(fs, run.len, Claimant::File);
+        }
+    })
 }
 
-/// The same for blocks that were given to `who`: those that were reserved stay claimed.
-fn release(fs: &Ext4Fs, ino: u32, first: FsBlock, len: u64, who: Claimant) -> Result<()> {
+/// Blocks that the present handle has allocated for `who` are not wanted after all. No commit knows of them, so they
+/// wait for none; those that were reserved are so again, and at no moment anybody's.
+pub fn give_back(fs: &Ext4Fs, ino: u32, first: FsBlock, len: u32, who: Claimant) -> Result<()> {
+    by_group(fs, ino, first, len.into(), |group, run| {
+        give(group, run);
+        unclaim(fs, run.len, who);
+    })
+}
+
+/// Clears blocks in the bitmaps; `freed` is called with each group and its share.
+fn by_group(
+    fs: &Ext4Fs,
+    ino: u32,
+    first: FsBlock,
+    len: u64,
+    freed: impl Fn(&mut GroupGuard<'_>, Run),
+) -> Result<()> {
     if !fs.zones.allows(first, len) {
         return Err(
             fs.corrupt(Site::at(ino, first), format_args!("{len} blocks to be freed are not a file's"))
@@ -385,40 +295,41 @@ fn release(fs: &Ext4Fs, ino: u32, first: FsBlock, len: u64, who: Claimant) -> Re
         let Some((number, bit)) = fs.geometry().locate(FsBlock(at)) else { return Err(Errno::EUCLEAN) };
         let room = u64::from(fs.geometry().group_blocks(number).saturating_sub(bit)).max(1);
         let n = room.min(end - at);
+        let Some(mut group) = fs.groups.lock(number) else { return Err(Errno::EUCLEAN) };
         // At most the blocks of a group, a u32.
-        free_in_group(fs, ino, number, bit, n as u32)?;
-        if who != Claimant::Reserved {
-            fs.free_blocks.fetch_add(n, Ordering::Relaxed);
-        }
+        let run = Run { start: bit, len: n as u32 };
+        clear(fs, ino, &mut group, run)?;
+        freed(&mut group, run);
+        group.store(fs)?;
         at += n;
     }
     Ok(())
 }
 
-fn free_in_group(fs: &Ext4Fs, ino: u32, number: u32, bit: u32, len: u32) -> Result<()> {
-    let Some(mut group) = fs.groups.lock(number) else { return Err(Errno::EUCLEAN) };
-    let first = fs.geometry().group_first_block(number).0;
+/// Clears a run in a group's bitmap, and counts it in the descriptor.
+fn clear(fs: &Ext4Fs, ino: u32, group: &mut GroupGuard<'_>, run: Run) -> Result<()> {
+    let first = fs.geometry().group_first_block(group.number).0;
     if group.blocks_uninit(fs.geometry()) {
-        let site = Site::at(ino, FsBlock(first + u64::from(bit)));
+        let site = Site::at(ino, FsBlock(first + u64::from(run.start)));
         return Err(fs.corrupt(site, "to be freed, but its group was never used"));
     }
-    let buffer = bitmap::blocks(fs, &mut group)?;
-    let run = Run { start: bit, len };
+    let buffer = bitmap::blocks(fs, group)?;
     let cleared = group.change_blocks(fs.geometry(), &mut buffer.write(), run, bits::clear);
     if let Err(at) = cleared {
         let site = Site::at(ino, FsBlock(first + u64::from(at)));
         return Err(fs.corrupt(site, "to be freed, but it is free already"));
     }
-    let free = group.free_blocks().saturating_add(len);
+    let free = group.free_blocks().saturating_add(run.len);
     group.set_free_blocks(free);
-    if !pending::hold(fs, &mut group, run) {
-        if let Some(summary) = &mut group.summary {
-            summary.give(bit, len);
-        }
-        trim::note(fs, number, run);
+    Ok(())
+}
+
+/// Puts a run into the summary: it may be given out.
+fn give(group: &mut GroupGuard<'_>, run: Run) {
+    if let Some(summary) = &mut group.summary {
+        summary.give(run.start, run.len);
     }
     group.publish_largest();
-    group.store(fs)
 }
 
 /// Marks blocks as in use, those that are not: they are a file's that was told of by other means.

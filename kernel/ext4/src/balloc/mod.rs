@@ -2,8 +2,8 @@
 //!
 //! * [`bits`]: runs of free bits in a bitmap's bytes; no I/O. [`buddy`]: a group's free runs by size.
 //! * [`bitmap`]: a group's bitmap, read, checked or made up (UNINIT groups).
-//! * [`blocks`]: the block allocator. [`window`]: what is kept for files that grow. [`trim`]: discards.
-//!   [`pending`]: freed blocks that wait for a commit.
+//! * [`claim`]: the counters, and who may have how much. [`blocks`]: the block allocator. [`window`]: what is
+//!   kept for files that grow. [`trim`]: discards. [`pending`]: freed blocks that wait for a commit.
 //! * [`inodes`]: the inode allocator. [`orlov`]: where a new inode goes.
 //!
 //! # Locking
@@ -23,6 +23,7 @@ pub mod bitmap;
 pub mod bits;
 pub mod blocks;
 pub mod buddy;
+pub mod claim;
 pub mod inodes;
 pub mod orlov;
 pub mod pending;

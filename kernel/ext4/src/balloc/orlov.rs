@@ -10,6 +10,7 @@
 
 use core::sync::atomic::Ordering;
 
+use super::claim::seen_as_free;
 use crate::disk::inode::{InodeFlags, ROOT_INO};
 use crate::fs::Ext4Fs;
 use crate::inode::Node;
@@ -115,7 +116,7 @@ fn average(fs: &Ext4Fs, count: u32) -> Crowd {
     let count = u64::from(count);
     Crowd {
         free_inodes: u64::from(fs.free_inodes.load(Ordering::Relaxed)) / count,
-        free_blocks: fs.free_blocks.load(Ordering::Relaxed) / count,
+        free_blocks: seen_as_free(fs) / count,
         dirs: fs.groups.directories() / count,
     }
 }

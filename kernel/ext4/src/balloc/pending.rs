@@ -3,9 +3,9 @@
 //!
 //! # What it is
 //! A block that is given to another file before that commit could be written over while the disk still says
-//! that the first one has it. So the bitmap's bit is cleared and every count tells the block as free, but the
-//! group's summary leaves it out, and thus nobody is given it; when the transaction has committed the summary
-//! takes it back, and with `discard` the disk is told. Who finds no other block forces a commit and tries
+//! that the first one has it. So the bitmap's bit is cleared and every count on the disk tells the block as free,
+//! but the group's summary leaves it out and nobody may claim it ([`super::claim`]); when the transaction has
+//! committed both have it back, and with `discard` the disk is told. Who finds no other block forces a commit and tries
 //! again ([`crate::fs::Ext4Fs::should_retry`]).
 //!
 //! # Locking
@@ -53,7 +53,8 @@ pub struct Pending {
     groups: SpinLock<Vec<(Tid, BTreeSet<u32>)>>,
 }
 
-/// A run was just freed in the group. True when it waits for a commit, false when it may be given out.
+/// A run was just freed in the group. True when it waits for a commit, false when it may be given out and is to be
+/// counted.
 pub fn hold(fs: &Ext4Fs, group: &mut GroupGuard<'_>, run: Run) -> bool {
     let Some(handle) = fs.journal().filter(|j| j.current_handle()).and_then(|j| j.start(0).ok()) else {
         return false;
@@ -91,6 +92,13 @@ pub fn hold(fs: &Ext4Fs, group: &mut GroupGuard<'_>, run: Run) -> bool {
     true
 }
 
+/// The group is given up, and what waits in it; how many blocks that was.
+pub fn forget(fs: &Ext4Fs, group: &mut GroupGuard<'_>) -> u32 {
+    let lost = group.waiting.drain(..).map(|waiting| waiting.run.len).sum();
+    fs.pending.blocks.fetch_sub(u64::from(lost), Ordering::Relaxed);
+    lost
+}
+
 /// The transaction has committed: its blocks may be given out. When it never will, they stay as they are.
 fn release(fs: &Ext4Fs, tid: Tid, committed: Result<()>) {
     let groups = {
@@ -111,8 +119,9 @@ fn release(fs: &Ext4Fs, tid: Tid, committed: Result<()>) {
             }
         }
         group.publish_largest();
-        // Who sees that nothing waits any more sees that the group has it.
+        // Who sees that nothing waits any more sees that the group has it, and may claim it.
         let released = runs.iter().map(|run| u64::from(run.len)).sum();
+        fs.free_blocks.fetch_add(released, Ordering::Relaxed);
         fs.pending.blocks.fetch_sub(released, Ordering::Release);
         freed.extend(runs.into_iter().map(|run| (number, run)));
     }

@@ -18,11 +18,8 @@
 //! [`convert`] is the last step of the third line. Beside it [`crate::aops`] has the choice when it is used, and what a write call does.
 //!
 //! # The counters
-//! ```text
-//!   free_blocks + reserved_blocks + claimed == what the groups have free
-//! ```
-//! `free_blocks` is what anybody may still claim, so a reservation is a claim that lasts. statfs tells the
-//! same; `st_blocks` counts reserved blocks as the file's.
+//! A reservation is a claim that lasts ([`crate::balloc::claim`]). statfs tells what is left beside them;
+//! `st_blocks` counts reserved blocks as the file's.
 //!
 //! # i_disksize
 //! The inode in the table must not speak of bytes that have no place: a crash would show zeros there.
@@ -55,7 +52,7 @@ use base::{Errno, FileBlock, Result};
 use pagecache::{Extent, ExtentKind};
 use sync::SpinLock;
 
-use crate::balloc::blocks::{self, Claimant};
+use crate::balloc::claim::{self, Claimant};
 use crate::disk::inode::InodeFlags;
 use crate::extent::map::answer;
 use crate::extent::node::MAX_BLOCKS;
@@ -246,7 +243,7 @@ impl Node {
         // Not only of the block: the hole may have become another since, which ends before.
         if !within(state.hole) || state.hole.end < u64::from(block) + u64::from(got) {
             drop(state);
-            blocks::unreserve(self.fs(), got + spare);
+            claim::unreserve(self.fs(), got + spare);
             return Ok(None);
         }
         let extent = self.delay_locked(&mut state, Run { block, len: got, reserved: true }, spare);
@@ -272,7 +269,7 @@ impl Node {
         if run.reserved {
             self.delayed.reserved.fetch_add(fresh, Ordering::Relaxed);
             if fresh < run.len {
-                blocks::unreserve(self.fs(), run.len - fresh);
+                claim::unreserve(self.fs(), run.len - fresh);
             }
         }
         if spare > 0 {
@@ -305,7 +302,7 @@ impl Node {
         let mut state = self.delayed.state.lock();
         let (_, reserved) = self.take_delayed(&mut state, from, end);
         drop(state);
-        blocks::unreserve(self.fs(), reserved);
+        claim::unreserve(self.fs(), reserved);
         if reserved > 0 {
             trace::da_release_space(self, reserved);
         }
@@ -335,8 +332,8 @@ impl Node {
     /// Reservations that are over.
     fn settle_reserved(&self, reserved: u32, who: Claimant) {
         match who {
-            Claimant::Reserved => blocks::use_reserved(self.fs(), reserved),
-            _ => blocks::unreserve(self.fs(), reserved),
+            Claimant::Reserved => claim::use_reserved(self.fs(), reserved),
+            _ => claim::unreserve(self.fs(), reserved),
         }
         if reserved > 0 {
             trace::da_update_reserve_space(self, reserved, who == Claimant::Reserved);

@@ -18,7 +18,7 @@
 use base::{Errno, FileBlock, Result};
 use pagecache::{Extent, ExtentKind, MapMode};
 
-use crate::balloc::blocks::Claimant;
+use crate::balloc::claim::Claimant;
 use crate::disk::inode::InodeFlags;
 use crate::extent::node::MAX_BLOCKS;
 use crate::inode::Node;

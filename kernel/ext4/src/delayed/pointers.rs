@@ -28,7 +28,7 @@ use base::{Errno, Result};
 
 use super::State;
 use super::ranges::{Ranges, Run};
-use crate::balloc::blocks::{self, Claimant};
+use crate::balloc::claim::{self, Claimant};
 use crate::disk::inode::InodeFlags;
 use crate::fs::Ext4Fs;
 use crate::indirect::rows::Rows;
@@ -108,11 +108,11 @@ impl Node {
     /// Reserves up to `len` blocks and `spare` beside them; how many of the `len`, at least 1. ENOSPC.
     #[inline]
     pub(super) fn reserve_beside(&self, len: u32, spare: u32) -> Result<u32> {
-        let got = blocks::reserve(self.fs(), len.saturating_add(spare))?;
+        let got = claim::reserve(self.fs(), len.saturating_add(spare))?;
         if got > spare {
             return Ok(got - spare);
         }
-        blocks::unreserve(self.fs(), got);
+        claim::unreserve(self.fs(), got);
         Err(Errno::ENOSPC)
     }
 
@@ -125,7 +125,7 @@ impl Node {
         state.pointers.required += need;
         state.pointers.held += need;
         self.fs().reserved_pointers.fetch_add(need.into(), Ordering::Relaxed);
-        blocks::unreserve(self.fs(), spare - need);
+        claim::unreserve(self.fs(), spare - need);
     }
 
     /// Runs were taken out: what is held for their pointers and not needed any more goes back.
@@ -144,7 +144,7 @@ impl Node {
         let surplus = state.pointers.held.saturating_sub(state.pointers.required);
         state.pointers.held -= surplus;
         self.fs().reserved_pointers.fetch_sub(surplus.into(), Ordering::Relaxed);
-        blocks::unreserve(self.fs(), surplus);
+        claim::unreserve(self.fs(), surplus);
     }
 
     /// Whether nothing is held, as it must be where nothing is delayed.
@@ -171,7 +171,7 @@ impl Node {
         state.pointers.held = state.pointers.held.saturating_sub(count);
         drop(state);
         self.fs().reserved_pointers.fetch_sub(count.into(), Ordering::Relaxed);
-        blocks::use_reserved(self.fs(), count);
+        claim::use_reserved(self.fs(), count);
     }
 }
 

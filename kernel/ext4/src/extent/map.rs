@@ -19,7 +19,8 @@ use pagecache::{Extent, ExtentKind, MapMode};
 
 use super::node::{Entry, MAX_BLOCKS};
 use super::tree::{Lookup, Tree};
-use crate::balloc::blocks::{self, Claimant, Request};
+use crate::balloc::blocks::{self, Request};
+use crate::balloc::claim::Claimant;
 use crate::balloc::window;
 use crate::disk::extent::MAX_UNWRITTEN;
 use crate::disk::inode::InodeFlags;
@@ -174,7 +175,9 @@ impl Node {
                 self.add_blocks(i64::from(rest.len));
                 Ok(())
             }
-            Err(_) => blocks::free(self.fs(), self.ino32(), FsBlock(rest.start), u64::from(rest.len)),
+            Err(_) => {
+                blocks::give_back(self.fs(), self.ino32(), FsBlock(rest.start), rest.len, Claimant::File)
+            }
         }
     }
 

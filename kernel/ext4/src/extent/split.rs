@@ -12,7 +12,8 @@ use pagecache::Buffer;
 
 use super::node;
 use super::tree::{Path, Tree};
-use crate::balloc::blocks::{self, Claimant, Request};
+use crate::balloc::blocks::{self, Request};
+use crate::balloc::claim::Claimant;
 use crate::disk::extent::MAX_DEPTH;
 
 impl Tree<'_> {

@@ -3,7 +3,8 @@
 use base::{FsBlock, Result};
 
 use super::Node;
-use crate::balloc::blocks::{self, Claimant, Request};
+use crate::balloc::blocks::{self, Request};
+use crate::balloc::claim::Claimant;
 use crate::disk::extent::MAX_UNWRITTEN;
 use crate::extent::node::Entry;
 use crate::extent::tree::{Lookup, Tree};

@@ -284,7 +284,6 @@ impl GroupGuard<'_> {
         self.state.blocks = Bitmap::Bad;
         self.state.summary = None;
         self.state.windows.clear();
-        self.state.waiting.clear();
         self.group.free_blocks.store(0, Ordering::Relaxed);
     }
 

@@ -16,7 +16,8 @@ use base::{Errno, FsBlock, Result};
 use pagecache::ExtentKind;
 
 use super::{DIRECT, Place, per_block, put, read, root, set_root, span, write, zeros};
-use crate::balloc::blocks::{self, Claimant, Request};
+use crate::balloc::blocks::{self, Request};
+use crate::balloc::claim::Claimant;
 use crate::inode::Node;
 use crate::trace;
 

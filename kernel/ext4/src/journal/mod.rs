@@ -48,7 +48,7 @@ use ::sync::PerThread;
 use base::{Errno, Result};
 use jbd2::{Journal, Tid};
 
-use crate::balloc::blocks::{self, Claimant};
+use crate::balloc::claim::{self, Claimant};
 use crate::fs::Ext4Fs;
 pub(crate) use fast_commit::{Reason, Tracker};
 pub(crate) use later::Later;
@@ -156,7 +156,7 @@ impl Ext4Fs {
             Some(journal) if self.pending.blocks.load(Ordering::Acquire) > 0 => {
                 journal.force_commit().is_ok()
             }
-            _ => blocks::has_free(self, who),
+            _ => claim::has_free(self, who),
         }
     }
 }

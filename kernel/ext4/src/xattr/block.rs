@@ -17,7 +17,8 @@ use zerocopy::{FromBytes, IntoBytes};
 
 use super::entries::{List, Place, XattrError};
 use super::hash;
-use crate::balloc::blocks::{self, Claimant, Request};
+use crate::balloc::blocks::{self, Request};
+use crate::balloc::claim::Claimant;
 use crate::disk::feature::{Compat, Incompat};
 use crate::disk::xattr::{BLOCK_HEADER, BlockHeader, MAGIC, REFCOUNT_MAX};
 use crate::inode::Node;
