@@ -5,6 +5,10 @@
 //! transfer are on their way. O_APPEND and RLIMIT_FSIZE mean nothing here, as in Linux. What O_DIRECT
 //! leaves over, where the program's memory ends in the middle, goes through the cache and is written
 //! back at once.
+//!
+//! RWF_NOWAIT: a read takes what is cached, or goes around the cache if nothing there is to be written back before; a
+//! write goes around it if it has no page there, and through it never (EOPNOTSUPP). Room in the disk's queue is waited
+//! for.
 
 use alloc::boxed::Box;
 use alloc::sync::Arc;
@@ -15,9 +19,9 @@ use block::{BioFlags, Disk};
 use pagecache::{
     AddressSpace, AddressSpaceOperations, DirectWrite, Extent, LockedPage, MapMode, Submitted,
     begin_direct_read, begin_direct_write, end_direct_write, filemap_write_and_wait_range, generic_file_read,
-    generic_perform_write,
+    generic_perform_write, truncate_to_cached,
 };
-use sync::WorkQueue;
+use sync::{ReadGuard, WorkQueue};
 use vfs::{Caller, File, FileOperations, IoEnd, Kiocb, KiocbFlags, Mmap, Pages, Whence, lseek};
 use writeback::Bdi;
 
@@ -45,8 +49,17 @@ impl BlockFile {
     }
 
     fn read_direct(&self, file: &File, iocb: &mut Kiocb, to: &mut IovIter<'_>) -> Result<usize> {
-        let io = begin_direct_read(self.mapping_ref(), self.bdev.device.ops(), iocb.pos, to)?;
+        let io = self.begin_read(iocb, to)?;
         self.finish_read(io, file, iocb, to)
+    }
+
+    /// EAGAIN for who may not wait, and has something to be written back before.
+    fn begin_read(&self, iocb: &Kiocb, to: &mut IovIter<'_>) -> Result<Submitted> {
+        let range = iocb.pos..iocb.pos + to.count() as u64;
+        if iocb.flags.contains(KiocbFlags::NOWAIT) && self.mapping_ref().needs_writeback(range) {
+            return Err(Errno::EAGAIN);
+        }
+        begin_direct_read(self.mapping_ref(), self.bdev.device.ops(), iocb.pos, to)
     }
 
     /// Waits for a read and does the rest of it through the cache.
@@ -74,36 +87,56 @@ impl BlockFile {
     }
 
     fn read_cached(&self, file: &File, iocb: &mut Kiocb, to: &mut IovIter<'_>) -> Result<usize> {
-        let done = generic_file_read(self.mapping_ref(), self.bdev.device.ops(), file.ra(), iocb.pos, to)?;
+        let (mapping, ops) = (self.mapping_ref(), self.bdev.device.ops());
+        if iocb.flags.contains(KiocbFlags::NOWAIT) {
+            truncate_to_cached(mapping, ops, iocb.pos, to)?;
+        }
+        let done = generic_file_read(mapping, ops, file.ra(), iocb.pos, to)?;
         iocb.pos += done as u64;
         Ok(done)
     }
 
-    fn write_direct(&self, pos: u64, from: &mut IovIter<'_>, durable: bool) -> Result<usize> {
-        let range = pos..pos + from.count() as u64;
-        let done = {
-            let _shared = self.bdev.write.read();
-            match self.begin_write(pos, from, durable)? {
-                Some(DirectWrite { io, flush }) => self.bdev.end_write(range, flush, io.wait())?,
-                None => 0,
-            }
+    fn write_direct(&self, iocb: &Kiocb, from: &mut IovIter<'_>) -> Result<usize> {
+        let range = iocb.pos..iocb.pos + from.count() as u64;
+        let done = match self.begin_write(iocb, from)? {
+            Some((DirectWrite { io, flush }, _shared)) => self.bdev.end_write(range, flush, io.wait())?,
+            None => 0,
         };
-        self.write_rest(pos, done, from, durable)
+        self.write_rest(iocb, done, from)
     }
 
-    /// None: all of it must go through the cache.
-    fn begin_write(&self, pos: u64, from: &mut IovIter<'_>, durable: bool) -> Result<Option<DirectWrite>> {
+    /// None: all of it must go through the cache. EAGAIN for who may not wait, and finds a page there or a write
+    /// through the cache.
+    fn begin_write(
+        &self,
+        iocb: &Kiocb,
+        from: &mut IovIter<'_>,
+    ) -> Result<Option<(DirectWrite, ReadGuard<'_, ()>)>> {
         let device = &self.bdev.device;
-        let flags = if durable { BioFlags::FUA } else { BioFlags::empty() };
-        begin_direct_write(device.mapping(), device.ops(), pos, from, flags)
+        let shared = if iocb.flags.contains(KiocbFlags::NOWAIT) {
+            let shared = self.bdev.write.try_read().ok_or(Errno::EAGAIN)?;
+            if device.mapping().has_page(iocb.pos..iocb.pos + from.count() as u64) {
+                return Err(Errno::EAGAIN);
+            }
+            shared
+        } else {
+            self.bdev.write.read()
+        };
+        let flags = if is_durable(iocb) { BioFlags::FUA } else { BioFlags::empty() };
+        let begun = begin_direct_write(device.mapping(), device.ops(), iocb.pos, from, flags)?;
+        Ok(begun.map(|write| (write, shared)))
     }
 
     /// Through the cache, after the `done` bytes that went around it.
-    fn write_rest(&self, pos: u64, done: usize, from: &mut IovIter<'_>, durable: bool) -> Result<usize> {
+    fn write_rest(&self, iocb: &Kiocb, done: usize, from: &mut IovIter<'_>) -> Result<usize> {
         if from.count() == 0 {
             return Ok(done);
         }
-        match self.write_through_cache(pos + done as u64, from, durable) {
+        let rest = match iocb.flags.contains(KiocbFlags::NOWAIT) {
+            true => Err(Errno::EAGAIN),
+            false => self.write_through_cache(iocb.pos + done as u64, from, is_durable(iocb)),
+        };
+        match rest {
             Ok(more) => Ok(done + more),
             Err(error) if done == 0 => Err(error),
             Err(_) => Ok(done),
@@ -181,6 +214,10 @@ impl FileOperations for BlockFile {
         true
     }
 
+    fn nowait(&self) -> bool {
+        true
+    }
+
     fn read_iter(&self, file: &File, iocb: &mut Kiocb, to: &mut IovIter<'_>) -> Result<usize> {
         self.cut_read(iocb, to);
         if to.count() == 0 {
@@ -198,7 +235,7 @@ impl FileOperations for BlockFile {
         if to.count() == 0 || !iocb.flags.contains(KiocbFlags::DIRECT) {
             return end(self.read_iter(file, iocb, to));
         }
-        match begin_direct_read(self.mapping_ref(), self.bdev.device.ops(), iocb.pos, to) {
+        match self.begin_read(iocb, to) {
             Ok(io) if to.count() == 0 => io.then(end),
             Ok(io) => end(self.finish_read(io, file, iocb, to)),
             Err(error) => end(Err(error)),
@@ -215,19 +252,14 @@ impl FileOperations for BlockFile {
         if from.count() == 0 {
             return end(Ok(0));
         }
-        let (pos, durable) = (iocb.pos, iocb.flags.contains(KiocbFlags::DSYNC));
-        let range = pos..pos + from.count() as u64;
-        let begun = {
-            let _shared = self.bdev.write.read();
-            self.begin_write(pos, from, durable)
-        };
-        let done = match begun {
+        let range = iocb.pos..iocb.pos + from.count() as u64;
+        let done = match self.begin_write(iocb, from).map(|begun| begun.map(|(write, _shared)| write)) {
             Ok(Some(write)) if from.count() == 0 => return self.leave(write, range, end),
             Ok(Some(DirectWrite { io, flush })) => self.bdev.end_write(range, flush, io.wait()),
             Ok(None) => Ok(0),
             Err(error) => Err(error),
         };
-        end(done.and_then(|done| self.write_rest(pos, done, from, durable)));
+        end(done.and_then(|done| self.write_rest(iocb, done, from)));
     }
 
     fn write_iter(&self, _file: &File, iocb: &mut Kiocb, from: &mut IovIter<'_>) -> Result<usize> {
@@ -236,9 +268,11 @@ impl FileOperations for BlockFile {
         if from.count() == 0 {
             return Ok(0);
         }
-        let durable = iocb.flags.contains(KiocbFlags::DSYNC);
+        let durable = is_durable(iocb);
         let done = if iocb.flags.contains(KiocbFlags::DIRECT) && from.is_user() {
-            self.write_direct(start, from, durable)?
+            self.write_direct(iocb, from)?
+        } else if iocb.flags.contains(KiocbFlags::NOWAIT) {
+            return Err(Errno::EOPNOTSUPP);
         } else {
             let _plug = self.bdev.device.disk().plug();
             self.write_cached(start, from)?
@@ -282,6 +316,11 @@ impl FileOperations for BlockFile {
     fn ioctl(&self, file: &File, cmd: u32, arg: u64, caller: &Caller<'_>) -> Result<u64> {
         self.command(file, cmd, arg, caller)
     }
+}
+
+/// Whether what is written must be on the medium when the call returns.
+fn is_durable(iocb: &Kiocb) -> bool {
+    iocb.flags.contains(KiocbFlags::DSYNC)
 }
 
 /// The device's operations for a writer: who dirties too much waits.

@@ -138,6 +138,32 @@ fn a_bad_address_makes_a_direct_transfer_short() {
 }
 
 #[test]
+fn who_may_not_wait_is_told() {
+    const NOWAIT: u32 = 8;
+    let (_, w) = small(64 << 10);
+    let (cached, direct) = (w.open("/dev/vda", RDWR), w.open("/dev/vda", RDWR | DIRECT));
+    let call = |call: fn(&Io<'_>, &File, rw::UserVec, i64, u32) -> Result<usize>, file: &File, pos: i64| {
+        w.user.put(BUF, &[BUF + 4096, 4096].map(u64::to_ne_bytes).concat());
+        call(&w.io(), file, rw::UserVec { base: UserAddr(BUF), len: 1 }, pos, NOWAIT)
+    };
+    assert_eq!(call(rw::preadv2, &cached, 0), Err(Errno::EAGAIN));
+    assert_eq!(call(rw::preadv2, &direct, 0), Ok(4096));
+    assert_eq!(call(rw::pwritev2, &cached, 0), Err(Errno::EOPNOTSUPP));
+    assert_eq!(call(rw::pwritev2, &direct, 0), Ok(4096));
+    assert_eq!(call(rw::pwritev2, &direct, 64 << 10), Err(Errno::ENOSPC));
+    assert_eq!(pwrite(&w, &cached, BUF, 4096, 0), Ok(4096));
+    assert_eq!(call(rw::preadv2, &cached, 0), Ok(4096));
+    assert_eq!(call(rw::preadv2, &cached, 2048), Ok(2048), "up to what is not cached");
+    assert_eq!(call(rw::preadv2, &direct, 0), Err(Errno::EAGAIN), "a dirty page is there");
+    assert_eq!(call(rw::pwritev2, &direct, 0), Err(Errno::EAGAIN));
+    vfs::fsync::fsync(&cached, false).unwrap();
+    assert_eq!(call(rw::preadv2, &direct, 0), Ok(4096));
+    assert_eq!(call(rw::pwritev2, &direct, 0), Err(Errno::EAGAIN), "a page is there");
+    assert_eq!(call(rw::pwritev2, &direct, 4096), Ok(4096));
+    assert_eq!(call(rw::preadv2, &direct, 64 << 10), Ok(0));
+}
+
+#[test]
 fn what_fcntl_sets_is_honoured() {
     let (driver, w) = small(64 << 10);
     let file = w.open("/dev/vda", RDWR);
