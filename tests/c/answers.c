@@ -154,6 +154,41 @@ static long rest(int fd)
     return ASK(mmap(0, PAGE, PROT_READ, 0, fd, 0) == MAP_FAILED ? -errno : 0);
 }
 
+/* A path and the descriptor that it begins at: which of the two is looked at first. */
+static void names(int fd)
+{
+    static const char *const paths[] = {"", "kind", "kind/", "/", "/none", 0};
+    for (int i = 0; i < COUNT(paths); i++) {
+        const char *path = paths[i] ? paths[i] : BAD;
+        printf("path %s\n", paths[i] ? path : "(bad)");
+        for (int flags = 0; flags <= 0x1000; flags += 0x1000) {
+            printf("flags %x\n", flags);
+            ASK(SYS(newfstatat, fd, path, target, flags));
+            ASK(SYS(newfstatat, fd, path, target, flags | 0x100));
+            ASK(SYS(statx, fd, path, flags, 0, target));
+            ASK(SYS(faccessat2, fd, path, 4, flags));
+            ASK(SYS(fchownat, fd, path, -1, -1, flags));
+            ASK(SYS(utimensat, fd, path, 0L, flags));
+            ASK(SYS(linkat, fd, path, fd, path, flags));
+        }
+        ASK(SYS(utimensat, fd, BAD, 0L, 0));
+        ASK(SYS(utimensat, fd, 0L, 0L, 0));
+        ASK(SYS(fchmodat, fd, path, 0644));
+        ASK(SYS(faccessat, fd, path, 0));
+        ASK(SYS(readlinkat, fd, path, target, 100L));
+        ASK(SYS(readlinkat, fd, path, target, 0L));
+        ASK(SYS(mkdirat, fd, path, 0755));
+        ASK(SYS(symlinkat, "", fd, path));
+        ASK(SYS(symlinkat, "kind", fd, path));
+        ASK(SYS(renameat2, fd, path, fd, path, 0));
+        ASK(SYS(unlinkat, fd, paths[i] && path[0] == '/' ? "/none/none" : "", 0));
+        ASK(SYS(unlinkat, fd, path, 1));
+        int opened = SYS(openat, fd, path, O_PATH, 0);
+        ASK(opened < 0 ? -errno : 0);
+        close(opened);
+    }
+}
+
 static void every_kind(void)
 {
     int pipes[2];
@@ -181,6 +216,7 @@ static void every_kind(void)
         transfers(kinds[i].fd);
         places(kinds[i].fd);
         rest(kinds[i].fd);
+        names(kinds[i].fd);
     }
 }
 

@@ -1,4 +1,4 @@
-//! What some three thousand calls answer, under Quill and under Linux on the same disk: tests/c/answers.c.
+//! What some five thousand calls answer, under Quill and under Linux on the same disk: tests/c/answers.c.
 
 use std::path::Path;
 

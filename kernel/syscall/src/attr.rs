@@ -16,7 +16,7 @@ fn place(cx: &Cx<'_>, args: Args, flags: u32) -> Result<Path> {
     if flags & !(AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH) != 0 {
         return Err(Errno::EINVAL);
     }
-    UserPath::get(cx, args.int(0), args.addr(1))?.lookup(lookup_flags(flags))
+    UserPath::get_at(cx, args.int(0), args.addr(1), flags)?.lookup(lookup_flags(flags))
 }
 
 /// fchmod(2).

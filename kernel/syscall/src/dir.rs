@@ -15,13 +15,13 @@ use crate::path::{AT_EMPTY_PATH, AT_FDCWD, AT_REMOVEDIR, AT_SYMLINK_FOLLOW, User
 
 /// mkdirat(2).
 pub fn mkdirat(cx: &mut Cx<'_>, args: Args) -> Result<u64> {
-    let path = UserPath::get_named(cx, args.int(0), args.addr(1))?;
+    let path = UserPath::get(cx, args.int(0), args.addr(1))?;
     namei::mkdir(&path.at(), path.bytes(), args.uint(2)).map(|()| 0)
 }
 
 /// mknodat(2).
 pub fn mknodat(cx: &mut Cx<'_>, args: Args) -> Result<u64> {
-    let path = UserPath::get_named(cx, args.int(0), args.addr(1))?;
+    let path = UserPath::get(cx, args.int(0), args.addr(1))?;
     let rdev = DevId::decode(args.uint(3).into());
     namei::mknod(&path.at(), path.bytes(), args.uint(2), rdev).map(|()| 0)
 }
@@ -32,7 +32,7 @@ pub fn unlinkat(cx: &mut Cx<'_>, args: Args) -> Result<u64> {
     if flags & !AT_REMOVEDIR != 0 {
         return Err(Errno::EINVAL);
     }
-    let path = UserPath::get_named(cx, args.int(0), args.addr(1))?;
+    let path = UserPath::get(cx, args.int(0), args.addr(1))?;
     let remove = if flags & AT_REMOVEDIR != 0 { namei::rmdir } else { namei::unlink };
     remove(&path.at(), path.bytes()).map(|()| 0)
 }
@@ -40,7 +40,10 @@ pub fn unlinkat(cx: &mut Cx<'_>, args: Args) -> Result<u64> {
 /// symlinkat(2).
 pub fn symlinkat(cx: &mut Cx<'_>, args: Args) -> Result<u64> {
     let target = cx.memory().read_cstr(args.addr(0), namei::PATH_LEN_MAX)?;
-    let path = UserPath::get_named(cx, args.int(1), args.addr(2))?;
+    if target.is_empty() {
+        return Err(Errno::ENOENT);
+    }
+    let path = UserPath::get(cx, args.int(1), args.addr(2))?;
     namei::symlink(&path.at(), &target, path.bytes()).map(|()| 0)
 }
 
@@ -54,9 +57,8 @@ pub fn linkat(cx: &mut Cx<'_>, args: Args) -> Result<u64> {
     if flags & AT_EMPTY_PATH != 0 && !cx.process.cred().capable() {
         return Err(Errno::ENOENT);
     }
-    let named = if flags & AT_EMPTY_PATH != 0 { UserPath::get } else { UserPath::get_named };
-    let old = named(cx, args.int(0), args.addr(1))?;
-    let new = UserPath::get_named(cx, args.int(2), args.addr(3))?;
+    let old = UserPath::get_at(cx, args.int(0), args.addr(1), flags)?;
+    let new = UserPath::get(cx, args.int(2), args.addr(3))?;
     let mut lookup = LookupFlags::empty();
     lookup.set(LookupFlags::FOLLOW, flags & AT_SYMLINK_FOLLOW != 0);
     lookup.set(LookupFlags::EMPTY, flags & AT_EMPTY_PATH != 0);
@@ -76,8 +78,8 @@ pub fn renameat2(cx: &mut Cx<'_>, args: Args) -> Result<u64> {
 fn rename(cx: &Cx<'_>, args: Args, flags: u32) -> Result<u64> {
     // Before a path is looked at.
     namei::check_rename_flags(flags)?;
-    let old = UserPath::get_named(cx, args.int(0), args.addr(1))?;
-    let new = UserPath::get_named(cx, args.int(2), args.addr(3))?;
+    let old = UserPath::get(cx, args.int(0), args.addr(1))?;
+    let new = UserPath::get(cx, args.int(2), args.addr(3))?;
     namei::rename(&old.at(), old.bytes(), &new.at(), new.bytes(), flags).map(|()| 0)
 }
 

@@ -14,7 +14,7 @@ pub fn openat(cx: &mut Cx<'_>, args: Args) -> Result<u64> {
     if !flags.contains(OpenFlags::PATH) {
         flags |= OpenFlags::LARGEFILE;
     }
-    let path = UserPath::get_named(cx, args.int(0), args.addr(1))?;
+    let path = UserPath::get(cx, args.int(0), args.addr(1))?;
     // The number first: EMFILE leaves no file made.
     let files = cx.process.files();
     let number = files.reserve(cx.process.files_limit())?;

@@ -34,17 +34,19 @@ pub struct UserPath {
 }
 
 impl UserPath {
-    /// Copies the path in. EFAULT, ENAMETOOLONG past 4,095 bytes, EBADF for the descriptor (looked
-    /// at only when the path is relative).
+    /// Copies the path in. EFAULT, ENAMETOOLONG past 4,095 bytes, ENOENT for an empty one; EBADF for the descriptor
+    /// (looked at only when the path is relative).
     pub fn get(cx: &Cx<'_>, dirfd: i32, path: UserAddr) -> Result<UserPath> {
-        let path = cx.memory().read_cstr(path, namei::PATH_LEN_MAX)?;
-        Self::of(cx, dirfd, path)
+        Self::get_at(cx, dirfd, path, 0)
     }
 
-    /// The same for calls that know no AT_EMPTY_PATH: an empty path is ENOENT before the descriptor is looked at.
-    pub fn get_named(cx: &Cx<'_>, dirfd: i32, path: UserAddr) -> Result<UserPath> {
+    /// The same for a call with AT_* flags: an empty path may be the descriptor itself.
+    pub fn get_at(cx: &Cx<'_>, dirfd: i32, path: UserAddr, at_flags: u32) -> Result<UserPath> {
         let path = cx.memory().read_cstr(path, namei::PATH_LEN_MAX)?;
-        if path.is_empty() { Err(Errno::ENOENT) } else { Self::of(cx, dirfd, path) }
+        if path.is_empty() && at_flags & AT_EMPTY_PATH == 0 {
+            return Err(Errno::ENOENT);
+        }
+        Self::of(cx, dirfd, path)
     }
 
     /// The same for a path that the kernel holds.

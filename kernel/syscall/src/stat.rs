@@ -51,7 +51,7 @@ pub fn newfstatat(cx: &mut Cx<'_>, args: Args) -> Result<u64> {
     if flags & !(AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT | AT_EMPTY_PATH) != 0 {
         return Err(Errno::EINVAL);
     }
-    let place = UserPath::get(cx, args.int(0), args.addr(1))?.lookup(lookup_flags(flags))?;
+    let place = UserPath::get_at(cx, args.int(0), args.addr(1), flags)?.lookup(lookup_flags(flags))?;
     let stat = attr_ops::stat(&**place.inode()?);
     abi::put(cx.memory(), args.addr(2), &kernel_stat(&stat))?;
     Ok(0)
@@ -77,7 +77,7 @@ pub fn statx(cx: &mut Cx<'_>, args: Args) -> Result<u64> {
     if mask & STATX_RESERVED != 0 || flags & !known != 0 || flags & AT_STATX_SYNC_TYPE == AT_STATX_SYNC_TYPE {
         return Err(Errno::EINVAL);
     }
-    let place = UserPath::get(cx, args.int(0), args.addr(1))?.lookup(lookup_flags(flags))?;
+    let place = UserPath::get_at(cx, args.int(0), args.addr(1), flags)?.lookup(lookup_flags(flags))?;
     abi::put(cx.memory(), args.addr(4), &kernel_statx(&place, mask)?)?;
     Ok(0)
 }
@@ -185,7 +185,7 @@ fn access(cx: &Cx<'_>, args: Args, flags: u32) -> Result<u64> {
     if mode & !7 != 0 || flags & !(AT_EACCESS | AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH) != 0 {
         return Err(Errno::EINVAL);
     }
-    let mut path = UserPath::get(cx, args.int(0), args.addr(1))?;
+    let mut path = UserPath::get_at(cx, args.int(0), args.addr(1), flags)?;
     if flags & AT_EACCESS == 0 {
         let real = path.cred().real();
         path = path.with_cred(real);
@@ -200,11 +200,8 @@ pub fn readlinkat(cx: &mut Cx<'_>, args: Args) -> Result<u64> {
     if size <= 0 {
         return Err(Errno::EINVAL);
     }
-    let path = UserPath::get(cx, args.int(0), args.addr(1))?;
-    let target = match path.bytes() {
-        b"" => namei::readlink_at(path.at().base)?,
-        bytes => namei::readlink(&path.at(), bytes)?,
-    };
+    let path = UserPath::get_at(cx, args.int(0), args.addr(1), AT_EMPTY_PATH)?;
+    let target = namei::readlink(&path.at(), path.bytes())?;
     let len = target.len().min(size as usize);
     cx.memory().write_all(args.addr(2), &target[..len])?;
     Ok(len as u64)

@@ -98,8 +98,8 @@ pub(crate) struct Node {
     ino: Ino,
     kind: FileType,
     attr: SpinLock<Attr>,
-    /// It is everybody's: nobody sets its attributes.
-    shared: bool,
+    /// The bits of st_mode that say so.
+    kind_mode: u32,
     rwsem: RwLock<()>,
 }
 
@@ -124,7 +124,14 @@ impl Node {
             attributes: 0,
             attributes_mask: 0,
         };
-        Node { instance, ino, kind, attr: SpinLock::new(attr), shared: false, rwsem: RwLock::new(()) }
+        Node {
+            instance,
+            ino,
+            kind,
+            attr: SpinLock::new(attr),
+            kind_mode: kind.mode(),
+            rwsem: RwLock::new(()),
+        }
     }
 
     /// The inode that all open files of a kind share (`anon_inode_inode`): of no kind in st_mode, though a
@@ -132,7 +139,7 @@ impl Node {
     pub(crate) fn shared(instance: Instance, perm: u32, ino: Ino) -> Node {
         let mut node = Node::new(instance, FileType::Fifo, perm, ino, &Cred::ROOT);
         node.attr.get_mut().mode = perm;
-        node.shared = true;
+        node.kind_mode = 0;
         node
     }
 }
@@ -150,14 +157,11 @@ impl Inode for Node {
         *self.attr.lock()
     }
 
-    /// EOPNOTSUPP for what is everybody's (`anon_inode_setattr`).
+    /// Also of what all share, as in Linux 6.1 (later ones refuse it).
     fn setattr(&self, new: &SetAttr) -> Result<()> {
-        if self.shared {
-            return Err(Errno::EOPNOTSUPP);
-        }
         let mut attr = self.attr.lock();
         if let Some(mode) = new.mode {
-            attr.mode = self.kind.mode() | (mode & S_IALLUGO);
+            attr.mode = self.kind_mode | (mode & S_IALLUGO);
         }
         attr.uid = new.uid.unwrap_or(attr.uid);
         attr.gid = new.gid.unwrap_or(attr.gid);
