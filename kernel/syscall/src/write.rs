@@ -3,7 +3,7 @@
 
 use base::{Errno, Result};
 use process::signal::{SigInfo, Signal};
-use vfs::read_write;
+use vfs::{read_write, sendfile};
 
 use crate::abi;
 use crate::args::Args;
@@ -77,9 +77,9 @@ pub fn sendfile(cx: &mut Cx<'_>, args: Args) -> Result<u64> {
         None => None,
     };
     let from = cx.process.files().get_io(args.int(1))?;
-    let offset = read_write::check_sendfile(&from, offset, args.size(3))?;
+    let offset = sendfile::check(&from, offset, args.size(3))?;
     let to = cx.process.files().get_io(args.int(0))?;
-    let done = read_write::sendfile(&cx.io(), &to, &from, offset, args.size(3));
+    let done = sendfile::sendfile(&cx.io(), &to, &from, offset, args.size(3));
     if let (Some(at), Ok((_, after))) = (args.optional_addr(2), &done) {
         abi::put(cx.memory(), at, after)?;
     }

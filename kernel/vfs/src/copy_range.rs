@@ -9,7 +9,8 @@ use crate::file::File;
 use crate::file_ops::KiocbFlags;
 use crate::flags::FMode;
 use crate::inode::{Fixed, same_inode};
-use crate::read_write::{Io, MAX_RW_COUNT, check_copy, read_for_copy, splice_write};
+use crate::read_write::{Io, MAX_RW_COUNT, read_for_copy, splice_write};
+use crate::sendfile::check_copy;
 
 /// How much is in the kernel's memory at a time.
 const CHUNK: usize = 16 * base::PAGE_SIZE;

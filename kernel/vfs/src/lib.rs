@@ -11,7 +11,7 @@
 //!
 //! * What a file system implements: [`FileSystemType`], [`SuperBlock`], [`Inode`], [`Directory`],
 //!   [`Symlink`], [`FileOperations`].
-//! * What a system call uses: [`namei`], [`read_write`], [`lseek`], [`attr_ops`], [`xattr`],
+//! * What a system call uses: [`namei`], [`read_write`], [`sendfile`], [`lseek`], [`attr_ops`], [`xattr`],
 //!   [`fsync`], [`FdTable`], [`iterate_dir`].
 //! * What `boot` uses: [`register_filesystem`], [`Mount`], [`mount_at`], [`device`].
 //! * [`ramfs`]: a file system in memory, for tests and as a place to mount on.
@@ -59,6 +59,7 @@ pub mod poll;
 mod pseudo;
 pub mod ramfs;
 pub mod read_write;
+pub mod sendfile;
 pub mod share_range;
 mod superblock;
 pub mod sync_range;

@@ -22,9 +22,8 @@ use base::{Errno, IoVec, IovIter, Result, UserAddr, UserMemory};
 use crate::attr::FileType;
 use crate::file::File;
 use crate::file_ops::{Kiocb, KiocbFlags, SpliceSink};
-use crate::flags::{FMode, OpenFlags};
+use crate::flags::FMode;
 use crate::iovec::Segments;
-use crate::pipe::{self, Wait};
 use crate::trace;
 
 const RWF_HIPRI: u32 = 1;
@@ -246,116 +245,6 @@ pub fn kernel_write(file: &File, buf: &[u8], pos: u64) -> Result<usize> {
     do_write(file, &mut iocb, &mut IovIter::from_kernel(buf))
 }
 
-/// The checks of sendfile(2)'s input, which come before the output is looked at: EBADF, ESPIPE, EINVAL. Where it is
-/// read from; None: from its own position on.
-pub fn check_sendfile(from: &File, offset: Option<i64>, count: usize) -> Result<Option<u64>> {
-    check_mode(from, FMode::READ, FMode::CAN_READ)?;
-    if offset.is_some() && !from.mode().contains(FMode::PREAD) {
-        return Err(Errno::ESPIPE);
-    }
-    let offset = offset.map(u64::try_from).transpose().map_err(|_| Errno::EINVAL)?;
-    verify_area(from, offset.unwrap_or_else(|| from.lock_pos().get()), count)?;
-    Ok(offset)
-}
-
-/// sendfile(2) between two files through the kernel's memory: reads from `offset` (or the input's
-/// own position), writes at the output's position. Into a pipe it is a splice: as much as fits. EINVAL when
-/// the output appends.
-/// `offset` is what [`check_sendfile`] answered.
-pub fn sendfile(
-    io: &Io<'_>,
-    to: &File,
-    from: &File,
-    offset: Option<u64>,
-    count: usize,
-) -> Result<(usize, u64)> {
-    const CHUNK: usize = 16 * base::PAGE_SIZE;
-    check_mode(to, FMode::WRITE, FMode::CAN_WRITE)?;
-    let mut pos = offset.unwrap_or_else(|| from.lock_pos().get());
-    let count = cut_copy(from, pos, to, count.min(MAX_RW_COUNT))?;
-    if to.kiocb_flags().contains(KiocbFlags::APPEND) {
-        return Err(Errno::EINVAL);
-    }
-    if from.inode().file_type() == FileType::Directory || !from.ops().has_splice_read() {
-        return Err(Errno::EINVAL);
-    }
-    if let Some(target) = pipe::of(to) {
-        // As much as fits, by the page.
-        let wait = if to.flags().contains(OpenFlags::NONBLOCK) { Wait::No } else { Wait::Yes };
-        let done = pipe::splice_to_pipe(io, from, &mut pos, target, count, wait)?;
-        if offset.is_none() {
-            from.lock_pos().set(pos);
-        }
-        return Ok((done, pos));
-    }
-    if !from.mode().contains(FMode::LSEEK) {
-        return Err(Errno::EINVAL);
-    }
-    if count > 0 {
-        check_copy(from, pos, to)?;
-    }
-    let mut chunk = alloc::vec![0; CHUNK.min(count)];
-    let mut done = 0;
-    while done < count {
-        let want = chunk.len().min(count - done);
-        let step = copy_chunk(io, to, from, pos, &mut chunk[..want]);
-        match step {
-            Ok(0) => break,
-            Ok(n) => {
-                done += n;
-                pos += n as u64;
-            }
-            Err(error) if done == 0 => return Err(error),
-            Err(_) => break,
-        }
-    }
-    if offset.is_none() {
-        from.lock_pos().set(pos);
-    }
-    Ok((done, pos))
-}
-
-/// How much of a copy lies before the largest position that both files have. EOVERFLOW where nothing does.
-fn cut_copy(from: &File, pos: u64, to: &File, count: usize) -> Result<usize> {
-    // What devices and pipes could have is more than any.
-    let limited = |file: &&File| matches!(file.inode().file_type(), FileType::Regular | FileType::Directory);
-    let Some(most) = [from, to].into_iter().filter(limited).map(File::max_bytes).min() else {
-        return Ok(count);
-    };
-    match most.checked_sub(pos).filter(|&left| left > 0) {
-        Some(left) => Ok(count.min(usize::try_from(left).unwrap_or(count))),
-        None if count == 0 && pos == most => Ok(0),
-        None => Err(Errno::EOVERFLOW),
-    }
-}
-
-/// EINVAL for a copy from the cached page's middle by direct I/O: the pages themselves are what is written.
-pub(crate) fn check_copy(from: &File, pos: u64, to: &File) -> Result<()> {
-    let direct = |file: &File| file.kiocb_flags().contains(KiocbFlags::DIRECT);
-    let by_pages = direct(to) && !direct(from) && pos < from.inode().size();
-    if by_pages { pipe::direct_unit(to).check(pos, 0) } else { Ok(()) }
-}
-
-/// One step of a copy: how many bytes came all the way.
-fn copy_chunk(io: &Io<'_>, to: &File, from: &File, pos: u64, chunk: &mut [u8]) -> Result<usize> {
-    let mut read = Kiocb { pos, flags: from.kiocb_flags(), fsize_limit: u64::MAX };
-    let got = do_read(from, &mut read, &mut IovIter::to_kernel(chunk));
-    io.account.read(&got);
-    let got = got?;
-    if got == 0 {
-        return Ok(0);
-    }
-    if !to.ops().has_write_iter() {
-        return Err(Errno::EINVAL);
-    }
-    let mut position = to.lock_pos();
-    let mut iocb = write_iocb(io, to, position.get());
-    let put = do_write(to, &mut iocb, &mut IovIter::from_kernel(&chunk[..got]));
-    io.account.written(&put);
-    position.set(iocb.pos);
-    put
-}
-
 /// At most `len` bytes from `pos` on as frames for `sink`, for splice: with all checks, and counted. `pos`
 /// moves on.
 pub(crate) fn splice_read(
@@ -378,7 +267,7 @@ pub(crate) fn splice_read(
     done
 }
 
-/// Reads from `pos` on into the kernel's memory for copy_file_range: with all checks, and counted. `pos`
+/// Reads from `pos` on into the kernel's memory for sendfile and copy_file_range: with all checks, and counted. `pos`
 /// moves on.
 pub(crate) fn read_for_copy(io: &Io<'_>, file: &File, pos: &mut u64, buf: &mut [u8]) -> Result<usize> {
     check_mode(file, FMode::READ, FMode::CAN_READ)?;
@@ -475,7 +364,7 @@ pub(crate) fn write_iocb(io: &Io<'_>, file: &File, pos: u64) -> Kiocb {
 
 /// Opened for it, EBADF; has the operation, EINVAL.
 #[inline]
-fn check_mode(file: &File, opened: FMode, can: FMode) -> Result<()> {
+pub(crate) fn check_mode(file: &File, opened: FMode, can: FMode) -> Result<()> {
     if file.mode().contains(opened | can) { Ok(()) } else { refuse_mode(file, opened) }
 }
 

@@ -233,11 +233,11 @@ fn the_kernel_reads_and_copies() {
     assert_eq!(&buf[..2], b"89");
     assert_eq!(rw::kernel_write(&f, b"x", 0), Err(Errno::EBADF));
     let to = w.open("to", RDWR).unwrap();
-    assert_eq!(rw::sendfile(&w.io(), &to, &f, None, 4), Ok((4, 4)));
-    assert_eq!(rw::sendfile(&w.io(), &to, &f, Some(7), 100), Ok((3, 10)));
+    assert_eq!(crate::sendfile::sendfile(&w.io(), &to, &f, None, 4), Ok((4, 4)));
+    assert_eq!(crate::sendfile::sendfile(&w.io(), &to, &f, Some(7), 100), Ok((3, 10)));
     assert_eq!(w.cat("to"), Ok("0123789".into()));
     assert_eq!(w.read(&f, 1), Ok(b"4".to_vec()));
-    assert_eq!(rw::sendfile(&w.io(), &f, &to, None, 1), Err(Errno::EBADF));
+    assert_eq!(crate::sendfile::sendfile(&w.io(), &f, &to, None, 1), Err(Errno::EBADF));
 }
 
 #[test]

@@ -215,7 +215,7 @@ fn sendfile_into_a_pipe_takes_what_fits() {
     let world = World::new();
     let from = file(&world, "/from", &pattern(200_000, 5));
     let (reader, writer) = make(OpenFlags::NONBLOCK);
-    let send = || read_write::sendfile(&world.io(), &writer, &from, None, 1 << 20);
+    let send = || crate::sendfile::sendfile(&world.io(), &writer, &from, None, 1 << 20);
     assert_eq!(send(), Ok((65536, 65536)));
     assert_eq!(send(), Err(Errno::EAGAIN));
     assert!(get(&reader, 1 << 20).unwrap() == pattern(200_000, 5)[..65536]);
@@ -374,11 +374,11 @@ fn what_an_eventfd_is_not() {
     // It has no write_iter, and that is known before the pipe is looked at.
     assert_eq!(pipe::splice_from_pipe(&io, source, &event, &mut 0, 8, Wait::No), Err(Errno::EINVAL));
     let from = file(&world, "/f", &[1; 16]);
-    assert_eq!(read_write::sendfile(&io, &from, &event, None, 8), Err(Errno::EINVAL));
+    assert_eq!(crate::sendfile::sendfile(&io, &from, &event, None, 8), Err(Errno::EINVAL));
     let target = pipe::of(&writer).unwrap();
     assert_eq!(pipe::splice_to_pipe(&io, &event, &mut 0, target, 8, Wait::No), Err(Errno::EINVAL));
-    assert_eq!(read_write::sendfile(&io, &event, &from, None, 8), Err(Errno::EINVAL));
-    assert_eq!(read_write::sendfile(&io, &event, &from, Some(16), 8), Ok((0, 16)));
+    assert_eq!(crate::sendfile::sendfile(&io, &event, &from, None, 8), Err(Errno::EINVAL));
+    assert_eq!(crate::sendfile::sendfile(&io, &event, &from, Some(16), 8), Ok((0, 16)));
     let vec = crate::read_write::UserVec { base: UserAddr(BUF), len: 2 };
     // Each part of a vector is a write of its own.
     let parts = [BUF + 64, 8, BUF + 64, 8];
@@ -398,7 +398,7 @@ fn what_an_eventfd_is_not() {
 
 #[test]
 fn what_sendfile_looks_at_first() {
-    use read_write::{check_sendfile, sendfile};
+    use crate::sendfile::{check as check_sendfile, sendfile};
     let world = World::new();
     let (reader, writer) = make(OpenFlags::NONBLOCK);
     let (from, io) = (file(&world, "/from", b"0123456789"), world.io());
