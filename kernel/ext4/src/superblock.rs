@@ -89,6 +89,7 @@ impl SuperBlock for Ext4Fs {
         // Its last use may be dropped here, outside any lock.
         drop(self.set_root(None));
         self.lazy_init.stop();
+        self.later.wait();
         let cleaned = if self.read_only() || self.check_running().is_err() {
             // Only its thread is left to end; or after an abort, what it keeps from the disk.
             let _ = self.end_journal();

@@ -8,7 +8,7 @@
 //! ```text
 //!   child ──parent──▶ directory          a child holds its directory
 //!   directory ──children[name]──▶ child  the cache; broken by `forget`, eviction and unmount
-//!   LRU: Weak<Dentry> in a ring          second chance: looked up since → goes round once more
+//!   LRU: Weak<Dentry> in a ring          [`lru`]
 //! ```
 //! A dentry is evicted only when nobody but its directory's table holds it; a directory with cached
 //! children is held by them, so leaves go first.
@@ -20,16 +20,19 @@
 //! I/O. Who changes the tree holds the directory's `i_rwsem`; rename bumps `MOVES` around it so
 //! that [`Dentry::path_to`] does not see half of it.
 
-use alloc::collections::VecDeque;
-use alloc::sync::{Arc, Weak};
+mod lru;
+
+use alloc::sync::Arc;
 use alloc::vec::Vec;
-use core::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
+use core::sync::atomic::{AtomicU32, Ordering};
 
 use hashbrown::HashMap;
 use sync::{Mutex, SpinLock};
 
 use crate::attr::FileType;
 use crate::inode::Inode;
+use lru::note;
+pub use lru::{set_limit, shrink, wait_for_hands};
 
 /// A name, shared by the dentry and its directory's table.
 type Name = Arc<[u8]>;
@@ -56,61 +59,6 @@ const REFERENCED: u32 = 2;
 
 /// Bumped by rename, so that a walk to the root can tell that the tree moved under it.
 static MOVES: AtomicU32 = AtomicU32::new(0);
-static LRU: SpinLock<VecDeque<Weak<Dentry>>> = SpinLock::new(VecDeque::new());
-static LIMIT: AtomicUsize = AtomicUsize::new(4096);
-
-/// How many the LRU's hand passes for one new dentry: enough to keep up, not enough to be felt.
-const EFFORT: usize = 8;
-
-/// Sets how many dentries are kept. Those in use are not counted against it.
-pub fn set_limit(entries: usize) {
-    LIMIT.store(entries, Ordering::Relaxed);
-}
-
-/// Evicts up to `count` dentries nobody uses; says how many went. For a machine short of memory.
-pub fn shrink(count: usize) -> usize {
-    let passes = LRU.lock().len().saturating_mul(2);
-    let mut gone = 0;
-    for _ in 0..passes {
-        if gone >= count {
-            break;
-        }
-        gone += usize::from(turn_hand());
-    }
-    gone
-}
-
-/// Looks at the oldest entry of the LRU; true when it is gone from it.
-fn turn_hand() -> bool {
-    let Some(oldest) = LRU.lock().pop_front() else { return false };
-    let Some(dentry) = oldest.upgrade() else { return true };
-    let referenced = dentry.state.fetch_and(!REFERENCED, Ordering::Relaxed) & REFERENCED != 0;
-    // One that nobody will find again leaves the ring for good.
-    let deleted = dentry.is_deleted();
-    if deleted || (!referenced && evict_up(dentry)) {
-        return true;
-    }
-    LRU.lock().push_back(oldest);
-    false
-}
-
-/// Evicts an entry, then its directory if nothing holds that any more, and so on: a deep chain goes
-/// at once and not one entry a round. False when not even the first could go.
-fn evict_up(first: Arc<Dentry>) -> bool {
-    let mut any = false;
-    let mut at = Some(first);
-    while let Some(dentry) = at {
-        let parent = dentry.parent();
-        if dentry.state.load(Ordering::Relaxed) & REFERENCED != 0 || !dentry.evict() {
-            break;
-        }
-        any = true;
-        // Its hold on the directory must be gone before the directory is looked at.
-        drop(dentry);
-        at = parent;
-    }
-    any
-}
 
 impl Dentry {
     /// The root of a mounted file system.
@@ -355,22 +303,6 @@ impl Drop for Dentry {
         let mut parent = self.link.get_mut().parent.take();
         while let Some(dentry) = parent {
             parent = Arc::into_inner(dentry).and_then(|mut d| d.link.get_mut().parent.take());
-        }
-    }
-}
-
-/// Enters a new dentry into the LRU and makes room for it.
-fn note(dentry: &Arc<Dentry>) {
-    let len = {
-        let mut lru = LRU.lock();
-        lru.push_back(Arc::downgrade(dentry));
-        lru.len()
-    };
-    if len > LIMIT.load(Ordering::Relaxed) {
-        for _ in 0..EFFORT {
-            if turn_hand() {
-                break;
-            }
         }
     }
 }

@@ -278,6 +278,7 @@ fn take_off(mount: &Arc<Mount>) -> Result<()> {
         at.mount.children.lock().retain(|m| !Arc::ptr_eq(m, mount));
     }
     mount.root.prune();
+    crate::dentry::wait_for_hands();
     let done = mount.sb.unmount();
     mount.thaw();
     done

@@ -5,13 +5,14 @@
 //!
 //! # Locking
 //! A spin lock for the length of a push or a take. The uses are dropped without it and outside any handle,
-//! by whichever thread leaves its own next.
+//! by whichever thread leaves its own next. So another thread may be at it when one's own handle has ended: who
+//! unmounts waits ([`Later::wait`]).
 
 use alloc::sync::Arc;
 use alloc::vec::Vec;
-use core::sync::atomic::{AtomicBool, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-use sync::SpinLock;
+use sync::{SpinLock, WaitQueue};
 
 use crate::fs::Ext4Fs;
 use crate::inode::Ext4Inode;
@@ -21,6 +22,9 @@ use crate::inode::Ext4Inode;
 pub(crate) struct Later {
     any: AtomicBool,
     inodes: SpinLock<Vec<Arc<Ext4Inode>>>,
+    /// Threads that drop some.
+    settling: AtomicUsize,
+    settled: WaitQueue,
 }
 
 impl Later {
@@ -34,9 +38,30 @@ impl Later {
     #[inline]
     pub fn settle(&self, fs: &Ext4Fs) {
         if self.any.load(Ordering::Acquire) && !fs.in_handle() {
-            self.any.store(false, Ordering::Release);
-            let inodes = core::mem::take(&mut *self.inodes.lock());
-            drop(inodes);
+            self.drop_all();
+        }
+    }
+
+    #[cold]
+    fn drop_all(&self) {
+        // Before they are taken: who finds none under the lock sees that somebody has them.
+        self.settling.fetch_add(1, Ordering::Relaxed);
+        self.any.store(false, Ordering::Release);
+        let inodes = core::mem::take(&mut *self.inodes.lock());
+        drop(inodes);
+        if self.settling.fetch_sub(1, Ordering::Release) == 1 {
+            self.settled.wake_all();
+        }
+    }
+
+    /// Waits until none is kept, nor on its way out. Outside any handle, when none can come any more.
+    pub fn wait(&self) {
+        loop {
+            self.drop_all();
+            self.settled.wait_until(|| self.settling.load(Ordering::Acquire) == 0);
+            if self.inodes.lock().is_empty() {
+                return;
+            }
         }
     }
 }
