@@ -37,16 +37,16 @@ impl UserPath {
     /// Copies the path in. EFAULT, ENAMETOOLONG past 4,095 bytes, ENOENT for an empty one; EBADF for the descriptor
     /// (looked at only when the path is relative).
     pub fn get(cx: &Cx<'_>, dirfd: i32, path: UserAddr) -> Result<UserPath> {
-        Self::get_at(cx, dirfd, path, 0)
+        let path = cx.memory().read_cstr(path, namei::PATH_LEN_MAX)?;
+        if path.is_empty() { Err(Errno::ENOENT) } else { Self::of(cx, dirfd, path) }
     }
 
-    /// The same for a call with AT_* flags: an empty path may be the descriptor itself.
+    /// The same for a call with AT_* flags: an empty path may be the descriptor itself. If it may not, the walk says
+    /// so; here only what a bad descriptor would say before.
     pub fn get_at(cx: &Cx<'_>, dirfd: i32, path: UserAddr, at_flags: u32) -> Result<UserPath> {
         let path = cx.memory().read_cstr(path, namei::PATH_LEN_MAX)?;
-        if path.is_empty() && at_flags & AT_EMPTY_PATH == 0 {
-            return Err(Errno::ENOENT);
-        }
-        Self::of(cx, dirfd, path)
+        let missing = path.is_empty() && at_flags & AT_EMPTY_PATH == 0;
+        Self::of(cx, dirfd, path).map_err(|error| if missing { Errno::ENOENT } else { error })
     }
 
     /// The same for a path that the kernel holds.
