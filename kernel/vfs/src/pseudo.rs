@@ -98,8 +98,6 @@ pub(crate) struct Node {
     ino: Ino,
     kind: FileType,
     attr: SpinLock<Attr>,
-    /// The bits of st_mode that say so.
-    kind_mode: u32,
     rwsem: RwLock<()>,
 }
 
@@ -124,14 +122,7 @@ impl Node {
             attributes: 0,
             attributes_mask: 0,
         };
-        Node {
-            instance,
-            ino,
-            kind,
-            attr: SpinLock::new(attr),
-            kind_mode: kind.mode(),
-            rwsem: RwLock::new(()),
-        }
+        Node { instance, ino, kind, attr: SpinLock::new(attr), rwsem: RwLock::new(()) }
     }
 
     /// The inode that all open files of a kind share (`anon_inode_inode`): of no kind in st_mode, though a
@@ -139,7 +130,6 @@ impl Node {
     pub(crate) fn shared(instance: Instance, perm: u32, ino: Ino) -> Node {
         let mut node = Node::new(instance, FileType::Fifo, perm, ino, &Cred::ROOT);
         node.attr.get_mut().mode = perm;
-        node.kind_mode = 0;
         node
     }
 }
@@ -161,7 +151,7 @@ impl Inode for Node {
     fn setattr(&self, new: &SetAttr) -> Result<()> {
         let mut attr = self.attr.lock();
         if let Some(mode) = new.mode {
-            attr.mode = self.kind_mode | (mode & S_IALLUGO);
+            attr.mode = (attr.mode & !S_IALLUGO) | (mode & S_IALLUGO);
         }
         attr.uid = new.uid.unwrap_or(attr.uid);
         attr.gid = new.gid.unwrap_or(attr.gid);

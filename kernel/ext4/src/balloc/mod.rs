@@ -14,7 +14,7 @@
 //! |---|---|
 //! | two writers in different groups | nothing: an atomic counter each touches once |
 //! | two writers in one group | the group's lock, for the length of one search in memory |
-//! | a writer and who frees | the group's lock; freed blocks are counted after they are free |
+//! | a writer and who frees | the group's lock; freed blocks are counted when they may be given out |
 //! | a writer and who steals its window | the group's lock: the writer finds it gone and searches |
 //! | a writer and FITRIM | the group's lock, for the length of one group's discards |
 //! | an inode given out and one given back | the group's lock, then the inode cache's slot |
