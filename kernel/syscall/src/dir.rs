@@ -57,7 +57,11 @@ pub fn linkat(cx: &mut Cx<'_>, args: Args) -> Result<u64> {
     if flags & AT_EMPTY_PATH != 0 && !cx.process.cred().capable() {
         return Err(Errno::ENOENT);
     }
-    let old = UserPath::get_at(cx, args.int(0), args.addr(1), flags)?;
+    // Without the flag an empty one is ENOENT before the other is looked at.
+    let old = match flags & AT_EMPTY_PATH {
+        0 => UserPath::get(cx, args.int(0), args.addr(1))?,
+        _ => UserPath::get_at(cx, args.int(0), args.addr(1), flags)?,
+    };
     let new = UserPath::get(cx, args.int(2), args.addr(3))?;
     let mut lookup = LookupFlags::empty();
     lookup.set(LookupFlags::FOLLOW, flags & AT_SYMLINK_FOLLOW != 0);
